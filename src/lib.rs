@@ -37,3 +37,10 @@ pub mod proto {
         tonic::include_proto!("stead.peer.v1");
     }
 }
+
+pub mod base;
+pub mod replication;
+pub mod service;
+pub mod state;
+pub mod storage;
+pub mod transport;

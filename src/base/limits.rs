@@ -1,0 +1,30 @@
+//! Every limit of the store, with its unit in its name and its source in its doc.
+//!
+//! Limits that a flag can change are here as that flag's default.
+
+/// Largest client request, as etcd's `--max-request-bytes` (1.5 MiB).
+pub const DEFAULT_MAXIMUM_REQUEST_BYTES: u32 = 1_572_864;
+
+/// What a gRPC message may be larger than the largest request, as in etcd.
+pub const GRPC_OVERHEAD_BYTES: u32 = 512 * 1024;
+
+/// Most operations in one list of a transaction, as etcd's `--max-txn-ops`.
+pub const DEFAULT_MAXIMUM_TXN_OPERATIONS: u32 = 128;
+
+/// Size of the database above which writes are refused, as etcd's `--quota-backend-bytes=0` (2 GiB).
+pub const DEFAULT_QUOTA_BYTES: i64 = 2 * 1024 * 1024 * 1024;
+
+/// Time between two heartbeats of the leader, as etcd's `--heartbeat-interval`.
+pub const DEFAULT_HEARTBEAT_MILLISECONDS: u64 = 100;
+
+/// Time without a leader after which an election may start, as etcd's `--election-timeout`.
+pub const DEFAULT_ELECTION_MILLISECONDS: u64 = 1_000;
+
+/// Longest time to live of a lease, as in etcd.
+pub const MAXIMUM_LEASE_TTL_SECONDS: i64 = 9_000_000_000;
+
+/// Commands that wait for the leader's log, all together, on one node; more are refused as `too many requests`.
+pub const MAXIMUM_PENDING_PROPOSALS: usize = 16_384;
+
+/// Bytes of commands that wait for the leader's log on one node; more are refused as `too many requests`.
+pub const MAXIMUM_PENDING_PROPOSAL_BYTES: usize = 256 * 1024 * 1024;

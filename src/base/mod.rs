@@ -1,0 +1,10 @@
+//! What every layer may use: ids as newtypes, clock and randomness, and every limit with its unit.
+//!
+//! Never names another layer, never does I/O.
+
+pub mod clock;
+pub mod ids;
+pub mod limits;
+pub mod metrics;
+
+pub use ids::{ClusterId, LeaseId, MemberId, Namespace, Revision};

@@ -1,0 +1,186 @@
+//! What replication shows to the layers above it. No type of openraft is in here.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use thiserror::Error;
+
+use crate::base::{ClusterId, MemberId, Revision};
+use crate::state::ReadView;
+use crate::state::applied::{Answer, Effect, Refusal};
+
+/// What a node needs to take part in a cluster.
+pub struct Settings {
+    /// Who this node is.
+    pub member: MemberId,
+    /// The cluster it belongs to.
+    pub cluster: ClusterId,
+    /// The members a new cluster starts with; the same on all of them.
+    pub initial_members: Vec<PeerMember>,
+    /// Whether to form a new cluster from `initial_members` if the data folder is empty.
+    pub new_cluster: bool,
+    /// Where the log, the state and snapshots are kept.
+    pub data_folder: PathBuf,
+    /// Where peers are listened to: bound, not yet accepting.
+    pub peer_listeners: Vec<TcpListener>,
+    /// Where to dial instead of an advertised `host:port` (network address translation, fault injection).
+    pub dial_map: BTreeMap<String, String>,
+    /// Time between two heartbeats.
+    pub heartbeat: Duration,
+    /// etcd's election timeout: a cluster that lost its leader has a new one after one to two of these.
+    pub election: Duration,
+    /// Fewest log entries between two snapshots.
+    pub snapshot_entries: u64,
+    /// Largest encoded command.
+    pub maximum_command_bytes: usize,
+    /// Answers requests that only the leader can answer, on this node while it leads (see
+    /// [`super::Replication::ask_leader`]).
+    pub leader_requests: Arc<dyn LeaderRequests>,
+}
+
+/// Answers what other members ask of the leader. Opaque bytes: the layer above encodes and decodes.
+pub trait LeaderRequests: Send + Sync + 'static {
+    /// Answers one request. Called on the node that leads, or believes it does.
+    fn answer(&self, request: Bytes) -> BoxFuture<'static, Bytes>;
+}
+
+/// A member as replication knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeerMember {
+    /// Its id.
+    pub id: MemberId,
+    /// Its name in the initial cluster; the published name wins over it.
+    pub name: String,
+    /// Where its peers find it.
+    pub peer_urls: Vec<String>,
+    /// Whether it counts for no quorum.
+    pub is_learner: bool,
+}
+
+/// Where the node stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The leader this node knows, if any.
+    pub leader: Option<MemberId>,
+    /// Whether this node leads.
+    pub is_leader: bool,
+    /// Whether this node is a learner.
+    pub is_learner: bool,
+    /// The raft term.
+    pub term: u64,
+    /// The last log index known to be committed.
+    pub committed_index: u64,
+    /// The last log index applied here.
+    pub applied_index: u64,
+}
+
+/// A command that was applied on this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The answer, or why the state machine refused.
+    pub outcome: Result<Answer, Refusal>,
+    /// The store's revision after it.
+    pub revision: Revision,
+    /// Its log index.
+    pub index: u64,
+}
+
+/// News of one applied batch, in log order.
+pub struct News {
+    /// The state after the batch.
+    pub view: Arc<ReadView>,
+    /// What happened in it.
+    pub effects: Vec<Effect>,
+}
+
+/// Why a proposal has no answer. The text is etcd's, since clients compare it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ProposeError {
+    /// No answer in time; it may have been applied.
+    #[error("etcdserver: request timed out")]
+    Timeout,
+    /// No answer in time, and the leader changed while waiting; it may have been applied.
+    #[error("etcdserver: request timed out, possibly due to previous leader failure")]
+    TimeoutLeaderFailed,
+    /// No answer in time, and this node cannot reach a quorum; it may have been applied.
+    #[error("etcdserver: request timed out, possibly due to connection lost")]
+    TimeoutConnectionLost,
+    /// Too many wait already; it was not proposed.
+    #[error("etcdserver: too many requests")]
+    TooManyRequests,
+    /// Larger than the limit; it was not proposed.
+    #[error("etcdserver: request is too large")]
+    TooLarge,
+    /// The node is stopping; it may have been applied.
+    #[error("etcdserver: server stopped")]
+    Stopped,
+}
+
+/// Why a linearizable read has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ReadError {
+    /// The leader changed while the read waited.
+    #[error("etcdserver: leader changed")]
+    LeaderChanged,
+    /// No quorum confirmed the read in time.
+    #[error("etcdserver: request timed out")]
+    Timeout,
+    /// This node did not apply up to the read's index in time.
+    #[error("etcdserver: request timed out, waiting for the applied index took too long")]
+    TimeoutApplied,
+    /// The node is stopping.
+    #[error("etcdserver: server stopped")]
+    Stopped,
+}
+
+/// Why the leader did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum AskError {
+    /// There is no leader, or it cannot be reached, or it does not answer.
+    #[error("etcdserver: no leader")]
+    NoLeader,
+    /// The node is stopping.
+    #[error("etcdserver: server stopped")]
+    Stopped,
+}
+
+/// Why leadership was not transferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum TransferError {
+    /// This node does not lead.
+    #[error("etcdserver: not leader")]
+    NotLeader,
+    /// The target is unknown or a learner.
+    #[error("etcdserver: bad leader transferee")]
+    BadTarget,
+    /// The target did not take over in time.
+    #[error("etcdserver: request timed out, leader transfer took too long")]
+    Timeout,
+}
+
+/// Why a node cannot start. Nothing was changed on disk unless it says so.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error("data folder {folder}: {reason}")]
+    DataFolder {
+        /// The folder.
+        folder: String,
+        /// What is wrong with it and what to do.
+        reason: String,
+    },
+    /// The disk, or what is on it.
+    #[error(transparent)]
+    Storage(#[from] crate::storage::StorageError),
+    /// The state.
+    #[error(transparent)]
+    State(#[from] crate::state::applied::Fatal),
+    /// Anything else of raft's.
+    #[error("raft did not start: {0}")]
+    Raft(String),
+}

@@ -1,0 +1,3 @@
+//! One pipeline for every request: validate, admit, propose or read, reply.
+//!
+//! Never knows a wire format.

@@ -1,0 +1,1 @@
+//! Front doors: gRPC and HTTP. Translation only; never decides anything.
