@@ -9,6 +9,8 @@
 pub mod memory;
 pub mod overlay;
 pub mod rocks;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Bound;
 use std::path::Path;
@@ -133,6 +135,18 @@ impl KeyRange {
         }
     }
 
+    /// Whether no key can be in the range.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| *end <= self.start)
+    }
+
+    /// Whether `key` lies in the range.
+    #[must_use]
+    pub fn contains(&self, key: &[u8]) -> bool {
+        key >= self.start.as_slice() && self.end.as_deref().is_none_or(|end| key < end)
+    }
+
     /// The range as bounds of a `BTreeMap<Vec<u8>, _>`.
     #[must_use]
     pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
@@ -189,6 +203,22 @@ pub enum Change {
     Delete(Family, Bytes),
     /// Remove all keys of a range.
     DeleteRange(Family, KeyRange),
+}
+
+impl Change {
+    /// The family that changes.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Put(family, ..) | Self::Delete(family, _) | Self::DeleteRange(family, _) => *family,
+        }
+    }
+
+    /// Whether this removes everything up to the end of its family.
+    #[must_use]
+    pub fn is_unbounded(&self) -> bool {
+        matches!(self, Self::DeleteRange(_, KeyRange { end: None, .. }))
+    }
 }
 
 /// Changes that reach the disk together or not at all, in order.
