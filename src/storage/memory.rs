@@ -204,10 +204,11 @@ fn file_error(action: &'static str, path: &Path, source: std::io::Error) -> Stor
     }
 }
 
-/// A checkpoint file: for each item the name of its family, its key and its value, each behind its length as a `u64`
-/// in big-endian order, and at the end the CRC-32C of all that as a `u32`.
+/// A checkpoint file: the number of items; for each item the name of its family, its key and its value, each behind its
+/// length; and at the end the CRC-32C of all that. The numbers are `u64`, the checksum is `u32`, all big-endian.
 fn encode(families: &Families) -> Bytes {
     let mut bytes = BytesMut::new();
+    bytes.put_u64(families.values().map(|keys| keys.size() as u64).sum());
     for (family, keys) in families {
         for (key, value) in keys {
             for part in [family.name().as_bytes(), key, value] {
@@ -227,8 +228,9 @@ fn decode(bytes: &[u8]) -> Result<Families, StorageError> {
     if u32::from_be_bytes(*checksum) != crc32c::crc32c(items) {
         return Err(corrupt("its checksum does not match"));
     }
+    let count = items.try_get_u64().map_err(|_| corrupt("it is cut short"))?;
     let mut families = Families::new();
-    while !items.is_empty() {
+    for _ in 0..count {
         let name = split_part(&mut items)?;
         let family = Family::STATE
             .into_iter()
@@ -238,7 +240,11 @@ fn decode(bytes: &[u8]) -> Result<Families, StorageError> {
         let (key, value) = (split_part(&mut items)?, split_part(&mut items)?);
         families.entry(family).or_default().insert_mut(key, value);
     }
-    Ok(families)
+    if items.is_empty() {
+        Ok(families)
+    } else {
+        Err(corrupt("it goes on after its last item"))
+    }
 }
 
 /// Takes a length and as many bytes from the front of `items`.

@@ -9,6 +9,8 @@
 pub mod memory;
 pub mod overlay;
 pub mod rocks;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Bound;
 use std::path::Path;

@@ -19,6 +19,8 @@
 mod cursor;
 mod errors;
 mod options;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
