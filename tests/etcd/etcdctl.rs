@@ -39,7 +39,7 @@ pub async fn command(endpoints: &str, words: Words, input: &[String]) -> Result<
             if !line.starts_with("{\"level\"") {
                 lines.push(format!(
                     "{mark}{}",
-                    without_ids(&line.replace(endpoints, "<endpoint>"))
+                    normalized(&line.replace(endpoints, "<endpoint>"))
                 ));
             }
         }
@@ -57,8 +57,14 @@ pub async fn command(endpoints: &str, words: Words, input: &[String]) -> Result<
     Ok(lines)
 }
 
-/// The line with every id that a server chose, sixteen hexadecimal digits, replaced.
-fn without_ids(line: &str) -> String {
+/// The line without what differs from run to run: ids that a server chose, written with sixteen hexadecimal digits, and
+/// the fields of the header other than the revision.
+fn normalized(line: &str) -> String {
+    if let Some((field, _)) = line.split_once(" : ")
+        && ["\"ClusterID\"", "\"MemberID\"", "\"RaftTerm\""].contains(&field)
+    {
+        return format!("{field} : <number>");
+    }
     let is_id = |word: &str| {
         word.len() == HEX_DIGITS_OF_ID
             && word.chars().all(|digit| digit.is_ascii_hexdigit())

@@ -188,6 +188,7 @@ fn show_delete(response: &DeleteRangeResponse, header: impl Display) -> Vec<Stri
 fn show_transaction(response: &TxnResponse, header: impl Display) -> Vec<String> {
     let branch = if response.succeeded { "then" } else { "else" };
     let mut lines = vec![format!("{header}, {branch}")];
+    let mut answers = Vec::new();
     for operation in &response.responses {
         let answer = match &operation.response {
             None => vec!["no answer".to_owned()],
@@ -208,7 +209,21 @@ fn show_transaction(response: &TxnResponse, header: impl Display) -> Vec<String>
                 show_transaction(inner, format!("txn: {header}"))
             }
         };
-        lines.extend(answer.iter().map(|line| format!("{INDENT}{line}")));
+        answers.push(answer);
+    }
+    // Many answers that are the same are written once.
+    for same in answers.chunk_by(|left, right| left == right) {
+        let times = if same.len() > 1 {
+            format!("{}x ", same.len())
+        } else {
+            String::new()
+        };
+        let answer = same.first().into_iter().flatten();
+        let first = answer
+            .clone()
+            .take(1)
+            .map(|line| format!("{INDENT}{times}{line}"));
+        lines.extend(first.chain(answer.skip(1).map(|line| format!("{INDENT}{line}"))));
     }
     lines
 }

@@ -101,7 +101,7 @@ async fn time_to_live(clients: &mut Clients, mut words: Words) -> Result<Vec<Str
             let mut response = response.into_inner();
             let passed = response.granted_ttl - response.ttl;
             let remaining = match passed {
-                0..=MAXIMUM_PASSED_SECONDS => response.granted_ttl,
+                0..=MAXIMUM_PASSED_SECONDS if response.ttl > 0 => response.granted_ttl,
                 _ => response.ttl,
             };
             let mut lines = vec![format!(

@@ -1,12 +1,16 @@
 //! `members`, `status`, `hash` and `hashkv`: what the members say of themselves.
 
-use stead::proto::etcdserverpb::{HashKvRequest, HashRequest, MemberListRequest, StatusRequest};
+use std::collections::BTreeSet;
+
+use stead::proto::etcdserverpb::{
+    HashKvRequest, HashRequest, MemberListRequest, ResponseHeader, StatusRequest,
+};
 
 use super::words::{Words, show_error, show_header};
 use crate::support::{Clients, Result};
 
 /// `members [serializable]`: ids and URLs differ from run to run, so that only what is true of them is written.
-pub async fn members_command(clients: &mut Clients, mut words: Words) -> Result<Vec<String>> {
+pub async fn members_command(clients: &mut Clients, nodes: usize, mut words: Words) -> Result<Vec<String>> {
     let request = MemberListRequest {
         linearizable: !words.flag("serializable"),
     };
@@ -15,44 +19,48 @@ pub async fn members_command(clients: &mut Clients, mut words: Words) -> Result<
         Ok(response) => response.into_inner(),
         Err(status) => return Ok(show_error(&status)),
     };
+    let members = &response.members;
     let own = response
         .header
         .as_ref()
         .map(|header| header.member_id)
         .unwrap_or_default();
-    let mut ids: Vec<u64> = response.members.iter().map(|member| member.id).collect();
-    let answers = if ids.contains(&own) {
-        "the answering member is in it"
-    } else {
-        "no member answered"
-    };
-    ids.sort_unstable();
-    ids.dedup();
-    let distinct = if ids.len() == response.members.len() {
-        "all ids differ"
-    } else {
-        "ids are shared"
-    };
-    let mut lines = vec![format!(
-        "{}, {distinct}, {answers}",
-        show_header(response.header.as_ref())
-    )];
-    let mut members: Vec<String> = response
-        .members
-        .iter()
-        .map(|member| {
-            let learner = if member.is_learner { ", learner" } else { "" };
-            format!(
-                "{}: {} peer url, {} client url{learner}",
-                member.name,
-                member.peer_ur_ls.len(),
-                member.client_ur_ls.len()
-            )
-        })
-        .collect();
-    members.sort();
-    lines.extend(members);
-    Ok(lines)
+    let ids: BTreeSet<u64> = members.iter().map(|member| member.id).collect();
+    let names: BTreeSet<&str> = members.iter().map(|member| member.name.as_str()).collect();
+    let facts = [
+        ("every node is a member", members.len() == nodes),
+        ("no two have the same id", ids.len() == nodes && !ids.contains(&0)),
+        (
+            "no two have the same name",
+            names.len() == nodes && !names.contains(""),
+        ),
+        (
+            "each has a peer url",
+            members.iter().all(|member| member.peer_ur_ls.len() == 1),
+        ),
+        (
+            "each has a client url",
+            members.iter().all(|member| member.client_ur_ls.len() == 1),
+        ),
+        (
+            "none is a learner",
+            members.iter().all(|member| !member.is_learner),
+        ),
+        ("the answering node is a member", ids.contains(&own)),
+    ];
+    Ok(show_facts(response.header.as_ref(), &facts))
+}
+
+/// The header, then each fact, marked if it does not hold.
+fn show_facts(header: Option<&ResponseHeader>, facts: &[(&str, bool)]) -> Vec<String> {
+    let facts = facts.iter().map(|(fact, holds)| {
+        if *holds {
+            (*fact).to_owned()
+        } else {
+            format!("NOT TRUE: {fact}")
+        }
+    });
+    std::iter::once(show_header(header)).chain(facts).collect()
 }
 
 /// `status`: the fields that scripts and operators rely on.
@@ -89,13 +97,7 @@ pub async fn status_command(clients: &mut Clients, words: Words) -> Result<Vec<S
         ("is a voter", !status.is_learner),
         ("has no errors", status.errors.is_empty()),
     ];
-    let mut lines = vec![show_header(status.header.as_ref())];
-    lines.extend(
-        facts
-            .iter()
-            .map(|(fact, holds)| format!("{}{fact}", if *holds { "" } else { "NOT: " })),
-    );
-    Ok(lines)
+    Ok(show_facts(status.header.as_ref(), &facts))
 }
 
 /// `hash`: any number is right, it only has to answer.

@@ -53,8 +53,8 @@ fn answer_of_stead(step: &Step) -> &[String] {
 async fn run(path: &Path, program: &Program, nodes: usize) -> Result<Vec<String>> {
     let script = Script::read(path)?;
     let cluster = Cluster::builder(program.clone()).nodes(nodes).start().await?;
-    let answers = Session::new(&cluster)?.run(&script).await?;
     let is_etcd = matches!(program, Program::Etcd(_));
+    let answers = Session::new(&cluster, is_etcd)?.run(&script).await?;
     if is_etcd && nodes == 1 && env::var_os("STEAD_UPDATE_SCRIPTS").is_some() {
         fs::write(path, script.with_answers(&answers))?;
         return Ok(Vec::new());

@@ -14,7 +14,8 @@
 //!
 //! A step begins with the lines of its command, each after `> `, and goes on with the lines of the answer. An answer
 //! ends at an empty line. Where etcd 3.5.1, the etcd these tests can install, answers otherwise than etcd 3.7, which
-//! Stead follows, a line `~ reason` and the answer of 3.5.1 after `| ` follow.
+//! Stead follows, a line `~ reason` and the answer of 3.5.1 after `| ` follow. A reason without an answer means that
+//! 3.5.1 is not asked.
 
 use std::fmt::Write;
 use std::fs;
@@ -32,7 +33,7 @@ pub struct Step {
     pub difference: Option<Difference>,
 }
 
-/// What etcd 3.5.1 is known to do otherwise, and why.
+/// What etcd 3.5.1 is known to do otherwise, and why. No answer: it cannot be asked.
 pub struct Difference {
     pub reason: String,
     pub answer: Vec<String>,
@@ -87,9 +88,19 @@ impl Script {
 }
 
 impl Step {
+    /// Whether etcd 3.5.1 can be asked this.
+    pub fn is_for_etcd(&self) -> bool {
+        self.difference
+            .as_ref()
+            .is_none_or(|difference| !difference.answer.is_empty())
+    }
+
     fn with_answer(&self, observed: &[String]) -> String {
         let mut text = String::new();
-        let mut line = |mark: &str, content: &str| text += &format!("{mark}{content}\n");
+        let mut line = |mark: &str, content: &str| {
+            text += format!("{mark}{content}").trim_end();
+            text.push('\n');
+        };
         self.command.iter().for_each(|content| line("> ", content));
         match &self.difference {
             None => observed.iter().for_each(|content| line("", content)),

@@ -14,10 +14,11 @@ pub struct Session {
     endpoints: Vec<String>,
     next: usize,
     streams: Streams,
+    is_etcd: bool,
 }
 
 impl Session {
-    pub fn new(cluster: &Cluster) -> Result<Self> {
+    pub fn new(cluster: &Cluster, is_etcd: bool) -> Result<Self> {
         let nodes = (0..cluster.size())
             .map(|node| cluster.clients(node))
             .collect::<Result<_>>()?;
@@ -26,6 +27,7 @@ impl Session {
             endpoints: cluster.endpoints(),
             next: 0,
             streams: Streams::default(),
+            is_etcd,
         })
     }
 
@@ -33,6 +35,10 @@ impl Session {
     pub async fn run(&mut self, script: &Script) -> Result<Vec<Vec<String>>> {
         let mut answers = Vec::new();
         for step in script.steps() {
+            if self.is_etcd && !step.is_for_etcd() {
+                answers.push(Vec::new());
+                continue;
+            }
             let answer = self.command(&step.command).await;
             answers.push(answer.map_err(|error| format!("{}:{}: {error}", script.name, step.line))?);
         }
@@ -59,7 +65,10 @@ impl Session {
                 let clients = self.first_node().await?.clone();
                 self.streams.command(&clients, words).await
             }
-            "members" => members::members_command(self.next_node(), words).await,
+            "members" => {
+                let nodes = self.nodes.len();
+                members::members_command(self.next_node(), nodes, words).await
+            }
             "status" => members::status_command(self.first_node().await?, words).await,
             "hash" => members::hash_command(self.first_node().await?, words).await,
             "hashkv" => members::hash_kv_command(self.first_node().await?, words).await,
