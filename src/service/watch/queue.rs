@@ -189,9 +189,11 @@ impl Queue {
         self.replies_read.notify_one();
     }
 
-    /// Whether nobody reads any more.
-    pub(super) fn is_abandoned(&self) -> bool {
-        self.state.lock().abandoned
+    /// Waits until nobody reads any more. Only the task that waits for room for replies may wait here.
+    pub(super) async fn abandoned(&self) {
+        while !self.state.lock().abandoned {
+            self.replies_read.notified().await;
+        }
     }
 
     fn append(&self, state: &mut State, response: WatchResponse, bytes: usize) {

@@ -79,10 +79,9 @@ impl WatchStreamHandle {
         hub.request_progress(self.stream, current);
     }
 
-    /// Whether the receiver is gone, so that requests have no effect any more.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.queue.is_abandoned()
+    /// Resolves when the receiver is gone: requests have no effect any more.
+    pub async fn closed(&mut self) {
+        self.queue.abandoned().await;
     }
 }
 
