@@ -35,6 +35,7 @@ pub struct ClusterBuilder {
     token: String,
     arguments: Vec<String>,
     arguments_of: BTreeMap<usize, Vec<String>>,
+    environment: Vec<(String, String)>,
     ports: Vec<(super::ports::Reservation, super::ports::Reservation)>,
     advertised: BTreeMap<usize, String>,
     seen: BTreeMap<(usize, usize), String>,
@@ -63,6 +64,12 @@ impl ClusterBuilder {
     /// Adds a flag for every node, such as `--heartbeat-interval=50`.
     pub fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// Sets an environment variable for every node.
+    pub fn environment(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.environment.push((name.into(), value.into()));
         self
     }
 
@@ -134,6 +141,7 @@ impl ClusterBuilder {
                 data_directory: directory.path().join(&name),
                 log_path: directory.path().join(format!("{name}.log")),
                 arguments,
+                environment: self.environment.clone(),
                 reservations: vec![client, peer],
                 process: None,
                 name,
@@ -170,6 +178,7 @@ impl Cluster {
             token: "stead-test".to_owned(),
             arguments: Vec::new(),
             arguments_of: BTreeMap::new(),
+            environment: Vec::new(),
             ports: Vec::new(),
             advertised: BTreeMap::new(),
             seen: BTreeMap::new(),

@@ -33,6 +33,7 @@ pub struct Node {
     pub(super) data_directory: PathBuf,
     pub(super) log_path: PathBuf,
     pub(super) arguments: Vec<String>,
+    pub(super) environment: Vec<(String, String)>,
     pub(super) reservations: Vec<Reservation>,
     pub(super) process: Option<Child>,
 }
@@ -125,6 +126,7 @@ impl Node {
                 command.env_remove(&variable);
             }
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
