@@ -39,6 +39,9 @@ pub mod proto {
 }
 
 pub mod base;
+pub mod cli;
+pub mod config;
+pub mod node;
 pub mod replication;
 pub mod service;
 pub mod state;

@@ -28,3 +28,33 @@ pub const MAXIMUM_PENDING_PROPOSALS: usize = 16_384;
 
 /// Bytes of commands that wait for the leader's log on one node; more are refused as `too many requests`.
 pub const MAXIMUM_PENDING_PROPOSAL_BYTES: usize = 256 * 1024 * 1024;
+
+/// Time between two progress replies of a quiet watch, as etcd's `--watch-progress-notify-interval`; each stream adds up
+/// to a tenth of it.
+pub const DEFAULT_WATCH_PROGRESS_MILLISECONDS: u64 = 600_000;
+
+/// Watches open on one node, all streams together; one more is refused in its reply.
+pub const MAXIMUM_WATCHERS: usize = 1_000_000;
+
+/// Bytes of keys, values and overhead that wait for one watch stream to be read. A stream that holds this much gets its
+/// next events from storage, when there is room again. An empty queue takes a response of any size.
+pub const MAXIMUM_WATCH_STREAM_BYTES: usize = 2 * 1024 * 1024;
+
+/// Responses that wait for one watch stream to be read (etcd: 128).
+pub const MAXIMUM_WATCH_STREAM_RESPONSES: usize = 4_096;
+
+/// Replies to creates, cancels and progress requests that wait for one watch stream to be read; while there are as many,
+/// no further request is taken from the stream.
+pub const MAXIMUM_WATCH_STREAM_REPLIES: usize = 256;
+
+/// Bytes that wait for all watch streams of a node to be read; above it, a stream that has anything waiting counts as full.
+pub const MAXIMUM_WATCH_NODE_BYTES: usize = 256 * 1024 * 1024;
+
+/// Watches that one pass over history serves together (etcd: 512).
+pub const MAXIMUM_CATCH_UP_WATCHERS: usize = 512;
+
+/// Revisions in one response from history (etcd: 1,000).
+pub const MAXIMUM_CATCH_UP_REVISIONS: usize = 1_000;
+
+/// Bytes of keys and values that one pass over history reads, the last revision of the pass not counted.
+pub const MAXIMUM_CATCH_UP_BYTES: usize = 512 * 1024;

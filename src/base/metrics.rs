@@ -61,6 +61,16 @@ pub struct Metrics {
     pub deletes: IntCounter,
     /// Active alarms, by member and kind.
     pub alarms: IntGaugeVec,
+    /// Open watches.
+    pub watchers: IntGauge,
+    /// Open watch streams.
+    pub watch_streams: IntGauge,
+    /// Watches that are being served from history.
+    pub slow_watchers: IntGauge,
+    /// Events queued for watches.
+    pub watch_events: IntCounter,
+    /// Events queued for watches and not yet taken by their streams.
+    pub watch_pending_events: IntGauge,
 }
 
 impl Metrics {
@@ -164,6 +174,17 @@ impl Metrics {
             puts: counter("etcd_mvcc_put_total", "Puts applied.")?,
             deletes: counter("etcd_mvcc_delete_total", "Removals applied.")?,
             alarms,
+            watchers: gauge("etcd_debugging_mvcc_watcher_total", "Open watches.")?,
+            watch_streams: gauge("etcd_debugging_mvcc_watch_stream_total", "Open watch streams.")?,
+            slow_watchers: gauge(
+                "etcd_debugging_mvcc_slow_watcher_total",
+                "Watches that are being served from history.",
+            )?,
+            watch_events: counter("etcd_debugging_mvcc_events_total", "Events sent to watches.")?,
+            watch_pending_events: gauge(
+                "etcd_debugging_mvcc_pending_events_total",
+                "Events waiting to be sent to watches.",
+            )?,
             registry,
         })
     }

@@ -87,6 +87,8 @@ pub struct TxnAnswer {
 /// The answer to a command that was not refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
+    /// To an entry that carries no command.
+    Nothing,
     /// To a put.
     Put(PutAnswer),
     /// To a removal.
@@ -148,6 +150,14 @@ pub enum Fatal {
         index: u64,
         /// What is wrong with it.
         reason: String,
+    },
+    /// An entry that does not follow the last applied one.
+    #[error("log entry {index} came after entry {applied} was applied")]
+    OutOfOrder {
+        /// The entry's index.
+        index: u64,
+        /// The last applied index.
+        applied: u64,
     },
 }
 

@@ -179,6 +179,17 @@ pub enum Alarm {
     Corrupt,
 }
 
+impl Alarm {
+    /// Its number in storage keys and on the wire (etcd's `AlarmType`). Never changes.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::NoSpace => 1,
+            Self::Corrupt => 2,
+        }
+    }
+}
+
 /// What the log carries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {

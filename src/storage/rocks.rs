@@ -14,6 +14,9 @@
 //! schedules by how much a range deletion covers. Whole files are never unlinked early: that would ignore older views,
 //! and could bring deleted keys back when the file that recorded their deletion goes first.
 //!
+//! What it cannot tell: a damaged record of the write-ahead log from the torn end that a crash leaves. The log database
+//! then opens as of the record before it, so its reader must know from elsewhere how far the log reached.
+//!
 //! Never knows what it stores, never retries, never repairs: a damaged folder is an error that names the mend.
 
 mod cursor;

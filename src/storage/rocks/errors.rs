@@ -89,6 +89,9 @@ pub(super) fn engine_error(action: &'static str, folder: &Path, error: rocksdb::
     }
 }
 
+/// The first file that RocksDB writes into a new folder: alone, it says that the creation was cut short.
+const FIRST_MANIFEST: &str = "MANIFEST-000001";
+
 /// Refuses a folder that holds files of a database without its `CURRENT` file, where RocksDB would start an empty one.
 pub(super) fn refuse_partial_folder(folder: &Path) -> Result<(), StorageError> {
     let failed = |error| file_error("read the database folder", folder, error);
@@ -97,16 +100,14 @@ pub(super) fn refuse_partial_folder(folder: &Path) -> Result<(), StorageError> {
     }
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
-        let is_data = Path::new(&name)
-            .extension()
-            .is_some_and(|extension| extension == "sst" || extension == "log");
-        if is_data || name.to_string_lossy().starts_with("MANIFEST-") {
+        let name = name.to_string_lossy();
+        let is_manifest = name.starts_with("MANIFEST-") && name != FIRST_MANIFEST;
+        if is_manifest || name.ends_with(".sst") || name.ends_with(".log") {
             return Err(StorageError::Corrupt {
                 what: "database",
                 reason: format!(
-                    "{} holds {} but no file CURRENT, as after a copy that was cut short; {DAMAGED}",
-                    folder.display(),
-                    name.to_string_lossy()
+                    "{} holds {name} but no file CURRENT, as after a copy that was cut short; {DAMAGED}",
+                    folder.display()
                 ),
             });
         }

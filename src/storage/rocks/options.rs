@@ -14,8 +14,8 @@ const MEBIBYTE_BYTES: usize = 1 << 20;
 
 /// How much memory a database may take.
 ///
-/// The defaults keep a node with a million keys of 64 bytes and values of 256 bytes well below 400 MiB resident, the log
-/// database and everything outside of RocksDB included.
+/// The defaults keep both databases near 200 MiB resident while a million keys of 64 bytes with values of 256 bytes are
+/// written and read (measured), so that a whole node stays below 400 MiB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RocksOptions {
     /// The memory of the state database in bytes: blocks of its files, their indexes and filters, and its unflushed

@@ -107,6 +107,36 @@ fn the_state_comes_back_as_of_its_last_flush_in_all_families() {
 }
 
 #[test]
+fn the_state_never_comes_back_with_half_a_batch_when_it_flushed_by_itself() {
+    const BATCHES: u64 = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let options = RocksOptions {
+        state_write_buffer_bytes: 1 << 20,
+        ..RocksOptions::default()
+    };
+    let engine = RocksEngine::open(folder.path(), DatabaseKind::State, options).unwrap();
+    for number in 1..=BATCHES {
+        let mut batch = Batch::default();
+        batch.put(Family::Versions, number.to_be_bytes().to_vec(), vec![1; 64 << 10]);
+        batch.put(Family::Meta, "applied", number.to_be_bytes().to_vec());
+        engine.write(batch, Durability::Buffered).unwrap();
+    }
+    engine
+        .database
+        .rocks
+        .wait_for_compact(&rocksdb::WaitForCompactOptions::default())
+        .unwrap();
+    let killed = copy_of(folder.path());
+    let reopened = open(killed.path(), DatabaseKind::State).unwrap().view();
+    let versions = items(&*reopened, Family::Versions, from(b"")).len() as u64;
+    assert!(versions > 0, "nothing was flushed");
+    assert_eq!(
+        reopened.get(Family::Meta, b"applied").unwrap().unwrap(),
+        versions.to_be_bytes().to_vec()
+    );
+}
+
+#[test]
 fn a_synced_write_of_the_state_is_durable_although_it_has_no_log() {
     let folder = tempfile::tempdir().unwrap();
     let engine = open(folder.path(), DatabaseKind::State).unwrap();
@@ -269,15 +299,39 @@ fn a_half_copied_folder_is_refused_whichever_file_is_missing() {
     let manifest = fs::read_to_string(folder.path().join("CURRENT")).unwrap();
     let sst = file_with_extension(folder.path(), "sst");
     let sst = sst.file_name().unwrap().to_str().unwrap();
-    for missing in ["CURRENT", manifest.trim_end(), sst] {
+    let manifest = manifest.trim_end();
+    let log = file_with_extension(folder.path(), "log");
+    let log = log.file_name().unwrap().to_str().unwrap();
+    let combinations = [
+        vec!["CURRENT"],
+        vec![manifest],
+        vec![sst],
+        vec!["CURRENT", manifest],
+        vec!["CURRENT", manifest, log],
+        vec!["CURRENT", sst, log],
+    ];
+    for missing in combinations {
         let copy = copy_of(folder.path());
-        fs::remove_file(copy.path().join(missing)).unwrap();
+        for file in &missing {
+            fs::remove_file(copy.path().join(file)).unwrap();
+        }
         let error = refusal(copy.path(), DatabaseKind::State);
         assert!(
             error.contains("bring this member back"),
-            "without {missing}: {error}"
+            "without {missing:?}: {error}"
         );
     }
+}
+
+#[test]
+fn a_folder_whose_creation_was_cut_short_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("IDENTITY"), "never finished").unwrap();
+    fs::write(folder.path().join("MANIFEST-000001"), "").unwrap();
+    let engine = open(folder.path(), DatabaseKind::State).unwrap();
+    engine
+        .write(puts(Family::Heads, &["a"]), Durability::Synced)
+        .unwrap();
 }
 
 #[test]

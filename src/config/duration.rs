@@ -1,0 +1,88 @@
+//! Durations as etcd's flags write them: `5s`, `1h30m`, `1.5h`, `100ms`.
+//!
+//! Never negative: no setting of a server has a use for it.
+
+use std::time::Duration;
+
+/// The units, longest name first where one is the beginning of another.
+const UNIT_NANOSECONDS: [(&str, u64); 8] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("μs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+
+/// Reads a duration; none if it is not one, is negative or too long to be counted in nanoseconds.
+pub(super) fn parse(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut rest = text;
+    let mut nanoseconds: u64 = 0;
+    loop {
+        let digits = rest
+            .find(|character: char| !character.is_ascii_digit() && character != '.')
+            .filter(|end| *end > 0)?;
+        let (number, after) = rest.split_at(digits);
+        let (unit, factor) = UNIT_NANOSECONDS
+            .into_iter()
+            .find(|(unit, _)| after.strip_prefix(unit).is_some_and(ends_unit))?;
+        nanoseconds = nanoseconds.checked_add(scaled(number, factor)?)?;
+        rest = after.strip_prefix(unit)?;
+        if rest.is_empty() {
+            return Some(Duration::from_nanos(nanoseconds));
+        }
+    }
+}
+
+fn ends_unit(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(|character: char| character.is_ascii_digit() || character == '.')
+}
+
+/// A decimal number times `factor`, what is left behind the last whole nanosecond cut off.
+fn scaled(number: &str, factor: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let mut total = whole.checked_mul(factor)?;
+    let mut place = factor;
+    for digit in fraction.chars() {
+        place /= 10;
+        total = total.checked_add(place.checked_mul(u64::from(digit.to_digit(10)?))?)?;
+    }
+    Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_etcd_is_read() {
+        for (text, milliseconds) in [
+            ("0", 0),
+            ("0s", 0),
+            ("5s", 5_000),
+            ("100ms", 100),
+            ("1h30m", 5_400_000),
+            ("1.5h", 5_400_000),
+            (".5s", 500),
+            ("2m0.25s", 120_250),
+        ] {
+            assert_eq!(parse(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_none() {
+        for text in ["", "5", "s", "-1s", "5 s", "5d", "1.2.3s", ".s", "99999999999h"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! The table of all flags of `stead server`: etcd's names and defaults, and what Stead does with each.
+//!
+//! A flag of etcd's that is not in here is an error, never silently accepted.
+
+/// What a value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Any text.
+    Text,
+    /// `true` or `false`; the bare flag means `true`.
+    Switch,
+    /// A duration such as `5s`; a configuration file may give whole nanoseconds, as etcd's do.
+    Duration,
+}
+
+/// What becomes of a flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Treatment {
+    /// It has etcd's meaning.
+    Used,
+    /// It is accepted and logged, since nothing is lost without it; why.
+    Ignored(&'static str),
+    /// It is an error unless its value asks for nothing, since its absence would be dangerous; why.
+    Refused(&'static str),
+}
+
+/// A flag.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flag {
+    /// Its name without dashes.
+    pub(super) name: &'static str,
+    /// The value it has if it is not given.
+    pub(super) default: &'static str,
+    /// What a value looks like.
+    pub(super) kind: Kind,
+    /// What becomes of it.
+    pub(super) treatment: Treatment,
+    /// What it does, for the help.
+    pub(super) help: &'static str,
+}
+
+/// Finds a flag. `experimental-` in front, as etcd wrote many of them up to 3.6, makes no difference.
+pub(super) fn find(name: &str) -> Option<&'static Flag> {
+    let find_exact = |name: &str| FLAGS.iter().find(|flag| flag.name == name);
+    find_exact(name).or_else(|| find_exact(name.strip_prefix("experimental-")?))
+}
+
+const fn used(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+    Flag {
+        name,
+        default,
+        kind: Kind::Text,
+        treatment: Treatment::Used,
+        help,
+    }
+}
+
+const fn used_duration(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+    Flag {
+        kind: Kind::Duration,
+        ..used(name, default, help)
+    }
+}
+
+const fn ignored(name: &'static str, kind: Kind, reason: &'static str) -> Flag {
+    Flag {
+        name,
+        default: "",
+        kind,
+        treatment: Treatment::Ignored(reason),
+        help: "",
+    }
+}
+
+const fn refused(name: &'static str, kind: Kind, default: &'static str, reason: &'static str) -> Flag {
+    Flag {
+        name,
+        default,
+        kind,
+        treatment: Treatment::Refused(reason),
+        help: "",
+    }
+}
+
+const TLS: &str = "without TLS the node would serve in the clear what was meant to be protected; leave the flag out and keep the network private";
+const REVOCATION: &str = "certificates come with TLS; leave the flag out and keep the network private";
+const DISCOVERY: &str = "the node would form a cluster of its own; list the members with --initial-cluster";
+const AUTHENTICATION: &str = "users and tokens are not there yet";
+const DISCOVERY_UNUSED: &str = "there is no discovery service";
+const DATABASE: &str = "it tunes a database that Stead does not have";
+const GATEWAY: &str = "the JSON gateway is not there yet";
+const TRACING: &str = "traces are not exported yet; the log has the spans";
+const COMPACTION: &str = "compaction works in small steps that pause nothing";
+const ROTATION: &str = "rotate the log with logrotate (copytruncate) or journald";
+const CHECKS: &str =
+    "members are not compared in the background yet; `stead endpoint hashkv --cluster` compares them";
+const PROXY_UNUSED: &str = "there is no proxy mode";
+
+/// All flags: those that are used first, in the order of the help.
+pub(super) const FLAGS: &[Flag] = &[
+    used("name", "default", "Name of this member, as in --initial-cluster"),
+    used("data-dir", "", "Folder of the data; ${name}.etcd if not given"),
+    used(
+        "listen-client-urls",
+        "http://localhost:2379",
+        "Addresses to listen on for clients",
+    ),
+    used(
+        "advertise-client-urls",
+        "http://localhost:2379",
+        "Where clients are told to find this member",
+    ),
+    used(
+        "listen-peer-urls",
+        "http://localhost:2380",
+        "Addresses to listen on for other members",
+    ),
+    used(
+        "initial-advertise-peer-urls",
+        "http://localhost:2380",
+        "Where other members find this member",
+    ),
+    used(
+        "initial-cluster",
+        "",
+        "All members of a new cluster: name=http://host:port,...; this member alone if not given",
+    ),
+    used(
+        "initial-cluster-state",
+        "new",
+        "new: form the cluster if the data folder is empty; existing: join it",
+    ),
+    used(
+        "initial-cluster-token",
+        "etcd-cluster",
+        "Makes the ids of clusters with equal addresses differ",
+    ),
+    used(
+        "heartbeat-interval",
+        "100",
+        "Milliseconds between heartbeats of the leader",
+    ),
+    used(
+        "election-timeout",
+        "1000",
+        "Milliseconds without a leader before an election",
+    ),
+    used("snapshot-count", "10000", "Log entries between two snapshots"),
+    used("max-request-bytes", "1572864", "Largest request"),
+    used(
+        "max-txn-ops",
+        "128",
+        "Most operations in one list of a transaction",
+    ),
+    used(
+        "quota-backend-bytes",
+        "0",
+        "Size of the data above which writes are refused; 0: 2 GiB, negative: no limit",
+    ),
+    used(
+        "auto-compaction-mode",
+        "periodic",
+        "What the retention counts: periodic (time) or revision",
+    ),
+    used(
+        "auto-compaction-retention",
+        "0",
+        "History to keep: 1h, 30m or plain hours (periodic), or a number of revisions; 0: all",
+    ),
+    used(
+        "max-concurrent-streams",
+        "4294967295",
+        "Most streams on one connection",
+    ),
+    used_duration(
+        "grpc-keepalive-min-time",
+        "5s",
+        "Shortest time between two pings of a client",
+    ),
+    used_duration(
+        "grpc-keepalive-interval",
+        "2h",
+        "Time without traffic before the server pings a client; 0: never",
+    ),
+    used_duration(
+        "grpc-keepalive-timeout",
+        "20s",
+        "Time to wait for the answer to a ping; 0: forever",
+    ),
+    used_duration(
+        "watch-progress-notify-interval",
+        "0",
+        "Time between progress notes on a quiet watch; 0: 10m",
+    ),
+    used(
+        "listen-metrics-urls",
+        "",
+        "More addresses for /metrics and the health pages",
+    ),
+    used(
+        "log-level",
+        "info",
+        "Least severe lines to log: debug, info, warn, error, panic, fatal",
+    ),
+    used("log-format", "json", "Form of the log: json or console"),
+    used(
+        "log-outputs",
+        "default",
+        "Where the log goes: default (stderr), stderr, stdout, or files",
+    ),
+    used(
+        "config-file",
+        "",
+        "YAML file with these names as keys; all other flags and the environment are then ignored",
+    ),
+    // TLS.
+    refused("cert-file", Kind::Text, "", TLS),
+    refused("key-file", Kind::Text, "", TLS),
+    refused("client-cert-file", Kind::Text, "", TLS),
+    refused("client-key-file", Kind::Text, "", TLS),
+    refused("client-cert-auth", Kind::Switch, "false", TLS),
+    refused("client-crl-file", Kind::Text, "", REVOCATION),
+    refused("client-cert-allowed-hostname", Kind::Text, "", TLS),
+    refused("trusted-ca-file", Kind::Text, "", TLS),
+    refused("auto-tls", Kind::Switch, "false", TLS),
+    refused("peer-cert-file", Kind::Text, "", TLS),
+    refused("peer-key-file", Kind::Text, "", TLS),
+    refused("peer-client-cert-file", Kind::Text, "", TLS),
+    refused("peer-client-key-file", Kind::Text, "", TLS),
+    refused("peer-client-cert-auth", Kind::Switch, "false", TLS),
+    refused("peer-trusted-ca-file", Kind::Text, "", TLS),
+    refused("peer-auto-tls", Kind::Switch, "false", TLS),
+    refused("peer-crl-file", Kind::Text, "", REVOCATION),
+    refused("peer-cert-allowed-cn", Kind::Text, "", TLS),
+    refused("peer-cert-allowed-hostname", Kind::Text, "", TLS),
+    refused("peer-skip-client-san-verification", Kind::Switch, "false", TLS),
+    refused("cipher-suites", Kind::Text, "", TLS),
+    refused("tls-max-version", Kind::Text, "", TLS),
+    ignored("tls-min-version", Kind::Text, "it has no effect without TLS"),
+    ignored(
+        "self-signed-cert-validity",
+        Kind::Text,
+        "it has no effect without TLS",
+    ),
+    // Discovery.
+    refused("discovery", Kind::Text, "", DISCOVERY),
+    refused("discovery-endpoints", Kind::Text, "", DISCOVERY),
+    refused("discovery-token", Kind::Text, "", DISCOVERY),
+    refused("discovery-srv", Kind::Text, "", DISCOVERY),
+    refused("discovery-srv-name", Kind::Text, "", DISCOVERY),
+    refused("discovery-proxy", Kind::Text, "", DISCOVERY),
+    ignored("discovery-dial-timeout", Kind::Duration, DISCOVERY_UNUSED),
+    ignored("discovery-request-timeout", Kind::Duration, DISCOVERY_UNUSED),
+    ignored("discovery-keepalive-time", Kind::Duration, DISCOVERY_UNUSED),
+    ignored("discovery-keepalive-timeout", Kind::Duration, DISCOVERY_UNUSED),
+    ignored("discovery-insecure-transport", Kind::Switch, DISCOVERY_UNUSED),
+    ignored(
+        "discovery-insecure-skip-tls-verify",
+        Kind::Switch,
+        DISCOVERY_UNUSED,
+    ),
+    ignored("discovery-cert", Kind::Text, DISCOVERY_UNUSED),
+    ignored("discovery-key", Kind::Text, DISCOVERY_UNUSED),
+    ignored("discovery-cacert", Kind::Text, DISCOVERY_UNUSED),
+    ignored("discovery-user", Kind::Text, DISCOVERY_UNUSED),
+    ignored("discovery-password", Kind::Text, DISCOVERY_UNUSED),
+    ignored("discovery-fallback", Kind::Text, DISCOVERY_UNUSED),
+    // What else would be missed.
+    refused("auth-token", Kind::Text, "simple", AUTHENTICATION),
+    refused(
+        "force-new-cluster",
+        Kind::Switch,
+        "false",
+        "a lost quorum cannot be given up by a flag; start a new cluster and `stead import` what `stead export` wrote",
+    ),
+    refused(
+        "wal-dir",
+        Kind::Text,
+        "",
+        "the log lives in --data-dir; make that folder's disk the fast one",
+    ),
+    refused(
+        "listen-client-http-urls",
+        Kind::Text,
+        "",
+        "HTTP and gRPC share --listen-client-urls; give further addresses for metrics and health with --listen-metrics-urls",
+    ),
+    refused(
+        "host-whitelist",
+        Kind::Text,
+        "*",
+        "hosts of requests are not checked; protect the port by the network",
+    ),
+    refused(
+        "enable-v2",
+        Kind::Switch,
+        "false",
+        "etcd's v2 API is gone from etcd too",
+    ),
+    refused("proxy", Kind::Text, "off", PROXY_UNUSED),
+    // What nothing depends on.
+    ignored("auth-token-ttl", Kind::Text, AUTHENTICATION),
+    ignored("bcrypt-cost", Kind::Text, AUTHENTICATION),
+    ignored("backend-bbolt-freelist-type", Kind::Text, DATABASE),
+    ignored("backend-batch-interval", Kind::Duration, DATABASE),
+    ignored("backend-batch-limit", Kind::Text, DATABASE),
+    ignored("bootstrap-defrag-threshold-megabytes", Kind::Text, DATABASE),
+    ignored("compaction-batch-limit", Kind::Text, COMPACTION),
+    ignored("compaction-sleep-interval", Kind::Duration, COMPACTION),
+    ignored("compact-hash-check-enabled", Kind::Switch, CHECKS),
+    ignored("compact-hash-check-time", Kind::Duration, CHECKS),
+    ignored("corrupt-check-time", Kind::Duration, CHECKS),
+    ignored("initial-corrupt-check", Kind::Switch, CHECKS),
+    ignored("cors", Kind::Text, GATEWAY),
+    ignored("enable-grpc-gateway", Kind::Switch, GATEWAY),
+    ignored(
+        "downgrade-check-time",
+        Kind::Duration,
+        "there are no downgrades yet",
+    ),
+    ignored("enable-distributed-tracing", Kind::Switch, TRACING),
+    ignored("distributed-tracing-address", Kind::Text, TRACING),
+    ignored("distributed-tracing-service-name", Kind::Text, TRACING),
+    ignored("distributed-tracing-instance-id", Kind::Text, TRACING),
+    ignored("distributed-tracing-sampling-rate", Kind::Text, TRACING),
+    ignored(
+        "enable-lease-checkpoint",
+        Kind::Switch,
+        "a new leader starts each lease's time afresh",
+    ),
+    ignored(
+        "enable-lease-checkpoint-persist",
+        Kind::Switch,
+        "a new leader starts each lease's time afresh",
+    ),
+    ignored("enable-log-rotation", Kind::Switch, ROTATION),
+    ignored("log-rotation-config-json", Kind::Text, ROTATION),
+    ignored("enable-pprof", Kind::Switch, "profile with `perf` instead"),
+    ignored(
+        "feature-gates",
+        Kind::Text,
+        "etcd's feature gates switch code that Stead does not have",
+    ),
+    ignored(
+        "initial-election-tick-advance",
+        Kind::Switch,
+        "elections are not delayed at the start",
+    ),
+    ignored(
+        "logger",
+        Kind::Text,
+        "there is one logger; choose its form with --log-format",
+    ),
+    ignored(
+        "max-learners",
+        Kind::Text,
+        "members are not added at run time yet",
+    ),
+    ignored(
+        "max-snapshots",
+        Kind::Text,
+        "old snapshots are removed as soon as they are not needed",
+    ),
+    ignored(
+        "max-wals",
+        Kind::Text,
+        "the log is removed as soon as it is not needed",
+    ),
+    ignored(
+        "memory-mlock",
+        Kind::Switch,
+        "the data are not held in memory; turn swap off instead",
+    ),
+    ignored("metrics", Kind::Text, "all metrics are always there"),
+    ignored(
+        "pre-vote",
+        Kind::Switch,
+        "a member that lost contact disturbs no leader that has a quorum",
+    ),
+    ignored("proxy-failure-wait", Kind::Text, PROXY_UNUSED),
+    ignored("proxy-refresh-interval", Kind::Text, PROXY_UNUSED),
+    ignored("proxy-dial-timeout", Kind::Text, PROXY_UNUSED),
+    ignored("proxy-write-timeout", Kind::Text, PROXY_UNUSED),
+    ignored("proxy-read-timeout", Kind::Text, PROXY_UNUSED),
+    ignored(
+        "raft-read-timeout",
+        Kind::Duration,
+        "it follows from --election-timeout",
+    ),
+    ignored(
+        "raft-write-timeout",
+        Kind::Duration,
+        "it follows from --election-timeout",
+    ),
+    ignored(
+        "snapshot-catchup-entries",
+        Kind::Text,
+        "the log kept for slow members follows from --snapshot-count",
+    ),
+    ignored("socket-reuse-address", Kind::Switch, "it is always on"),
+    ignored(
+        "socket-reuse-port",
+        Kind::Switch,
+        "two processes never share a port",
+    ),
+    ignored(
+        "strict-reconfig-check",
+        Kind::Switch,
+        "members are not added at run time yet",
+    ),
+    ignored("txn-mode-write-with-shared-buffer", Kind::Switch, DATABASE),
+    ignored(
+        "unsafe-no-fsync",
+        Kind::Switch,
+        "every write is synced before it is acknowledged",
+    ),
+    ignored("v2-deprecation", Kind::Text, "there never was a v2 store"),
+    ignored(
+        "warning-apply-duration",
+        Kind::Duration,
+        "slow requests show in the metrics",
+    ),
+    ignored(
+        "warning-unary-request-duration",
+        Kind::Duration,
+        "slow requests show in the metrics",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_flag_is_twice_in_the_table() {
+        let mut names: Vec<&str> = FLAGS.iter().map(|flag| flag.name).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn the_old_names_of_experimental_flags_are_known() {
+        let flag = find("experimental-watch-progress-notify-interval").unwrap();
+        assert_eq!(flag.name, "watch-progress-notify-interval");
+        assert!(find("experimental-nonsense").is_none());
+        assert!(find("nonsense").is_none());
+    }
+}

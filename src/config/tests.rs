@@ -1,0 +1,325 @@
+use super::*;
+
+fn parse_with(arguments: &[&str], environment: &[(&str, &str)]) -> Result<ServerConfig, ConfigError> {
+    let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
+    let environment = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    match parse(&arguments, &environment)? {
+        Invocation::Run(config) => Ok(*config),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn error_of(arguments: &[&str]) -> String {
+    parse_with(arguments, &[]).unwrap_err().to_string()
+}
+
+#[test]
+fn without_flags_the_defaults_of_etcd_hold() {
+    let config = parse_with(&[], &[]).unwrap();
+    assert_eq!(config.name, "default");
+    assert_eq!(config.data_folder, PathBuf::from("default.etcd"));
+    assert_eq!(config.listen_client, ["127.0.0.1:2379".parse().unwrap()]);
+    assert_eq!(config.listen_peer, ["127.0.0.1:2380".parse().unwrap()]);
+    assert_eq!(config.advertise_client_urls, ["http://localhost:2379"]);
+    assert_eq!(config.advertise_peer_urls, ["http://localhost:2380"]);
+    assert_eq!(config.member.to_string(), "8e9e05c52164694d");
+    assert_eq!(config.cluster.to_string(), "cdf818194e3a8c32");
+    assert_eq!(config.initial_members.len(), 1);
+    assert!(config.new_cluster);
+    assert_eq!(config.heartbeat, Duration::from_millis(100));
+    assert_eq!(config.election, Duration::from_secs(1));
+    assert_eq!(config.snapshot_entries, 10_000);
+    assert_eq!(config.maximum_request_bytes, 1_572_864);
+    assert_eq!(config.maximum_txn_operations, 128);
+    assert_eq!(config.quota_bytes, Some(2_147_483_648));
+    assert_eq!(config.auto_compaction, AutoCompaction::Off);
+    assert_eq!(config.maximum_concurrent_streams, u32::MAX);
+    assert_eq!(config.keepalive.minimum_client_interval, Duration::from_secs(5));
+    assert_eq!(config.keepalive.interval, Some(Duration::from_secs(7_200)));
+    assert_eq!(config.keepalive.timeout, Some(Duration::from_secs(20)));
+    assert_eq!(config.watch_progress_interval, Duration::from_secs(600));
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.log.outputs, [LogOutput::Stderr]);
+    assert_eq!(config.warnings, [] as [&str; 0]);
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_stead_over_etcd() {
+    let environment = [("ETCD_NAME", "etcd"), ("STEAD_NAME", "stead")];
+    assert_eq!(parse_with(&["--name=flag"], &environment).unwrap().name, "flag");
+    assert_eq!(parse_with(&[], &environment).unwrap().name, "stead");
+    assert_eq!(parse_with(&[], &environment[..1]).unwrap().name, "etcd");
+    assert_eq!(parse_with(&[], &[("STEAD_NAME", "")]).unwrap().name, "default");
+}
+
+#[test]
+fn all_forms_of_a_flag_are_read() {
+    for arguments in [
+        &["--name=a"][..],
+        &["-name=a"],
+        &["--name", "a"],
+        &["-name", "a"],
+        &["-name", "b", "-name", "a"],
+        &["--pre-vote", "--name=a"],
+        &["--pre-vote=false", "-name", "a"],
+    ] {
+        assert_eq!(parse_with(arguments, &[]).unwrap().name, "a", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_file_replaces_flags_and_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stead.yaml");
+    std::fs::write(
+        &path,
+        "# etcd's keys\nname: file\nheartbeat-interval: 50\nlog-outputs: [stderr, stdout]\nstrict-reconfig-check: false\n\
+         quota-backend-bytes: -1\ngrpc-keepalive-min-time: 7000000000\nauto-compaction-retention: \"2\"\ndiscovery:\n\
+         client-transport-security:\n  cert-file:\n  client-cert-auth: false\n",
+    )
+    .unwrap();
+    let flag = format!("--config-file={}", path.display());
+    let config = parse_with(&[&flag, "--name=flag"], &[("ETCD_ELECTION_TIMEOUT", "2000")]).unwrap();
+    assert_eq!(config.name, "file");
+    assert_eq!(config.heartbeat, Duration::from_millis(50));
+    assert_eq!(config.election, Duration::from_secs(1));
+    assert_eq!(config.quota_bytes, None);
+    assert_eq!(config.keepalive.minimum_client_interval, Duration::from_secs(7));
+    assert_eq!(
+        config.auto_compaction,
+        AutoCompaction::Periodic(Duration::from_secs(7_200))
+    );
+    assert_eq!(config.log.outputs, [LogOutput::Stderr, LogOutput::Stdout]);
+    let warnings = config.warnings.join("\n");
+    assert!(
+        warnings.contains("--name is ignored, since --config-file"),
+        "{warnings}"
+    );
+    assert!(warnings.contains("ETCD_ELECTION_TIMEOUT"), "{warnings}");
+    assert!(warnings.contains("--strict-reconfig-check"), "{warnings}");
+
+    for (text, part) in [
+        ("nonsense: 1", "unknown key \"nonsense\""),
+        ("name: {a: b}", "nested value for \"name\""),
+        ("- a", "one `name: value` on each line"),
+        ("name: [", "is no valid YAML"),
+        (
+            "client-transport-security: {cert-file: a.pem}",
+            "not supported yet",
+        ),
+        ("force-new-cluster: true", "not supported yet"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = error_of(&[&flag]);
+        assert!(error.contains(part), "{text}: {error}");
+    }
+    assert!(error_of(&["--config-file=/nowhere/stead.yaml"]).contains("cannot be read"));
+}
+
+#[test]
+fn a_cluster_has_the_same_ids_on_all_members() {
+    let cluster = "--initial-cluster=a=http://127.0.0.1:1,b=http://127.0.0.1:2,c=http://127.0.0.1:3";
+    let member = |name: &str, port: u16| {
+        let name = format!("--name={name}");
+        let url = format!("--initial-advertise-peer-urls=http://127.0.0.1:{port}");
+        parse_with(&[&name, &url, cluster, "--initial-cluster-token=t"], &[]).unwrap()
+    };
+    let (first, second) = (member("a", 1), member("b", 2));
+    assert_eq!(first.cluster, second.cluster);
+    assert_eq!(first.initial_members, second.initial_members);
+    assert_ne!(first.member, second.member);
+    assert!(first.initial_members.iter().any(|peer| peer.id == second.member));
+}
+
+#[test]
+fn each_error_names_the_flag_the_value_and_the_mend() {
+    for (arguments, parts) in [
+        (
+            &["--nonsense=1"][..],
+            &["unknown flag --nonsense=1", "--help"][..],
+        ),
+        (&["--name"], &["--name needs a value"]),
+        (&["start"], &["unexpected argument \"start\""]),
+        (&["--name="], &["--name is \"\"", "1 to 255"]),
+        (&["--name=a/b"], &["--name is \"a/b\"", "without"]),
+        (
+            &["--heartbeat-interval=x"],
+            &["--heartbeat-interval is \"x\"", "from 1 to"],
+        ),
+        (
+            &["--heartbeat-interval=0"],
+            &["--heartbeat-interval is \"0\"", "from 1 to"],
+        ),
+        (
+            &["--heartbeat-interval=201"],
+            &["--election-timeout is 1000 ms", "at least 5 heartbeats"],
+        ),
+        (
+            &["--election-timeout=50001"],
+            &["--election-timeout is \"50001\"", "to 50000"],
+        ),
+        (
+            &["--listen-client-urls=http://127.0.0.1:1"],
+            &["--advertise-client-urls must be given", "=http://127.0.0.1:1"],
+        ),
+        (
+            &["--listen-peer-urls=http://name:1"],
+            &["--listen-peer-urls is", "write an IP address"],
+        ),
+        (&["--listen-peer-urls=https://127.0.0.1:1"], &["asks for TLS"]),
+        (
+            &["--initial-cluster=a=http://a:1"],
+            &["does not have this member, \"default\"", "add default="],
+        ),
+        (
+            &["--initial-cluster=default=http://a:1"],
+            &["it has default at http://a:1", "make them equal"],
+        ),
+        (
+            &["--initial-cluster=http://a:1"],
+            &["has no name", "write name=http"],
+        ),
+        (
+            &["--initial-cluster=default=http://a:1,b=http://a:1"],
+            &["for \"default\" and for \"b\""],
+        ),
+        (
+            &["--initial-cluster-state=old"],
+            &["--initial-cluster-state is \"old\"", "new"],
+        ),
+        (&["--max-request-bytes=0"], &["--max-request-bytes is \"0\""]),
+        (&["--max-txn-ops=-1"], &["--max-txn-ops is \"-1\""]),
+        (
+            &["--quota-backend-bytes=2GB"],
+            &["--quota-backend-bytes is \"2GB\""],
+        ),
+        (&["--auto-compaction-mode=daily"], &["periodic or revision"]),
+        (&["--auto-compaction-retention=x"], &["30m or 1h"]),
+        (
+            &[
+                "--auto-compaction-mode=revision",
+                "--auto-compaction-retention=1h",
+            ],
+            &["how many revisions"],
+        ),
+        (
+            &["--grpc-keepalive-min-time=5"],
+            &["--grpc-keepalive-min-time is \"5\"", "such as 5s"],
+        ),
+        (&["--watch-progress-notify-interval=1ms"], &["at least 100ms"]),
+        (&["--log-level=loud"], &["--log-level is \"loud\""]),
+        (&["--log-format=xml"], &["json or console"]),
+        (&["--log-outputs=systemd/journal"], &["journald"]),
+        (
+            &["--cert-file=a.pem"],
+            &["--cert-file is \"a.pem\": not supported yet"],
+        ),
+        (
+            &["--client-cert-auth"],
+            &["--client-cert-auth is \"true\": not supported yet"],
+        ),
+        (&["--auto-tls=true"], &["not supported yet"]),
+        (
+            &["--auth-token=jwt,pub-key=a"],
+            &["--auth-token is", "not supported yet"],
+        ),
+        (&["--force-new-cluster"], &["not supported yet"]),
+        (
+            &["--discovery-srv=example.com"],
+            &["not supported yet", "--initial-cluster"],
+        ),
+    ] {
+        let error = error_of(arguments);
+        for part in parts {
+            assert!(error.contains(part), "{arguments:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn an_error_says_which_variable_the_value_came_from() {
+    let error = parse_with(&[], &[("ETCD_HEARTBEAT_INTERVAL", "x")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("--heartbeat-interval (from ETCD_HEARTBEAT_INTERVAL) is \"x\""),
+        "{error}"
+    );
+}
+
+#[test]
+fn harmless_flags_are_accepted_with_a_warning_and_dangerous_ones_when_they_ask_for_nothing() {
+    let config = parse_with(
+        &[
+            "--max-wals=3",
+            "--client-cert-auth=false",
+            "--cert-file=",
+            "--auth-token=simple",
+        ],
+        &[("ETCD_NONSENSE", "1"), ("STEAD_ENDPOINTS", "a")],
+    )
+    .unwrap();
+    assert_eq!(
+        config.warnings,
+        [
+            "the environment variable ETCD_NONSENSE is ignored: it is no setting of the server",
+            "--max-wals has no effect: the log is removed as soon as it is not needed",
+        ]
+    );
+}
+
+#[test]
+fn a_data_folder_of_etcd_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("member/wal")).unwrap();
+    let error = error_of(&[&format!("--data-dir={}", folder.path().display())]);
+    assert!(error.contains("a data folder of etcd"), "{error}");
+}
+
+#[test]
+fn retention_is_read_in_both_modes() {
+    let retention = |mode: &str, retention: &str| {
+        let mode = format!("--auto-compaction-mode={mode}");
+        let retention = format!("--auto-compaction-retention={retention}");
+        parse_with(&[&mode, &retention], &[]).unwrap().auto_compaction
+    };
+    assert_eq!(
+        retention("periodic", "1"),
+        AutoCompaction::Periodic(Duration::from_secs(3_600))
+    );
+    assert_eq!(
+        retention("periodic", "30m"),
+        AutoCompaction::Periodic(Duration::from_secs(1_800))
+    );
+    assert_eq!(retention("periodic", "0"), AutoCompaction::Off);
+    assert_eq!(retention("revision", "1000"), AutoCompaction::Revisions(1_000));
+    assert_eq!(retention("revision", "0"), AutoCompaction::Off);
+}
+
+#[test]
+fn the_dial_map_is_read_from_the_environment() {
+    let config = parse_with(&[], &[("STEAD_PEER_DIAL_MAP", "a:1=b:2, c:3=d:4")]).unwrap();
+    let pairs: Vec<(&str, &str)> = config
+        .peer_dial_map
+        .iter()
+        .map(|(from, to)| (from.as_str(), to.as_str()))
+        .collect();
+    assert_eq!(pairs, [("a:1", "b:2"), ("c:3", "d:4")]);
+    let error = parse_with(&[], &[("STEAD_PEER_DIAL_MAP", "a=b")])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("STEAD_PEER_DIAL_MAP is \"a=b\""), "{error}");
+    assert_eq!(config.warnings, [] as [&str; 0]);
+}
+
+#[test]
+fn help_and_version_need_no_valid_configuration() {
+    let parse = |argument: &str| parse(&[argument.to_owned()], &BTreeMap::new());
+    assert_eq!(parse("--help"), Ok(Invocation::Help));
+    assert_eq!(parse("-h"), Ok(Invocation::Help));
+    assert_eq!(parse("--version"), Ok(Invocation::Version));
+    assert!(help("stead server").contains("--initial-cluster"));
+}

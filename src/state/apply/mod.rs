@@ -1,0 +1,273 @@
+//! Applying one command: a function of (state, command) to (changes, outcome, effects). One file for each command.
+//!
+//! A [`Transition`] collects the changes of a batch of entries on top of a view. Every command is checked in full before
+//! its first write, so a refusal leaves nothing to undo.
+
+mod alarm;
+mod compact;
+mod delete;
+mod lease;
+mod put;
+mod txn;
+
+pub(super) use lease::attached_keys;
+
+use bytes::Bytes;
+
+use super::applied::{
+    Answer, DeleteRangeAnswer, Effect, Event, EventKind, KeyValue, OperationAnswer, PutAnswer, Refusal,
+    TxnAnswer, VersionId,
+};
+use super::command::Command;
+use super::format::{self, Change, Head, Publication, Version};
+use super::mvcc::history::tombstone;
+use super::mvcc::range::Moment;
+use super::{mvcc, schema};
+use crate::base::{LeaseId, MemberId, Namespace, Revision};
+use crate::storage::overlay::Overlay;
+use crate::storage::{Batch, Family, StorageError, View};
+
+/// The counters of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// The newest revision.
+    pub revision: Revision,
+    /// The oldest readable revision, none if never compacted.
+    pub compacted: Option<Revision>,
+}
+
+/// What a command gives: an answer or a refusal, which are values, or a storage error, which is not.
+type Outcome<T> = Result<Result<T, Refusal>, StorageError>;
+
+/// The state that a batch of entries is turning into another one.
+pub struct Transition<'view> {
+    overlay: Overlay<'view>,
+    counters: Counters,
+    /// Changes of the command in hand; they make one revision.
+    events: Vec<Event>,
+    effects: Vec<Effect>,
+}
+
+impl<'view> Transition<'view> {
+    /// Starts from a view and its counters.
+    #[must_use]
+    pub fn new(view: &'view dyn View, counters: Counters) -> Self {
+        Self {
+            overlay: Overlay::new(view),
+            counters,
+            events: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// The counters after the commands so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Sets a record of the node's own, such as the applied position.
+    pub fn put_meta(&mut self, key: &'static [u8], record: Bytes) {
+        self.overlay.put(Family::Meta, Bytes::from_static(key), record);
+    }
+
+    /// All changes, to be written in one batch.
+    #[must_use]
+    pub fn into_batch(self) -> Batch {
+        self.overlay.into_batch()
+    }
+
+    /// Applies one command and returns its outcome with the news it makes.
+    ///
+    /// # Errors
+    /// The disk failed, or a record is damaged.
+    pub fn apply(
+        &mut self,
+        command: &Command,
+    ) -> Result<(Result<Answer, Refusal>, Vec<Effect>), StorageError> {
+        let outcome = self.dispatch(command)?;
+        if !self.events.is_empty() {
+            self.counters.revision = self.pending_revision();
+            let record = format::encode("revision", &self.counters.revision)?;
+            self.put_meta(schema::REVISION, record);
+            self.effects.push(Effect::Changed {
+                revision: self.counters.revision,
+                events: std::mem::take(&mut self.events),
+            });
+        }
+        Ok((outcome, std::mem::take(&mut self.effects)))
+    }
+
+    fn dispatch(&mut self, command: &Command) -> Outcome<Answer> {
+        match command {
+            Command::Put(put) => Ok(self.put(put)?.map(Answer::Put)),
+            Command::DeleteRange(delete) => Ok(Ok(Answer::DeleteRange(self.delete_range(delete)?))),
+            Command::Txn(txn) => Ok(self.transaction(txn)?.map(Answer::Txn)),
+            Command::Compact { revision } => self.compact(*revision),
+            Command::LeaseGrant { id, ttl_seconds } => self.grant_lease(*id, *ttl_seconds),
+            Command::LeaseRevoke { id } => self.revoke_lease(*id),
+            Command::PublishMember {
+                id,
+                name,
+                client_urls,
+            } => self.publish_member(*id, name, client_urls),
+            Command::AlarmActivate { member, alarm } => self.set_alarm(*member, *alarm, true),
+            Command::AlarmDeactivate { member, alarm } => self.set_alarm(*member, *alarm, false),
+        }
+    }
+
+    /// The revision that the command in hand makes if it changes something.
+    fn pending_revision(&self) -> Revision {
+        Revision(self.counters.revision.0 + 1)
+    }
+
+    /// The revision that a read inside the command in hand sees: its own, once it has changed something.
+    fn visible_revision(&self) -> Revision {
+        if self.events.is_empty() {
+            self.counters.revision
+        } else {
+            self.pending_revision()
+        }
+    }
+
+    fn moment(&self) -> Moment<'_> {
+        Moment {
+            view: &self.overlay,
+            revision: self.visible_revision(),
+            compacted: self.counters.compacted,
+        }
+    }
+
+    fn next_version_id(&self) -> Result<VersionId, StorageError> {
+        let sub = u32::try_from(self.events.len()).map_err(|_| StorageError::Corrupt {
+            what: "command",
+            reason: "it makes more than 2^32 changes".to_owned(),
+        })?;
+        Ok(VersionId {
+            revision: self.pending_revision(),
+            sub,
+        })
+    }
+
+    fn head(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Head>, StorageError> {
+        mvcc::head(&self.overlay, namespace, key)
+    }
+
+    fn lease_exists(&self, id: LeaseId) -> Result<bool, StorageError> {
+        Ok(self.overlay.get(Family::Leases, &schema::lease(id))?.is_some())
+    }
+
+    /// Writes a new version of a key.
+    fn write_version(
+        &mut self,
+        namespace: Namespace,
+        key: &Bytes,
+        value: Bytes,
+        lease: LeaseId,
+        old: Option<&Head>,
+    ) -> Result<(), StorageError> {
+        let id = self.next_version_id()?;
+        let head = Head {
+            create_revision: old.map_or(id.revision, |old| old.create_revision),
+            modification_revision: id.revision,
+            sub: id.sub,
+            version: old.map_or(1, |old| old.version + 1),
+            lease,
+        };
+        let version = Version {
+            create_revision: head.create_revision,
+            version: head.version,
+            lease,
+            value,
+        };
+        self.overlay.put(
+            Family::Heads,
+            schema::head(namespace, key),
+            format::encode("head", &head)?,
+        );
+        self.overlay.put(
+            Family::Versions,
+            schema::version(namespace, key, id),
+            version.encode()?,
+        );
+        self.move_attachment(namespace, key, old.map_or(LeaseId::NONE, |old| old.lease), lease);
+        let key_value = KeyValue {
+            key: key.clone(),
+            value: version.value,
+            create_revision: head.create_revision,
+            modification_revision: id.revision,
+            version: head.version,
+            lease,
+        };
+        self.push_event(namespace, EventKind::Put, key_value, id, old)
+    }
+
+    /// Removes a live key.
+    fn write_tombstone(&mut self, namespace: Namespace, key: &Bytes, old: &Head) -> Result<(), StorageError> {
+        let id = self.next_version_id()?;
+        self.overlay.delete(Family::Heads, schema::head(namespace, key));
+        self.overlay.put(
+            Family::Versions,
+            schema::version(namespace, key, id),
+            Version::default().encode()?,
+        );
+        self.move_attachment(namespace, key, old.lease, LeaseId::NONE);
+        let key_value = tombstone(key.clone(), id.revision);
+        self.push_event(namespace, EventKind::Delete, key_value, id, Some(old))
+    }
+
+    fn move_attachment(&mut self, namespace: Namespace, key: &[u8], from: LeaseId, to: LeaseId) {
+        if from == to {
+            return;
+        }
+        if !from.is_none() {
+            self.overlay
+                .delete(Family::LeaseKeys, schema::lease_key(from, namespace, key));
+        }
+        if !to.is_none() {
+            self.overlay.put(
+                Family::LeaseKeys,
+                schema::lease_key(to, namespace, key),
+                Bytes::new(),
+            );
+        }
+    }
+
+    fn push_event(
+        &mut self,
+        namespace: Namespace,
+        kind: EventKind,
+        key_value: KeyValue,
+        id: VersionId,
+        old: Option<&Head>,
+    ) -> Result<(), StorageError> {
+        let superseded = old.map(Head::id);
+        let change = Change {
+            kind,
+            namespace,
+            key: key_value.key.clone(),
+            superseded,
+        };
+        self.overlay
+            .put(Family::Events, schema::event(id), change.encode()?);
+        self.events.push(Event {
+            namespace,
+            kind,
+            key_value,
+            id,
+            superseded,
+        });
+        Ok(())
+    }
+
+    fn publish_member(&mut self, id: MemberId, name: &str, client_urls: &[String]) -> Outcome<Answer> {
+        let publication = Publication {
+            name: name.to_owned(),
+            client_urls: client_urls.to_vec(),
+        };
+        let record = format::encode("member publication", &publication)?;
+        self.overlay.put(Family::Meta, schema::member(id), record);
+        self.effects.push(Effect::MemberPublished { id });
+        Ok(Ok(Answer::PublishMember))
+    }
+}

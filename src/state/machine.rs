@@ -1,0 +1,288 @@
+//! The state machine of one node: applies committed entries to an engine and publishes what readers see.
+//!
+//! One batch of entries is one atomic write, which also holds the applied position and the membership, so that after a
+//! crash the state is that of some applied index, never between two. Nothing is answered before the write.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use super::applied::{Answer, Applied, Fatal, Refusal};
+use super::apply::{Counters, Transition};
+use super::command::Proposal;
+use super::format::{self, AppliedEntry, StoredMembership};
+use super::mvcc::compaction;
+use super::schema;
+use super::view::{ReadView, Reader};
+use crate::base::Revision;
+use crate::storage::{Batch, Durability, Engine, Family, StorageError, View};
+
+/// The format of the state database. A database of another one is refused.
+const DATABASE_FORMAT: u32 = 1;
+
+/// The revision of a store that holds nothing, as in etcd.
+const FIRST_REVISION: Revision = Revision(1);
+
+/// One entry of the log, as apply sees it.
+#[derive(Debug, Clone)]
+pub struct LogEntry {
+    /// Its index.
+    pub index: u64,
+    /// The full position (term and whatever else replication needs), stored as the applied position.
+    pub position: Bytes,
+    /// What it carries.
+    pub payload: Payload,
+}
+
+/// What a log entry carries.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// Nothing: a new leader's first entry.
+    Blank,
+    /// An encoded [`Proposal`].
+    Proposal(Bytes),
+    /// A membership, stored as it is for replication.
+    Membership(Bytes),
+}
+
+/// What replication stored with the state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppliedPosition {
+    /// The index of the last applied entry, if any.
+    pub index: Option<u64>,
+    /// Its full position.
+    pub position: Option<Bytes>,
+    /// The last membership that was applied, with the position of its entry: (position, membership).
+    pub membership: Option<(Bytes, Bytes)>,
+}
+
+/// The state machine of one node. One thread applies; any number read through [`Machine::reader`].
+pub struct Machine {
+    engine: Arc<ArcSwap<Arc<dyn Engine>>>,
+    counters: Counters,
+    published: Arc<ArcSwap<ReadView>>,
+}
+
+impl Machine {
+    /// Opens the state that `engine` holds; a fresh engine is initialised at revision 1.
+    ///
+    /// # Errors
+    /// The disk failed, or the state is damaged or of a newer format.
+    pub fn open(engine: Arc<dyn Engine>) -> Result<Self, Fatal> {
+        let read_view = load(&engine)?;
+        Ok(Self {
+            engine: Arc::new(ArcSwap::from_pointee(engine)),
+            counters: read_view.counters,
+            published: Arc::new(ArcSwap::from_pointee(read_view)),
+        })
+    }
+
+    /// Applies committed entries in order as one atomic batch, publishes the new [`ReadView`], and returns an
+    /// [`Applied`] for each entry.
+    ///
+    /// # Errors
+    /// The disk failed, an entry cannot be decoded or does not follow the last one: nothing may be acknowledged, the
+    /// node must stop.
+    pub fn apply(&mut self, entries: &[LogEntry]) -> Result<Vec<Applied>, Fatal> {
+        let Some(last) = entries.last() else {
+            return Ok(Vec::new());
+        };
+        let engine = self.engine.load_full();
+        let current = self.published.load_full();
+        let mut transition = Transition::new(current.view.as_ref(), self.counters);
+        let mut applied = Vec::with_capacity(entries.len());
+        let mut previous_index = current.applied_index;
+        for entry in entries {
+            if entry.index <= previous_index && previous_index != 0 {
+                return Err(Fatal::OutOfOrder {
+                    index: entry.index,
+                    applied: previous_index,
+                });
+            }
+            previous_index = entry.index;
+            applied.push(apply_entry(&mut transition, entry)?);
+        }
+        let position = AppliedEntry {
+            index: last.index,
+            position: last.position.clone(),
+        };
+        transition.put_meta(schema::APPLIED, format::encode("applied position", &position)?);
+        let counters = transition.counters();
+        engine.write(transition.into_batch(), Durability::Buffered)?;
+        self.counters = counters;
+        self.published.store(Arc::new(ReadView {
+            view: engine.view(),
+            applied_index: last.index,
+            counters,
+        }));
+        Ok(applied)
+    }
+
+    /// The last applied entry and the last membership entry, as the engine holds them: after a crash they may be older
+    /// than before it.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn position(&self) -> Result<AppliedPosition, Fatal> {
+        Ok(position(self.published.load().view.as_ref())?)
+    }
+
+    /// Where readers find the newest published view. The same for the life of the machine, [`Machine::replace`]
+    /// included.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader {
+            current: Arc::clone(&self.published),
+        }
+    }
+
+    /// Replaces the whole state by the one that `engine` holds (a snapshot of another node).
+    ///
+    /// # Errors
+    /// As [`Machine::open`]; the old state stays in place then.
+    pub fn replace(&mut self, engine: Arc<dyn Engine>) -> Result<(), Fatal> {
+        let read_view = load(&engine)?;
+        self.counters = read_view.counters;
+        self.engine.store(Arc::new(engine));
+        self.published.store(Arc::new(read_view));
+        Ok(())
+    }
+
+    /// What removes compacted history in the background.
+    #[must_use]
+    pub fn compactor(&self) -> Compactor {
+        Compactor {
+            engine: Arc::clone(&self.engine),
+            published: Arc::clone(&self.published),
+        }
+    }
+}
+
+/// The position and membership that an engine's state was applied up to, without opening a [`Machine`] on it.
+///
+/// # Errors
+/// The disk failed, or a record is damaged.
+pub fn position(view: &dyn View) -> Result<AppliedPosition, StorageError> {
+    let applied: Option<AppliedEntry> = meta(view, schema::APPLIED, "applied position")?;
+    let membership: Option<StoredMembership> = meta(view, schema::MEMBERSHIP, "membership")?;
+    let (index, position) = applied.map_or((None, None), |entry| (Some(entry.index), Some(entry.position)));
+    Ok(AppliedPosition {
+        index,
+        position,
+        membership: membership.map(|stored| (stored.position, stored.membership)),
+    })
+}
+
+fn meta<Record: serde::de::DeserializeOwned>(
+    view: &dyn View,
+    key: &[u8],
+    what: &'static str,
+) -> Result<Option<Record>, StorageError> {
+    view.get(Family::Meta, key)?
+        .map(|record| format::decode(what, &record))
+        .transpose()
+}
+
+fn load(engine: &Arc<dyn Engine>) -> Result<ReadView, Fatal> {
+    match meta::<u32>(engine.view().as_ref(), schema::FORMAT, "database format")? {
+        Some(DATABASE_FORMAT) => {}
+        Some(other) => {
+            return Err(Fatal::Storage(StorageError::Corrupt {
+                what: "state database",
+                reason: format!("its format is {other}, this program knows {DATABASE_FORMAT}"),
+            }));
+        }
+        None => {
+            let mut batch = Batch::default();
+            let format = format::encode("database format", &DATABASE_FORMAT)?;
+            batch.put(Family::Meta, schema::FORMAT, format);
+            engine.write(batch, Durability::Buffered)?;
+        }
+    }
+    let view = engine.view();
+    let counters = Counters {
+        revision: meta(view.as_ref(), schema::REVISION, "revision")?.unwrap_or(FIRST_REVISION),
+        compacted: meta(view.as_ref(), schema::COMPACTED, "compacted revision")?,
+    };
+    let applied_index = position(view.as_ref())?.index.unwrap_or_default();
+    Ok(ReadView {
+        view,
+        applied_index,
+        counters,
+    })
+}
+
+fn apply_entry(transition: &mut Transition<'_>, entry: &LogEntry) -> Result<Applied, Fatal> {
+    let mut applied = Applied {
+        index: entry.index,
+        proposal: None,
+        outcome: Ok(Answer::Nothing),
+        revision: transition.counters().revision,
+        effects: Vec::new(),
+    };
+    match &entry.payload {
+        Payload::Blank => {}
+        Payload::Membership(membership) => {
+            let stored = StoredMembership {
+                position: entry.position.clone(),
+                membership: membership.clone(),
+            };
+            transition.put_meta(schema::MEMBERSHIP, format::encode("membership", &stored)?);
+        }
+        Payload::Proposal(encoded) => {
+            let proposal: Proposal = format::decode_proposal(encoded).map_err(|error| Fatal::Decode {
+                index: entry.index,
+                reason: error.to_string(),
+            })?;
+            let (outcome, effects): (Result<Answer, Refusal>, _) = transition.apply(&proposal.command)?;
+            applied.proposal = Some((proposal.origin, proposal.sequence));
+            applied.outcome = outcome;
+            applied.effects = effects;
+            applied.revision = transition.counters().revision;
+        }
+    }
+    Ok(applied)
+}
+
+/// Removes compacted history in the background, in bounded steps. Never pauses writes; safe beside apply, from another
+/// thread.
+#[derive(Clone)]
+pub struct Compactor {
+    engine: Arc<ArcSwap<Arc<dyn Engine>>>,
+    published: Arc<ArcSwap<ReadView>>,
+}
+
+/// What a step of the background removal did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompactionProgress {
+    /// Versions that it removed.
+    pub removed: u64,
+    /// Whether nothing is left to remove.
+    pub finished: bool,
+}
+
+impl Compactor {
+    /// One step over about `maximum_events` changes.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn step(&self, maximum_events: usize) -> Result<CompactionProgress, Fatal> {
+        let engine = self.engine.load_full();
+        let Some(compacted) = self.published.load().compacted() else {
+            return Ok(CompactionProgress {
+                removed: 0,
+                finished: true,
+            });
+        };
+        let step = compaction::step(engine.view().as_ref(), compacted, maximum_events)?;
+        let progress = CompactionProgress {
+            removed: step.removed,
+            finished: step.finished,
+        };
+        if !step.batch.is_empty() {
+            engine.write(step.batch, Durability::Buffered)?;
+        }
+        Ok(progress)
+    }
+}

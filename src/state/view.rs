@@ -1,0 +1,233 @@
+//! The state at one applied index, for everything that reads.
+//!
+//! Immutable and consistent: data, revision and applied index belong together. Never waits: whoever needs a linearizable
+//! read asks replication for a view that is new enough.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use super::applied::{Fatal, KeyValue, RangeAnswer, Refusal, TxnAnswer, VersionId};
+use super::apply::{Counters, Transition, attached_keys};
+use super::command::{Alarm, Range, Txn};
+use super::format::{self, ActiveAlarm, Publication};
+use super::mvcc::history::{self, EventPage, PageLimits};
+use super::mvcc::range::Moment;
+use super::mvcc::{self, hash};
+use super::{EventKind, schema};
+use crate::base::{LeaseId, MemberId, Namespace, Revision};
+use crate::storage::{Family, KeyRange, StorageError, View};
+
+/// A handle on the newest published [`ReadView`].
+#[derive(Clone)]
+pub struct Reader {
+    pub(super) current: Arc<ArcSwap<ReadView>>,
+}
+
+impl Reader {
+    /// The state after the last applied batch.
+    #[must_use]
+    pub fn view(&self) -> Arc<ReadView> {
+        self.current.load_full()
+    }
+}
+
+/// The whole state at one applied index. Cheap to share.
+pub struct ReadView {
+    pub(super) view: Arc<dyn View>,
+    pub(super) applied_index: u64,
+    pub(super) counters: Counters,
+}
+
+/// A member's own publication.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublishedMember {
+    /// Who.
+    pub id: MemberId,
+    /// Its name.
+    pub name: String,
+    /// Where its clients find it.
+    pub client_urls: Vec<String>,
+}
+
+/// The answer to a HashKV.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyValueHash {
+    /// CRC-32C in etcd's definition.
+    pub hash: u32,
+    /// The revision that was hashed.
+    pub revision: Revision,
+    /// The compacted revision, -1 if never compacted.
+    pub compacted: Revision,
+}
+
+impl ReadView {
+    /// The log index up to which entries are applied.
+    #[must_use]
+    pub fn applied_index(&self) -> u64 {
+        self.applied_index
+    }
+
+    /// The store's revision.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.counters.revision
+    }
+
+    /// The oldest readable revision, none if never compacted.
+    #[must_use]
+    pub fn compacted(&self) -> Option<Revision> {
+        self.counters.compacted
+    }
+
+    fn moment(&self) -> Moment<'_> {
+        Moment {
+            view: self.view.as_ref(),
+            revision: self.counters.revision,
+            compacted: self.counters.compacted,
+        }
+    }
+
+    /// Reads a range.
+    ///
+    /// # Errors
+    /// The outer error: the disk failed. The inner one: compacted or future revision.
+    pub fn range(&self, range: &Range) -> Result<Result<RangeAnswer, Refusal>, Fatal> {
+        Ok(self.moment().range(range)?)
+    }
+
+    /// Evaluates a transaction that only reads (see [`Txn::is_read_only`]).
+    ///
+    /// # Errors
+    /// As [`ReadView::range`].
+    pub fn read_transaction(&self, txn: &Txn) -> Result<Result<TxnAnswer, Refusal>, Fatal> {
+        Ok(Transition::new(self.view.as_ref(), self.counters).transaction(txn)?)
+    }
+
+    /// Changes from revision `from` on for which `matches` says yes, at most `maximum_revisions` revisions or
+    /// `maximum_bytes` of keys and values (at least one revision), in order. The caller has checked `from` against
+    /// [`ReadView::compacted`].
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn events(
+        &self,
+        from: Revision,
+        maximum_revisions: usize,
+        maximum_bytes: usize,
+        matches: &mut dyn FnMut(Namespace, &[u8], EventKind) -> bool,
+    ) -> Result<EventPage, Fatal> {
+        let limits = PageLimits {
+            revisions: maximum_revisions,
+            bytes: maximum_bytes,
+        };
+        Ok(history::events(
+            self.view.as_ref(),
+            self.revision(),
+            from,
+            limits,
+            matches,
+        )?)
+    }
+
+    /// A stored version of a key; none if it is a tombstone or compaction has removed it.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn version(
+        &self,
+        namespace: Namespace,
+        key: &Bytes,
+        id: VersionId,
+    ) -> Result<Option<KeyValue>, Fatal> {
+        Ok(mvcc::version(self.view.as_ref(), namespace, key, id)?)
+    }
+
+    /// The granted time to live of a lease in seconds, none if there is no such lease.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn lease(&self, id: LeaseId) -> Result<Option<i64>, Fatal> {
+        let record = self.view.get(Family::Leases, &schema::lease(id))?;
+        Ok(record
+            .map(|record| format::decode("lease", &record))
+            .transpose()?)
+    }
+
+    /// All leases with their granted time to live in seconds, by id.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn leases(&self) -> Result<Vec<(LeaseId, i64)>, Fatal> {
+        self.collect(Family::Leases, &[], |key, record| {
+            Ok((schema::lease_id(key)?, format::decode("lease", record)?))
+        })
+    }
+
+    /// The keys attached to a lease, in order.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn lease_keys(&self, id: LeaseId) -> Result<Vec<(Namespace, Bytes)>, Fatal> {
+        Ok(attached_keys(self.view.as_ref(), id)?)
+    }
+
+    /// What members have published about themselves, by id.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn members(&self) -> Result<Vec<PublishedMember>, Fatal> {
+        self.collect(Family::Meta, schema::MEMBER_PREFIX, |key, record| {
+            let publication: Publication = format::decode("member publication", record)?;
+            Ok(PublishedMember {
+                id: schema::member_id(key)?,
+                name: publication.name,
+                client_urls: publication.client_urls,
+            })
+        })
+    }
+
+    /// The active alarms, by member and kind.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn alarms(&self) -> Result<Vec<(MemberId, Alarm)>, Fatal> {
+        self.collect(Family::Meta, schema::ALARM_PREFIX, |_, record| {
+            let active: ActiveAlarm = format::decode("alarm", record)?;
+            Ok((active.member, active.alarm))
+        })
+    }
+
+    /// Hashes all versions up to `revision` (0: the current one) as etcd's HashKV does. Takes time in proportion to
+    /// the data.
+    ///
+    /// # Errors
+    /// The outer error: the disk failed. The inner one: compacted or future revision.
+    pub fn hash_kv(&self, revision: Revision) -> Result<Result<KeyValueHash, Refusal>, Fatal> {
+        let revision = match self.moment().resolve(revision) {
+            Ok(revision) => revision,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        Ok(Ok(KeyValueHash {
+            hash: hash::hash(self.view.as_ref(), revision, self.compacted())?,
+            revision,
+            compacted: self.compacted().unwrap_or(Revision(-1)),
+        }))
+    }
+
+    fn collect<Item>(
+        &self,
+        family: Family,
+        prefix: &[u8],
+        mut read: impl FnMut(&[u8], &Bytes) -> Result<Item, StorageError>,
+    ) -> Result<Vec<Item>, Fatal> {
+        let mut items = Vec::new();
+        let mut cursor = self.view.scan(family, KeyRange::prefix(prefix))?;
+        while let Some((key, record)) = cursor.item() {
+            items.push(read(key, &Bytes::copy_from_slice(record))?);
+            cursor.advance()?;
+        }
+        Ok(items)
+    }
+}

@@ -1,0 +1,50 @@
+#!/bin/sh
+# Installs what the tests need and did not write themselves: a real etcd, etcdctl, the Python client, the Go client.
+# What is there already is left alone, so that the script can run before every test.
+#
+# Everything but the Debian packages goes to $STEAD_TEST_CLIENTS, by default stead-test-clients in the user's cache
+# directory: tests/support/program.rs has the same rule.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+clients=${STEAD_TEST_CLIENTS:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/stead-test-clients}
+
+say() { printf '%s\n' "setup: $*" >&2; }
+
+install_packages() {
+    if [ "$(id -u)" -eq 0 ]; then
+        as_root=
+    elif command -v sudo >/dev/null 2>&1; then
+        as_root=sudo
+    else
+        say "cannot install $*: not root, and there is no sudo. Install them, then run this again."
+        exit 1
+    fi
+    say "installing $*"
+    $as_root apt-get update -qq
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >&2
+}
+
+missing=
+command -v etcdctl >/dev/null 2>&1 || missing="$missing etcd-client"
+command -v go >/dev/null 2>&1 || missing="$missing golang-go"
+python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing="$missing python3 python3-venv"
+# The list is split into words on purpose.
+# shellcheck disable=SC2086
+[ -z "$missing" ] || install_packages $missing
+
+# The versions of requirements.txt, recorded beside the environment when it is complete.
+if ! cmp -s "$here/requirements.txt" "$clients/venv/requirements.txt"; then
+    say "making the Python environment $clients/venv"
+    mkdir -p "$clients"
+    python3 -m venv --clear "$clients/venv"
+    "$clients/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+    cp "$here/requirements.txt" "$clients/venv/requirements.txt"
+fi
+
+# Cargo builds nothing of Go: the program is built here, when its sources are newer.
+if [ -n "$(find "$here/go" -newer "$clients/go-client" -type f 2>/dev/null || echo missing)" ]; then
+    say "building the program of the Go client"
+    (cd "$here/go" && go build -o "$clients/go-client" .)
+    touch "$clients/go-client"
+fi

@@ -1,0 +1,3 @@
+//! A cluster through its life.
+
+mod lifecycle;

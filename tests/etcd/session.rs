@@ -1,0 +1,95 @@
+//! One run of one script against one cluster.
+
+use super::script::Script;
+use super::watch::Streams;
+use super::words::Words;
+use super::{etcdctl, kv, lease, members};
+use crate::support::{Clients, Cluster, Result};
+
+/// The clients of a running script. Commands go to one node after another, since every node has to give the same
+/// answer; what a node answers from what it has applied itself goes to the first node, after a linearizable read
+/// there.
+pub struct Session {
+    nodes: Vec<Clients>,
+    endpoints: Vec<String>,
+    next: usize,
+    streams: Streams,
+    is_etcd: bool,
+}
+
+impl Session {
+    pub fn new(cluster: &Cluster, is_etcd: bool) -> Result<Self> {
+        let nodes = (0..cluster.size())
+            .map(|node| cluster.clients(node))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            nodes,
+            endpoints: cluster.endpoints(),
+            next: 0,
+            streams: Streams::default(),
+            is_etcd,
+        })
+    }
+
+    /// Runs every step and returns what was answered to each.
+    pub async fn run(&mut self, script: &Script) -> Result<Vec<Vec<String>>> {
+        let mut answers = Vec::new();
+        for step in script.steps() {
+            if self.is_etcd && !step.is_for_etcd() {
+                answers.push(Vec::new());
+                continue;
+            }
+            let answer = self.command(&step.command).await;
+            answers.push(answer.map_err(|error| format!("{}:{}: {error}", script.name, step.line))?);
+        }
+        Ok(answers)
+    }
+
+    async fn command(&mut self, lines: &[String]) -> Result<Vec<String>> {
+        let (first, below) = lines.split_first().ok_or("a step without a command")?;
+        let is_local = first.contains("serializable");
+        let mut words = Words::of(first);
+        match words.next("a command")?.as_str() {
+            "range" if is_local => kv::range_command(self.first_node().await?, words).await,
+            "range" => kv::range_command(self.next_node(), words).await,
+            "stream" => kv::stream_command(self.next_node(), words).await,
+            "put" => kv::put_command(self.next_node(), words).await,
+            "delete" => kv::delete_command(self.next_node(), words).await,
+            "txn" => kv::transaction_command(self.next_node(), below).await,
+            "compact" => kv::compact_command(self.next_node(), words).await,
+            "lease" if first.starts_with("lease list") => {
+                lease::command(self.first_node().await?, words).await
+            }
+            "lease" => lease::command(self.next_node(), words).await,
+            "watch" => {
+                let clients = self.first_node().await?.clone();
+                self.streams.command(&clients, words).await
+            }
+            "members" => {
+                let nodes = self.nodes.len();
+                members::members_command(self.next_node(), nodes, words).await
+            }
+            "status" => members::status_command(self.first_node().await?, words).await,
+            "hash" => members::hash_command(self.first_node().await?, words).await,
+            "hashkv" => members::hash_kv_command(self.first_node().await?, words).await,
+            "etcdctl" => {
+                self.next_node();
+                etcdctl::command(&self.endpoints[self.next], words, below).await
+            }
+            other => Err(format!("{other} is no command").into()),
+        }
+    }
+
+    fn next_node(&mut self) -> &mut Clients {
+        self.next = (self.next + 1) % self.nodes.len();
+        &mut self.nodes[self.next]
+    }
+
+    /// The first node, when it has applied all that was acknowledged before.
+    async fn first_node(&mut self) -> Result<&mut Clients> {
+        let clients = &mut self.nodes[0];
+        let barrier = kv::range_request(&mut Words::of("barrier count_only"))?;
+        clients.kv.range(barrier).await?;
+        Ok(clients)
+    }
+}

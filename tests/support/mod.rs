@@ -1,0 +1,27 @@
+//! What every test from outside shares: clusters of real server processes on loopback, of Stead or of etcd, and raw
+//! gRPC clients for them.
+//!
+//! It is included by path (`#[path = "support/mod.rs"] mod support;`) into the integration tests, the fault harness
+//! and the benches. It treats a server as a black box: flags, sockets, signals and files, never Stead's own types,
+//! apart from the generated wire types. It ends only the processes that it started, by their process id.
+
+// Each target that includes this module uses a part of it.
+#![allow(dead_code, unused_imports)]
+
+mod clients;
+mod cluster;
+mod node;
+mod ports;
+mod program;
+
+pub use clients::Clients;
+pub use cluster::{Cluster, ClusterBuilder};
+pub use node::Node;
+pub use ports::free_port;
+pub use program::{Program, clients_directory};
+
+/// The error of everything in the support code: a sentence that says what failed and what to do.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// The result of everything in the support code.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
