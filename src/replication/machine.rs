@@ -20,9 +20,7 @@ use super::failure::Failure;
 use super::interface::News;
 use super::log::LogStore;
 use super::snapshot::{SnapshotFolder, SnapshotStore};
-use super::types::{
-    LogId, SnapshotMeta, StoredMembership, TypeConfig, decode_membership, decode_position,
-};
+use super::types::{LogId, SnapshotMeta, StoredMembership, TypeConfig, decode_membership, decode_position};
 use super::waiters::Waiters;
 use crate::base::metrics::Metrics;
 use crate::state::applied::{Effect, Fatal};
@@ -47,7 +45,7 @@ pub fn decode_applied(position: &AppliedPosition) -> Result<(Option<LogId>, Stor
     let last = position.position.as_deref().map(decode_position).transpose()?;
     let membership = match &position.membership {
         None => StoredMembership::default(),
-        Some((membership, at)) => {
+        Some((at, membership)) => {
             StoredMembership::new(Some(decode_position(at)?), decode_membership(membership)?)
         }
     };
@@ -103,7 +101,9 @@ impl StateMachine {
         settings: ApplySettings,
     ) -> Result<Self, Fatal> {
         let (last, membership) = decode_applied(&machine.position()?)?;
-        settings.applied_end.send_replace(last.map_or(0, |last| last.index() + 1));
+        settings
+            .applied_end
+            .send_replace(last.map_or(0, |last| last.index() + 1));
         let (commands, receiver) = sync_channel(MAXIMUM_QUEUED_COMMANDS);
         let failure = settings.failure.clone();
         std::thread::Builder::new()
@@ -138,7 +138,8 @@ impl StateMachine {
             },
             Err(_) => "the apply thread is gone".to_owned(),
         };
-        self.failure.report(format!("the state cannot be changed: {failed}"));
+        self.failure
+            .report(format!("the state cannot be changed: {failed}"));
         Err(io::Error::other(failed))
     }
 
@@ -225,7 +226,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         }
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Arc<SnapshotFolder>) -> io::Result<()> {
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: Arc<SnapshotFolder>,
+    ) -> io::Result<()> {
         let snapshots = self.snapshots.clone();
         let engine = tokio::task::spawn_blocking(move || snapshots.adopt(&snapshot))
             .await
@@ -304,15 +309,22 @@ impl Applier {
         let started = Instant::now();
         let mut applied = self.machine.apply(entries)?;
         let metrics = &self.settings.metrics;
-        metrics.state_commit_seconds.observe(started.elapsed().as_secs_f64());
+        metrics
+            .state_commit_seconds
+            .observe(started.elapsed().as_secs_f64());
         let mut effects = Vec::new();
         for entry in &mut applied {
             effects.append(&mut entry.effects);
         }
         if let Some(last) = entries.last() {
-            self.settings.applied_end.send_replace(last.index.saturating_add(1));
+            self.settings
+                .applied_end
+                .send_replace(last.index.saturating_add(1));
         }
-        if effects.iter().any(|effect| matches!(effect, Effect::Compacted { .. })) {
+        if effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Compacted { .. }))
+        {
             self.settings.compaction.wake();
         }
         // News first: who has an answer may rely on the news being on their way.
@@ -324,7 +336,9 @@ impl Applier {
     fn replace(&mut self, engine: Arc<dyn Engine>) -> Result<(), Fatal> {
         self.machine.replace(engine)?;
         let view = self.reader.view();
-        self.settings.applied_end.send_replace(view.applied_index().saturating_add(1));
+        self.settings
+            .applied_end
+            .send_replace(view.applied_index().saturating_add(1));
         self.settings.compaction.start(self.machine.compactor());
         self.send_news(vec![Effect::Restored]);
         Ok(())

@@ -172,7 +172,7 @@ impl RaftEntry for Entry {
     }
 
     fn log_id_parts(&self) -> (&LeaderId, u64) {
-        (self.log_id.leader_id(), self.log_id.index())
+        (self.log_id.committed_leader_id(), self.log_id.index())
     }
 
     fn set_log_id(&mut self, new: LogId) {
@@ -186,12 +186,6 @@ impl RaftEntry for Entry {
 }
 
 impl Entry {
-    /// What it carries.
-    #[must_use]
-    pub fn payload(&self) -> &Payload {
-        &self.payload
-    }
-
     /// Length of the record, 0 before [`Entry::encode`].
     #[must_use]
     pub fn record_bytes(&self) -> usize {
@@ -277,8 +271,8 @@ fn position_bytes(log_id: &LogId) -> [u8; POSITION_BYTES] {
     let mut bytes = [0; POSITION_BYTES];
     let (term, rest) = bytes.split_at_mut(8);
     let (leader, index) = rest.split_at_mut(8);
-    term.copy_from_slice(&log_id.leader_id().term.to_be_bytes());
-    leader.copy_from_slice(&log_id.leader_id().node_id.to_be_bytes());
+    term.copy_from_slice(&log_id.committed_leader_id().term.to_be_bytes());
+    leader.copy_from_slice(&log_id.committed_leader_id().node_id.to_be_bytes());
     index.copy_from_slice(&log_id.index().to_be_bytes());
     bytes
 }
@@ -368,7 +362,7 @@ pub fn membership_from_wire(wire: peer::Membership) -> Result<Membership, String
 /// Takes back a proposal that was not appended.
 pub trait Rejections: Send + Sync + 'static {
     /// The proposal was never appended to any log: it is safe to propose it again.
-    fn rejected(&self, sequence: u64, proposal: Bytes);
+    fn rejected(&self, sequence: u64);
 }
 
 /// What openraft calls when it is done with a proposal. It costs nothing on success: the answer comes from the local
@@ -376,8 +370,6 @@ pub trait Rejections: Send + Sync + 'static {
 pub struct Submission<T> {
     /// The proposal's number.
     pub sequence: u64,
-    /// The proposal.
-    pub proposal: Bytes,
     /// Whom to tell when it was not appended.
     pub rejections: std::sync::Arc<dyn Rejections>,
     /// Whether a result means that the proposal was never appended.
@@ -390,7 +382,7 @@ where
 {
     fn on_complete(self, result: T) {
         if (self.never_appended)(&result) {
-            self.rejections.rejected(self.sequence, self.proposal);
+            self.rejections.rejected(self.sequence);
         }
     }
 }
@@ -406,7 +398,9 @@ mod tests {
     #[test]
     fn records_have_these_bytes_for_good() {
         let mut blank = Entry::new(log_id(5), Payload::Blank);
-        let position = [0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 5];
+        let position = [
+            0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 5,
+        ];
         assert_eq!(blank.encode()[..], [&[1, 0][..], &position].concat());
         let mut proposal = Entry::new(
             log_id(5),

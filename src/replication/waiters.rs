@@ -1,11 +1,12 @@
 //! Who waits for the local apply of which proposal.
 //!
 //! A proposer registers before it proposes; apply answers every waiter of a batch in one go. A waiter that gave up takes
-//! itself out. Never decides how long somebody waits.
+//! itself out, and with it the right of its proposal to be sent again. Never decides how long somebody waits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -13,11 +14,17 @@ use crate::base::MemberId;
 use crate::replication::interface::Committed;
 use crate::state::applied::Applied;
 
-/// The waiters of one member.
+/// The waiters of one member. A handle: clones share them.
 #[derive(Clone)]
 pub struct Waiters {
     member: MemberId,
-    waiting: Arc<Mutex<HashMap<u64, oneshot::Sender<Committed>>>>,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    by_sequence: HashMap<u64, (Bytes, oneshot::Sender<Committed>)>,
+    is_closed: bool,
 }
 
 /// A place among the waiters; leaves it when dropped.
@@ -39,9 +46,12 @@ impl Waiters {
 
     /// Waits for the proposal with this number.
     #[must_use]
-    pub fn register(&self, sequence: u64) -> Waiter {
+    pub fn register(&self, sequence: u64, proposal: Bytes) -> Waiter {
         let (sender, answer) = oneshot::channel();
-        self.waiting.lock().insert(sequence, sender);
+        let mut waiting = self.waiting.lock();
+        if !waiting.is_closed {
+            waiting.by_sequence.insert(sequence, (proposal, sender));
+        }
         Waiter {
             waiters: self.clone(),
             sequence,
@@ -49,10 +59,21 @@ impl Waiters {
         }
     }
 
-    /// Whether somebody still waits for the proposal.
+    /// The proposal, if somebody still waits for it.
     #[must_use]
-    pub fn is_waiting(&self, sequence: u64) -> bool {
-        self.waiting.lock().contains_key(&sequence)
+    pub fn proposal(&self, sequence: u64) -> Option<Bytes> {
+        let waiting = self.waiting.lock();
+        waiting
+            .by_sequence
+            .get(&sequence)
+            .map(|(proposal, _)| proposal.clone())
+    }
+
+    /// Lets nobody wait any more: who does, learns that there is no answer.
+    pub fn close(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.is_closed = true;
+        waiting.by_sequence.clear();
     }
 
     /// Answers whoever waits for one of these entries.
@@ -67,7 +88,7 @@ impl Waiters {
                 if origin != self.member {
                     continue;
                 }
-                if let Some(sender) = waiting.remove(&sequence) {
+                if let Some((_, sender)) = waiting.by_sequence.remove(&sequence) {
                     let committed = Committed {
                         outcome: entry.outcome,
                         revision: entry.revision,
@@ -93,6 +114,6 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.waiters.waiting.lock().remove(&self.sequence);
+        self.waiters.waiting.lock().by_sequence.remove(&self.sequence);
     }
 }

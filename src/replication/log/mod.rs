@@ -50,7 +50,11 @@ impl LogStore {
     ///
     /// # Errors
     /// The disk failed, or what is on it is damaged.
-    pub fn open(engine: Arc<dyn Engine>, metrics: Arc<Metrics>, failure: Failure) -> Result<Self, StorageError> {
+    pub fn open(
+        engine: Arc<dyn Engine>,
+        metrics: Arc<Metrics>,
+        failure: Failure,
+    ) -> Result<Self, StorageError> {
         let positions = recover(&*engine.view(), engine.size_bytes())?;
         let durable_end = next_index(positions.last);
         let shared = Arc::new(Shared {
@@ -178,7 +182,9 @@ fn recover(view: &dyn View, size_bytes: u64) -> Result<Positions, StorageError> 
     positions.last = last_entry(view, first)?.or(positions.purged);
     // A committed position rides along with later writes, so after a crash it may name an entry whose truncation or
     // purge was written, never one that is past the log.
-    positions.committed = positions.committed.filter(|committed| Some(*committed) <= positions.last);
+    positions.committed = positions
+        .committed
+        .filter(|committed| Some(*committed) <= positions.last);
     Ok(positions)
 }
 
@@ -213,7 +219,12 @@ fn last_entry(view: &dyn View, first: u64) -> Result<Option<LogId>, StorageError
     Ok(entry.map(|entry| entry.log_id()))
 }
 
-fn read_from_disk(view: &dyn View, start: u64, end: u64, maximum_bytes: usize) -> Result<Vec<Entry>, StorageError> {
+fn read_from_disk(
+    view: &dyn View,
+    start: u64,
+    end: u64,
+    maximum_bytes: usize,
+) -> Result<Vec<Entry>, StorageError> {
     let range = KeyRange {
         start: format::log_key(start).to_vec(),
         end: Some(format::log_key(end).to_vec()),
@@ -262,7 +273,10 @@ impl RaftLogReader<TypeConfig> for LogStore {
                 None => Ok(None),
                 Some(last) => {
                     let next = last.index().saturating_add(1);
-                    Ok(Some((futures::stream::iter(entries.into_iter().map(Ok)), (log, next))))
+                    Ok(Some((
+                        futures::stream::iter(entries.into_iter().map(Ok)),
+                        (log, next),
+                    )))
                 }
             }
         });

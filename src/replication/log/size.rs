@@ -34,14 +34,20 @@ impl LogSize {
 
     /// Forgets entries up to `upto`.
     pub fn purge(&mut self, upto: u64) {
-        while self.marks.get(1).is_some_and(|(index, _)| *index <= upto.saturating_add(1)) {
+        while self
+            .marks
+            .get(1)
+            .is_some_and(|(index, _)| *index <= upto.saturating_add(1))
+        {
             self.marks.pop_front();
         }
     }
 
     /// Bytes of the entries that are kept.
     pub fn bytes(&self) -> u64 {
-        self.marks.front().map_or(0, |(_, before)| self.appended_bytes - before)
+        self.marks
+            .front()
+            .map_or(0, |(_, before)| self.appended_bytes - before)
     }
 
     /// The first index such that no more than about `bytes` lie from it to the end.

@@ -155,8 +155,8 @@ impl Writer {
 
     /// Writes until the queue is closed and empty, or a write fails.
     pub fn run(mut self, queue: &Queue) {
-        let patience = fault::acknowledges_before_fsync()
-            .then(|| Duration::from_millis(fault::HELD_WRITE_MILLISECONDS));
+        let patience =
+            fault::acknowledges_before_fsync().then(|| Duration::from_millis(fault::HELD_WRITE_MILLISECONDS));
         while let Some(operations) = queue.take(patience) {
             let (batch, durability, completion) = self.prepare(operations);
             let written = if patience.is_some() {
@@ -174,7 +174,9 @@ impl Writer {
         if let Some((batch, _)) = self.held.take()
             && let Err(error) = self.write(batch, Durability::Synced)
         {
-            self.shared.failure.report(format!("the log cannot be written: {error}"));
+            self.shared
+                .failure
+                .report(format!("the log cannot be written: {error}"));
         }
     }
 
@@ -227,7 +229,11 @@ impl Writer {
             }
         }
         if let Some(committed) = self.shared.take_unsaved_committed() {
-            batch.put(Family::LogMeta, format::COMMITTED_KEY, format::encode_log_id(&committed));
+            batch.put(
+                Family::LogMeta,
+                format::COMMITTED_KEY,
+                format::encode_log_id(&committed),
+            );
         }
         (batch, durability, completion)
     }
@@ -249,7 +255,9 @@ impl Writer {
     }
 
     fn hold(&mut self, mut batch: Batch) -> Result<(), StorageError> {
-        let (held, since) = self.held.get_or_insert_with(|| (Batch::default(), Instant::now()));
+        let (held, since) = self
+            .held
+            .get_or_insert_with(|| (Batch::default(), Instant::now()));
         held.changes.append(&mut batch.changes);
         if since.elapsed() >= Duration::from_millis(fault::HELD_WRITE_MILLISECONDS)
             && let Some((batch, _)) = self.held.take()

@@ -1,11 +1,11 @@
 //! Between openraft's messages and the peer protocol's. A field that a peer of the same protocol version always sends is
 //! an error when it is missing.
 
+use openraft::entry::RaftEntry;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, StreamAppendResult, TransferLeaderError,
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
-use openraft::entry::RaftEntry;
 use thiserror::Error;
 
 use crate::proto::peer;
@@ -29,8 +29,8 @@ fn missing(field: &str) -> WireError {
 #[must_use]
 pub fn log_id_to_wire(log_id: &LogId) -> peer::LogId {
     peer::LogId {
-        term: log_id.leader_id().term,
-        leader: log_id.leader_id().node_id,
+        term: log_id.committed_leader_id().term,
+        leader: log_id.committed_leader_id().node_id,
         index: log_id.index(),
     }
 }
@@ -106,7 +106,11 @@ pub fn append_from_wire(wire: peer::AppendRequest) -> Result<AppendEntriesReques
 /// The last position that an append covers.
 #[must_use]
 pub fn last_of_append(request: &AppendEntriesRequest<TypeConfig>) -> Option<LogId> {
-    request.entries.last().map(RaftEntry::log_id).or(request.prev_log_id)
+    request
+        .entries
+        .last()
+        .map(RaftEntry::log_id)
+        .or(request.prev_log_id)
 }
 
 /// The answer to an append in a stream.
@@ -119,9 +123,7 @@ pub fn append_result_to_wire(result: StreamAppendResult<TypeConfig>) -> peer::Ap
         Err(StreamAppendError::Conflict(at)) => AppendResult::Conflict(log_id_to_wire(&at)),
         Err(StreamAppendError::HigherVote(vote)) => AppendResult::HigherVote(vote_to_wire(&vote)),
     };
-    peer::AppendResponse {
-        result: Some(result),
-    }
+    peer::AppendResponse { result: Some(result) }
 }
 
 /// The reverse of [`append_result_to_wire`].
@@ -149,8 +151,9 @@ pub fn append_response_to_wire(
         AppendEntriesResponse::Success => Ok(last),
         AppendEntriesResponse::PartialSuccess(upto) => Ok(upto),
         // Nothing conflicts with an append that follows nothing, so a conflict always has a position.
-        AppendEntriesResponse::Conflict => previous
-            .map_or(Ok(None), |previous| Err(StreamAppendError::Conflict(previous))),
+        AppendEntriesResponse::Conflict => {
+            previous.map_or(Ok(None), |previous| Err(StreamAppendError::Conflict(previous)))
+        }
         AppendEntriesResponse::HigherVote(vote) => Err(StreamAppendError::HigherVote(vote)),
     };
     append_result_to_wire(result)
@@ -218,7 +221,11 @@ pub fn transfer_from_wire(
     wire: peer::TransferRequest,
 ) -> Result<TransferLeaderRequest<TypeConfig>, WireError> {
     let from = required_vote(wire.from_leader)?;
-    Ok(TransferLeaderRequest::new(from, wire.to, wire.last.map(log_id_from_wire)))
+    Ok(TransferLeaderRequest::new(
+        from,
+        wire.to,
+        wire.last.map(log_id_from_wire),
+    ))
 }
 
 /// The answer to a transfer of leadership.
