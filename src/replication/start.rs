@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -176,7 +177,7 @@ pub async fn start(
     };
     let check = Check::new(settings.cluster, settings.member);
     let listeners = std::mem::take(&mut settings.peer_listeners);
-    server::serve(
+    let server = server::serve(
         service,
         check,
         listeners,
@@ -209,6 +210,7 @@ pub async fn start(
         failure,
         election: settings.election,
         stop,
+        server: Mutex::new(Some(server)),
         _folder: folder,
     })
 }
