@@ -134,6 +134,7 @@ impl ClusterBuilder {
                 data_directory: directory.path().join(&name),
                 log_path: directory.path().join(format!("{name}.log")),
                 arguments,
+                launcher: Vec::new(),
                 reservations: vec![client, peer],
                 process: None,
                 name,
