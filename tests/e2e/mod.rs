@@ -1,3 +1,9 @@
-//! A cluster through its life.
+//! Whole clusters through what happens to them: signals, deaths under load, bad input, damaged folders, and the data
+//! of a Kubernetes control plane.
 
+mod data_folder;
+mod durability;
+mod garbage;
+mod kubernetes;
 mod lifecycle;
+mod watcher;
