@@ -10,7 +10,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::history::History;
 use super::index::{End, KeyIndex, Span};
 use super::queue::{Push, Queue};
 use super::record::EventRecord;
@@ -18,6 +17,7 @@ use super::{WatchBody, WatchCreate, WatchRefusal, WatchResponse};
 use crate::base::limits::MAXIMUM_WATCHERS;
 use crate::base::metrics::Metrics;
 use crate::base::{Namespace, Revision};
+use crate::state::ReadView;
 use crate::state::applied::{Effect, Event, EventKind, Fatal};
 
 /// A stream of the hub; never reused.
@@ -199,9 +199,7 @@ impl Hub {
             body: WatchBody::Created,
         });
         let phase = if request.start_revision == Revision(0) {
-            Phase::Synced {
-                from: next(current),
-            }
+            Phase::Synced { from: next(current) }
         } else if request.start_revision > self.revision {
             Phase::Synced {
                 from: request.start_revision,
@@ -302,11 +300,11 @@ impl Hub {
         }
     }
 
-    /// Takes the news of one applied batch, in which `history` is the state after it.
+    /// Takes the news of one applied batch, in which `view` is the state after it.
     ///
     /// # Errors
     /// The disk failed.
-    pub(super) fn absorb(&mut self, history: &dyn History, effects: &[Effect]) -> Result<(), Fatal> {
+    pub(super) fn absorb(&mut self, view: &ReadView, effects: &[Effect]) -> Result<(), Fatal> {
         for effect in effects {
             match effect {
                 Effect::Changed { revision, events } if *revision > self.revision => {
@@ -314,9 +312,9 @@ impl Hub {
                         // News were lost; history has them.
                         self.jump_to(Revision(revision.0 - 1));
                     }
-                    self.hand_out(history, *revision, events)?;
+                    self.hand_out(view, *revision, events)?;
                 }
-                Effect::Restored => self.jump_to(history.revision()),
+                Effect::Restored => self.jump_to(view.revision()),
                 // Older changes are known. Watches are served from history up to the compacted revision at that time; the
                 // rest does not concern watches.
                 Effect::Changed { .. }
@@ -340,12 +338,7 @@ impl Hub {
     }
 
     /// Hands the changes of the next revision to the synced watches.
-    fn hand_out(
-        &mut self,
-        history: &dyn History,
-        revision: Revision,
-        events: &[Event],
-    ) -> Result<(), Fatal> {
+    fn hand_out(&mut self, view: &ReadView, revision: Revision, events: &[Event]) -> Result<(), Fatal> {
         let mut touched: SmallVec<[WatcherId; 64]> = SmallVec::new();
         for event in events {
             let mut record: Option<Arc<EventRecord>> = None;
@@ -367,7 +360,7 @@ impl Hub {
                     watcher.pending.push(record.clone());
                 });
             if let Some(record) = record.filter(|_| previous_wanted) {
-                record.load_previous(history)?;
+                record.load_previous(view)?;
             }
         }
         for id in touched {
@@ -397,16 +390,20 @@ impl Hub {
     fn jump_to(&mut self, revision: Revision) {
         let handed_out = self.revision;
         self.revision = handed_out.max(revision);
+        let mut behind = Vec::new();
         for (id, watcher) in &mut self.watchers {
             if let Phase::Synced { from } = watcher.phase {
                 let cursor = from.max(next(handed_out));
                 if cursor <= self.revision {
                     watcher.phase = Phase::Unsynced { cursor };
                     self.metrics.slow_watchers.inc();
-                    self.ready.push_back(*id);
+                    behind.push(*id);
                 }
             }
         }
+        // The oldest watch first, not the one that a hash map names first.
+        behind.sort_unstable();
+        self.ready.extend(behind);
     }
 
     fn tell_requested_progress(&mut self) {
