@@ -36,7 +36,8 @@ impl Reader {
 /// The whole state at one applied index. Cheap to share.
 pub struct ReadView {
     pub(super) view: Arc<dyn View>,
-    pub(super) applied_index: u64,
+    /// None before the first entry, whose index may be 0.
+    pub(super) applied_index: Option<u64>,
     pub(super) counters: Counters,
 }
 
@@ -63,10 +64,10 @@ pub struct KeyValueHash {
 }
 
 impl ReadView {
-    /// The log index up to which entries are applied.
+    /// The log index up to which entries are applied; 0 also before the first entry.
     #[must_use]
     pub fn applied_index(&self) -> u64 {
-        self.applied_index
+        self.applied_index.unwrap_or_default()
     }
 
     /// The store's revision.

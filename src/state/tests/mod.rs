@@ -1,6 +1,7 @@
 //! Tests of the state machine, on the engine in memory.
 
 mod hash;
+mod order;
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use super::applied::{Answer, Applied, Refusal};
 use super::command::{Command, Keys, Proposal, Put};
 use super::{LogEntry, Machine, Payload, encode_proposal};
-use crate::base::{MemberId, Namespace};
+use crate::base::{MemberId, Namespace, Revision};
 use crate::storage::memory::MemoryEngine;
 
 /// A machine on an empty engine that is fed command by command.
@@ -41,8 +42,29 @@ impl Fixture {
         applied.pop().expect("one entry gives one answer")
     }
 
+    /// Compacts at a revision and removes all that this makes unreadable.
+    pub(super) fn compact(&mut self, revision: i64) {
+        let revision = Revision(revision);
+        self.outcome(Command::Compact { revision })
+            .expect("the revision can be compacted");
+        finish_compaction(&self.machine, 1);
+    }
+
     pub(super) fn outcome(&mut self, command: Command) -> Result<Answer, Refusal> {
         self.apply(command).outcome
+    }
+}
+
+/// Removes all that compaction has made unreadable, in steps over `maximum_events` changes, and says how many versions
+/// that were.
+pub(super) fn finish_compaction(machine: &Machine, maximum_events: usize) -> u64 {
+    let mut removed = 0;
+    loop {
+        let progress = machine.compactor().step(maximum_events).expect("the engine works");
+        removed += progress.removed;
+        if progress.finished {
+            return removed;
+        }
     }
 }
 
