@@ -1,6 +1,7 @@
 //! Tests of the state machine, on the engine in memory.
 
 mod hash;
+mod page;
 
 use std::sync::Arc;
 
