@@ -48,7 +48,11 @@ pub async fn run_all(mistakes: &[Mistake], plan: &RunPlan) -> Result<Score> {
     let is_stead = matches!(plan.program, Program::Stead(_));
     let mistakes: Vec<Mistake> = if mistakes.is_empty() {
         let possible = |mistake: &Mistake| is_stead || *mistake == Mistake::ReadWithoutBarrier;
-        Mistake::value_variants().iter().copied().filter(possible).collect()
+        Mistake::value_variants()
+            .iter()
+            .copied()
+            .filter(possible)
+            .collect()
     } else {
         mistakes.to_vec()
     };
@@ -58,10 +62,16 @@ pub async fn run_all(mistakes: &[Mistake], plan: &RunPlan) -> Result<Score> {
             (true, _) => false,
             (false, Mistake::ReadWithoutBarrier) => true,
             (false, Mistake::AckBeforeFsync) => {
-                return Err("an etcd cannot be asked to acknowledge before it syncs: use --program stead".into());
+                return Err(
+                    "an etcd cannot be asked to acknowledge before it syncs: use --program stead".into(),
+                );
             }
         };
-        let plan = RunPlan { fault: is_stead.then_some(mistake.name()), serializable_reads, ..plan.clone() };
+        let plan = RunPlan {
+            fault: is_stead.then_some(mistake.name()),
+            serializable_reads,
+            ..plan.clone()
+        };
         score.count(is_found(mistake, &plan).await?);
     }
     Ok(score)
@@ -72,10 +82,17 @@ async fn is_found(mistake: Mistake, plan: &RunPlan) -> Result<bool> {
     let workload = workload::all().into_iter().find(|known| known.name() == workload);
     let nemesis = nemesis::all().into_iter().find(|known| known.name() == nemesis);
     let (Some(workload), Some(nemesis)) = (workload, nemesis) else {
-        return Err(format!("{} has no workload and nemesis under which it shows", mistake.name()).into());
+        return Err(format!(
+            "{} has no workload and nemesis under which it shows",
+            mistake.name()
+        )
+        .into());
     };
     for attempt in 0..MAXIMUM_ATTEMPTS {
-        let plan = RunPlan { seed: plan.seed.wrapping_add(attempt), ..plan.clone() };
+        let plan = RunPlan {
+            seed: plan.seed.wrapping_add(attempt),
+            ..plan.clone()
+        };
         println!(
             "{} under {} × {}, {} s, seed {}",
             mistake.name(),
@@ -88,7 +105,10 @@ async fn is_found(mistake: Mistake, plan: &RunPlan) -> Result<bool> {
         print!("{}", report.verdict);
         // A server that merely dies is not found out: a checker of histories has to see what it did.
         let violated = report.verdict.violated();
-        let found_by = workload.checkers().into_iter().find(|checker| violated.contains(&checker.name()));
+        let found_by = workload
+            .checkers()
+            .into_iter()
+            .find(|checker| violated.contains(&checker.name()));
         if let Some(checker) = found_by {
             println!("  found by {}: {}", checker.name(), mistake.name());
             return Ok(true);

@@ -47,7 +47,11 @@ impl Failure {
             | Code::Unimplemented => true,
             _ => REFUSALS.contains(&status.message()) || connection_was_refused(status),
         };
-        if refused { Self::DidNotHappen(text) } else { Self::Unknown(text) }
+        if refused {
+            Self::DidNotHappen(text)
+        } else {
+            Self::Unknown(text)
+        }
     }
 }
 
@@ -73,7 +77,11 @@ pub struct Connection {
 impl Connection {
     /// A connection to `node`, one of the nodes with the given client addresses.
     pub fn new(addresses: Vec<SocketAddr>, node: usize) -> Self {
-        Self { addresses, node, channel: None }
+        Self {
+            addresses,
+            node,
+            channel: None,
+        }
     }
 
     /// Which node is asked.
@@ -109,8 +117,12 @@ impl Connection {
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Ok(channel)) => Ok(self.channel.insert(channel).clone()),
-            Ok(Err(error)) => Err(Failure::DidNotHappen(format!("no connection to {address}: {error}"))),
-            Err(_) => Err(Failure::DidNotHappen(format!("no connection to {address} in {CONNECT_TIMEOUT:?}"))),
+            Ok(Err(error)) => Err(Failure::DidNotHappen(format!(
+                "no connection to {address}: {error}"
+            ))),
+            Err(_) => Err(Failure::DidNotHappen(format!(
+                "no connection to {address} in {CONNECT_TIMEOUT:?}"
+            ))),
         }
     }
 

@@ -71,8 +71,18 @@ impl Cluster {
             .iter()
             .map(|node| Ok(node.client_address().parse()?))
             .collect::<Result<_>>()?;
-        let logs = processes.nodes().iter().map(|node| node.log_path().to_owned()).collect();
-        let cluster = Self { processes: Mutex::new(processes), network, clients, logs, ended: Mutex::default() };
+        let logs = processes
+            .nodes()
+            .iter()
+            .map(|node| node.log_path().to_owned())
+            .collect();
+        let cluster = Self {
+            processes: Mutex::new(processes),
+            network,
+            clients,
+            logs,
+            ended: Mutex::default(),
+        };
         for node in 0..plan.nodes {
             cluster.start_node(node).await?;
         }
@@ -108,7 +118,8 @@ impl Cluster {
         let mut processes = self.processes.lock().await;
         let process = processes.node(node);
         process.start()?;
-        self.network.set_process(node, process.process_id().unwrap_or_default());
+        self.network
+            .set_process(node, process.process_id().unwrap_or_default());
         Ok(())
     }
 
@@ -164,7 +175,10 @@ impl Cluster {
         let mut connection = Connection::new(self.client_addresses(), node);
         let ask = async {
             let channel = connection.channel().await.ok()?;
-            let answer = MaintenanceClient::new(channel).status(StatusRequest {}).await.ok()?;
+            let answer = MaintenanceClient::new(channel)
+                .status(StatusRequest {})
+                .await
+                .ok()?;
             Some(answer.into_inner())
         };
         tokio::time::timeout(STATUS_TIMEOUT, ask).await.ok().flatten()
@@ -212,7 +226,11 @@ impl Cluster {
         self.network.heal();
         for node in 0..self.size() {
             let runs = self.runs(&mut *self.processes.lock().await, node).await?;
-            if runs { self.resume_node(node).await? } else { self.start_node(node).await? }
+            if runs {
+                self.resume_node(node).await?
+            } else {
+                self.start_node(node).await?
+            }
         }
         Ok(())
     }
@@ -226,7 +244,10 @@ impl Cluster {
         for node in 0..self.size() {
             let mut connection = Connection::new(self.client_addresses(), node);
             loop {
-                let request = RangeRequest { key: "recovery".into(), ..Default::default() };
+                let request = RangeRequest {
+                    key: "recovery".into(),
+                    ..Default::default()
+                };
                 let answer = connection
                     .call(|channel| async move { KvClient::new(channel).range(request).await })
                     .await;

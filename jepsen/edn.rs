@@ -199,7 +199,10 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn error<T>(&self, problem: impl Into<String>) -> Result<T, ParseError> {
-        Err(ParseError { position: self.position, problem: problem.into() })
+        Err(ParseError {
+            position: self.position,
+            problem: problem.into(),
+        })
     }
 
     fn rest(&self) -> &'a str {
@@ -209,7 +212,8 @@ impl<'a> Parser<'a> {
     fn skip_blanks(&mut self) {
         loop {
             let rest = self.rest();
-            let trimmed = rest.trim_start_matches(|character: char| character.is_whitespace() || character == ',');
+            let trimmed =
+                rest.trim_start_matches(|character: char| character.is_whitespace() || character == ',');
             self.position += rest.len() - trimmed.len();
             if !trimmed.starts_with(';') {
                 return;

@@ -32,8 +32,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    const NAMES: [(Kind, &'static str); 4] =
-        [(Kind::Invoke, "invoke"), (Kind::Ok, "ok"), (Kind::Fail, "fail"), (Kind::Info, "info")];
+    const NAMES: [(Kind, &'static str); 4] = [
+        (Kind::Invoke, "invoke"),
+        (Kind::Ok, "ok"),
+        (Kind::Fail, "fail"),
+        (Kind::Info, "info"),
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -82,7 +86,10 @@ impl Operation {
             Process::Nemesis => Edn::keyword("nemesis"),
         };
         let mut entries = vec![
-            (Edn::keyword("index"), Edn::Integer(i64::try_from(index).unwrap_or(i64::MAX))),
+            (
+                Edn::keyword("index"),
+                Edn::Integer(i64::try_from(index).unwrap_or(i64::MAX)),
+            ),
             (Edn::keyword("type"), Edn::keyword(self.kind.name())),
             (Edn::keyword("f"), Edn::keyword(&self.function)),
             (Edn::keyword("process"), process),
@@ -103,7 +110,10 @@ impl Operation {
     }
 
     fn from_edn(value: &Edn) -> Result<Self, HistoryError> {
-        let missing = |name: &'static str| HistoryError::Field { name, operation: value.to_string() };
+        let missing = |name: &'static str| HistoryError::Field {
+            name,
+            operation: value.to_string(),
+        };
         let kind = value.get("type").and_then(Edn::as_keyword);
         let kind = Kind::NAMES
             .into_iter()
@@ -240,9 +250,16 @@ impl History {
             }
             if operation.kind == Kind::Invoke {
                 if open.insert(process, pairs.len()).is_some() {
-                    return Err(HistoryError::Order { index, process, problem: "has two operations at once" });
+                    return Err(HistoryError::Order {
+                        index,
+                        process,
+                        problem: "has two operations at once",
+                    });
                 }
-                pairs.push(Pair { invoke: operation, complete: None });
+                pairs.push(Pair {
+                    invoke: operation,
+                    complete: None,
+                });
             } else {
                 let invocation = match operation.kind {
                     Kind::Info => open.get(&process).copied(),
@@ -283,7 +300,10 @@ impl History {
             }
             file.flush()
         };
-        write().map_err(|source| HistoryError::File { path: path.display().to_string(), source })
+        write().map_err(|source| HistoryError::File {
+            path: path.display().to_string(),
+            source,
+        })
     }
 
     /// Reads a history from `path`.
@@ -292,10 +312,14 @@ impl History {
     /// When the file cannot be read, or is not a history.
     pub fn read(path: &Path) -> Result<Self, HistoryError> {
         let shown = || path.display().to_string();
-        let text =
-            std::fs::read_to_string(path).map_err(|source| HistoryError::File { path: shown(), source })?;
-        let values =
-            edn::parse_all(&text).map_err(|source| HistoryError::Notation { path: shown(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| HistoryError::File {
+            path: shown(),
+            source,
+        })?;
+        let values = edn::parse_all(&text).map_err(|source| HistoryError::Notation {
+            path: shown(),
+            source,
+        })?;
         let Some((first, operations)) = values.split_first() else {
             return Err(HistoryError::Header { path: shown() });
         };
@@ -327,7 +351,10 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder whose time starts now.
     pub fn new() -> Self {
-        Self { started: Instant::now(), operations: Mutex::new(Vec::new()) }
+        Self {
+            started: Instant::now(),
+            operations: Mutex::new(Vec::new()),
+        }
     }
 
     /// Takes down `operation` with the time of now. The time is taken under the lock: later in the list is later.
@@ -364,6 +391,9 @@ impl Recorder {
 
     /// The history of all that was taken down.
     pub fn history(&self, header: Header) -> History {
-        History { header, operations: self.operations.lock().clone() }
+        History {
+            header,
+            operations: self.operations.lock().clone(),
+        }
     }
 }

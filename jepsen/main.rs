@@ -45,7 +45,10 @@ use crate::workload::Workload;
 const ALL: &str = "all";
 
 #[derive(Parser)]
-#[command(name = "jepsen", about = "Breaks a cluster and checks what its clients were told.")]
+#[command(
+    name = "jepsen",
+    about = "Breaks a cluster and checks what its clients were told."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -159,7 +162,11 @@ async fn main() -> ExitCode {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(score)) => {
             println!("{} passed, {} failed", score.passed, score.failed);
-            if score.failed == 0 && score.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if score.failed == 0 && score.passed > 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(error) => {
             eprintln!("error: {error}");
@@ -170,9 +177,13 @@ async fn main() -> ExitCode {
 
 async fn execute(command: Command) -> Result<Option<Score>> {
     match command {
-        Command::Run { workload, nemesis, options } => {
-            run_all(&workloads(&workload)?, &nemeses(&nemesis)?, &options.plan()?).await.map(Some)
-        }
+        Command::Run {
+            workload,
+            nemesis,
+            options,
+        } => run_all(&workloads(&workload)?, &nemeses(&nemesis)?, &options.plan()?)
+            .await
+            .map(Some),
         Command::Check { files } => {
             let mut score = Score::default();
             for file in files {
@@ -252,7 +263,11 @@ async fn run_all(
             print!("{}", report.verdict);
             println!(
                 "  {}: {ok} ok, {failed} failed, {unknown} unknown, {} faults; {}",
-                if report.verdict.passed() { "passed" } else { "FAILED" },
+                if report.verdict.passed() {
+                    "passed"
+                } else {
+                    "FAILED"
+                },
                 report.faults,
                 report.history.display()
             );
@@ -269,6 +284,10 @@ fn check(file: &std::path::Path) -> Result<bool> {
     };
     let verdict = checker::Verdict::of(&history, &run::checkers(workload.as_ref()))?;
     print!("{verdict}");
-    println!("  {}: {}", if verdict.passed() { "passed" } else { "FAILED" }, file.display());
+    println!(
+        "  {}: {}",
+        if verdict.passed() { "passed" } else { "FAILED" },
+        file.display()
+    );
     Ok(verdict.passed())
 }

@@ -65,11 +65,20 @@ impl Network {
         for (destination, peer) in peers.iter().enumerate() {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
             addresses.push(listener.local_addr()?);
-            let proxy =
-                Proxy { destination, peer: *peer, processes: processes.clone(), links: links.subscribe() };
+            let proxy = Proxy {
+                destination,
+                peer: *peer,
+                processes: processes.clone(),
+                links: links.subscribe(),
+            };
             listeners.push(tokio::spawn(proxy.accept(listener)));
         }
-        Ok(Self { links, processes, addresses, listeners })
+        Ok(Self {
+            links,
+            processes,
+            addresses,
+            listeners,
+        })
     }
 
     /// Where the others reach the peer port of `node`.
@@ -139,7 +148,9 @@ impl Proxy {
     /// Carries one connection until either side, or a link, ends it.
     async fn carry(self, dialer: TcpStream) {
         let processes = self.processes.clone();
-        let (Ok(local), Ok(remote)) = (dialer.local_addr(), dialer.peer_addr()) else { return };
+        let (Ok(local), Ok(remote)) = (dialer.local_addr(), dialer.peer_addr()) else {
+            return;
+        };
         let source = tokio::task::spawn_blocking(move || {
             let inode = inode_of_socket(remote.port(), local.port())?;
             processes
@@ -155,7 +166,9 @@ impl Proxy {
         {
             return;
         }
-        let Ok(server) = TcpStream::connect(self.peer).await else { return };
+        let Ok(server) = TcpStream::connect(self.peer).await else {
+            return;
+        };
         let no_delay = dialer.set_nodelay(true).and(server.set_nodelay(true));
         if no_delay.is_err() {
             return;
@@ -226,7 +239,9 @@ fn inode_of_socket(own: u16, other: u16) -> Option<u64> {
 
 fn owns_socket(process: u32, inode: u64) -> bool {
     let wanted = format!("socket:[{inode}]");
-    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return false };
+    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{process}/fd")) else {
+        return false;
+    };
     descriptors
         .flatten()
         .filter_map(|descriptor| std::fs::read_link(descriptor.path()).ok())

@@ -65,7 +65,9 @@ pub struct RunReport {
 /// All checkers that decide about a history of `workload`.
 pub fn checkers(workload: &dyn Workload) -> Vec<Box<dyn Checker>> {
     let mut checkers = workload.checkers();
-    checkers.push(Box::new(Coverage { functions: workload.functions() }));
+    checkers.push(Box::new(Coverage {
+        functions: workload.functions(),
+    }));
     checkers
 }
 
@@ -79,7 +81,12 @@ pub async fn run(
     plan: &RunPlan,
 ) -> Result<RunReport> {
     let nemesis_name = nemesis.map_or(nemesis::NONE, Nemesis::name);
-    let name = format!("{}-{}-{nemesis_name}-{}", plan.program.name(), workload.name(), plan.seed);
+    let name = format!(
+        "{}-{}-{nemesis_name}-{}",
+        plan.program.name(),
+        workload.name(),
+        plan.seed
+    );
     let directory = plan.output.join(name);
     std::fs::create_dir_all(&directory)?;
     let cluster = Cluster::start(&ClusterPlan {
@@ -90,7 +97,11 @@ pub async fn run(
     })
     .await?;
     let recorder = Arc::new(Recorder::new());
-    let run = Run { cluster: &cluster, recorder: &recorder, plan };
+    let run = Run {
+        cluster: &cluster,
+        recorder: &recorder,
+        plan,
+    };
     let mut verdict = Verdict::default();
     verdict.add("run", run.phases(workload, nemesis).await?);
     verdict.add("logs", logs::scan(cluster.logs()));
@@ -137,11 +148,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// The main phase, the healing and the last reads. Returns what went wrong with the processes and the recovery.
-    async fn phases(
-        &self,
-        workload: &dyn Workload,
-        nemesis: Option<&dyn Nemesis>,
-    ) -> Result<Vec<Finding>> {
+    async fn phases(&self, workload: &dyn Workload, nemesis: Option<&dyn Nemesis>) -> Result<Vec<Finding>> {
         let stop = CancellationToken::new();
         let healed = CancellationToken::new();
         let mut clients = self.start_clients(workload, &stop, &healed);
@@ -166,7 +173,10 @@ impl Run<'_> {
         tokio::time::sleep(SETTLING).await;
         healed.cancel();
         let all_ended = async { while clients.join_next().await.is_some() {} };
-        if tokio::time::timeout(MAXIMUM_FINAL_PHASE, all_ended).await.is_err() {
+        if tokio::time::timeout(MAXIMUM_FINAL_PHASE, all_ended)
+            .await
+            .is_err()
+        {
             findings.push(Finding::Undecided(format!(
                 "the last reads did not end in {MAXIMUM_FINAL_PHASE:?}"
             )));

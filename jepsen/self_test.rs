@@ -38,13 +38,29 @@ pub fn run() -> Result<Score> {
     };
     let mut expected_by_some = BTreeSet::new();
     for path in known_histories()? {
-        let name = path.strip_prefix(HISTORIES).unwrap_or(&path).display().to_string();
+        let name = path
+            .strip_prefix(HISTORIES)
+            .unwrap_or(&path)
+            .display()
+            .to_string();
         report(&name, check_known(&path, &mut expected_by_some));
     }
-    report("every checker of a workload has a history that it must fail", all_are_tested(&expected_by_some));
-    report("the search agrees with the trial of every order", search_agrees_with_trial());
-    report("what is written as notation is read as the same", notation_is_read_back());
-    report("partitions have the shape of their name", partitions_have_their_shape());
+    report(
+        "every checker of a workload has a history that it must fail",
+        all_are_tested(&expected_by_some),
+    );
+    report(
+        "the search agrees with the trial of every order",
+        search_agrees_with_trial(),
+    );
+    report(
+        "what is written as notation is read as the same",
+        notation_is_read_back(),
+    );
+    report(
+        "partitions have the shape of their name",
+        partitions_have_their_shape(),
+    );
     Ok(score)
 }
 
@@ -103,7 +119,11 @@ fn random_calls(random: &mut StdRng) -> Vec<Call> {
         .map(|_| {
             let invoked = random.random_range(0..20);
             let is_known = random.random_ratio(4, 5);
-            let known = if is_known { invoked + random.random_range(1..8) } else { i64::MAX };
+            let known = if is_known {
+                invoked + random.random_range(1..8)
+            } else {
+                i64::MAX
+            };
             let value = random.random_range(0..3);
             let action = match random.random_range(0..3) {
                 0 => Action::Write(value),
@@ -114,7 +134,11 @@ fn random_calls(random: &mut StdRng) -> Vec<Call> {
                     applied: is_known.then(|| random.random()),
                 },
             };
-            Call { action, invoked, known }
+            Call {
+                action,
+                invoked,
+                known,
+            }
         })
         .collect()
 }
@@ -168,7 +192,10 @@ fn notation_is_read_back() -> Result<()> {
     let value = Edn::map([
         ("text", Edn::text("a \"quoted\" \\ line\nand a tab\t")),
         ("numbers", [i64::MIN, -1, 0, i64::MAX].into_iter().collect()),
-        ("nested", Edn::Vector(vec![Edn::Nil, Edn::Boolean(true), Edn::Map(Vec::new())])),
+        (
+            "nested",
+            Edn::Vector(vec![Edn::Nil, Edn::Boolean(true), Edn::Map(Vec::new())]),
+        ),
     ]);
     let read = edn::parse_all(&format!("{value} ; and a comment\n{value}"))?;
     if read != [value.clone(), value] {
@@ -190,7 +217,11 @@ fn partitions_have_their_shape() -> Result<()> {
             let passes = |from: usize, to: usize| !pairs.contains(&(from, to));
             let others = || (0..nodes).filter(|node| *node != 1);
             let both_ways = |from, to| passes(from, to) && passes(to, from);
-            let sees = |node: usize| (0..nodes).filter(|other| *other != node && both_ways(node, *other)).count();
+            let sees = |node: usize| {
+                (0..nodes)
+                    .filter(|other| *other != node && both_ways(node, *other))
+                    .count()
+            };
             let holds = match shape {
                 Shape::IsolateOne => {
                     others().all(|other| !passes(1, other) && !passes(other, 1) && sees(other) == nodes - 2)
@@ -201,11 +232,11 @@ fn partitions_have_their_shape() -> Result<()> {
                 }
                 Shape::Mute => others().all(|other| !passes(1, other) && passes(other, 1)),
                 Shape::Deaf => others().all(|other| passes(1, other) && !passes(other, 1)),
-                Shape::Bridge => {
-                    sees(1) == nodes - 1 && others().all(|other| sees(other) == (nodes - 1) / 2)
-                }
+                Shape::Bridge => sees(1) == nodes - 1 && others().all(|other| sees(other) == (nodes - 1) / 2),
                 Shape::Ring => (0..nodes).all(|node| {
-                    let heard = (0..nodes).filter(|other| *other != node && passes(node, *other)).count();
+                    let heard = (0..nodes)
+                        .filter(|other| *other != node && passes(node, *other))
+                        .count();
                     heard == nodes - 2
                 }),
                 Shape::Shatter => (0..nodes).all(|node| sees(node) == 0),

@@ -33,26 +33,47 @@ impl Checker for AppendChecker {
         let mut seen = Vec::new();
         let mut committed: BTreeMap<i64, BTreeMap<i64, i64>> = BTreeMap::new();
         for pair in pairs {
-            let element = pair.invoke.value.as_vector().and_then(|parts| parts.first()?.as_integer());
+            let element = pair
+                .invoke
+                .value
+                .as_vector()
+                .and_then(|parts| parts.first()?.as_integer());
             let is_append = pair.invoke.function == "append";
             if let (true, Some(element)) = (is_append, element) {
                 attempts.insert(element, pair);
             }
-            let Some(complete) = pair.succeeded() else { continue };
+            let Some(complete) = pair.succeeded() else {
+                continue;
+            };
             let lists = match (is_append, complete.value.as_vector()) {
                 (true, Some([_, Edn::Vector(lists)])) => lists.as_slice(),
                 (false, Some(lists)) => lists,
                 _ => &[],
             };
-            let Some(revision) = complete.revision else { continue };
+            let Some(revision) = complete.revision else {
+                continue;
+            };
             for list in lists.iter().filter_map(Edn::as_vector) {
-                let [Edn::Integer(list), Edn::Integer(changed_at), Edn::Vector(elements)] = list else { continue };
+                let [
+                    Edn::Integer(list),
+                    Edn::Integer(changed_at),
+                    Edn::Vector(elements),
+                ] = list
+                else {
+                    continue;
+                };
                 let elements: Vec<i64> = elements.iter().filter_map(Edn::as_integer).collect();
                 if let (true, Some(element)) = (is_append, element) {
                     committed.entry(*list).or_default().insert(revision, element);
                 }
                 let before = if is_append { revision } else { revision + 1 };
-                seen.push(Seen { list: *list, changed_at: *changed_at, elements, before, pair });
+                seen.push(Seen {
+                    list: *list,
+                    changed_at: *changed_at,
+                    elements,
+                    before,
+                    pair,
+                });
             }
         }
         for (list, longest) in longest_lists(&seen) {
@@ -87,7 +108,9 @@ fn check_elements(
             violations.insert(format!("list {list} has element {element} twice"));
         }
         match attempts.get(element) {
-            None => violations.insert(format!("phantom: list {list} has element {element}, which nobody appended")),
+            None => violations.insert(format!(
+                "phantom: list {list} has element {element}, which nobody appended"
+            )),
             Some(pair) if pair.failed() => violations.insert(format!(
                 "phantom: list {list} has element {element}, whose append was reported as failed"
             )),
@@ -106,7 +129,9 @@ fn check_order(
     seen.sort_by_key(|seen| (seen.list, seen.before));
     let nothing = BTreeMap::new();
     for views in seen.chunk_by(|left, right| left.list == right.list) {
-        let Some(list) = views.first().map(|view| view.list) else { continue };
+        let Some(list) = views.first().map(|view| view.list) else {
+            continue;
+        };
         let appends = committed.get(&list).unwrap_or(&nothing);
         let mut previous: &[i64] = &[];
         for view in views {
@@ -128,11 +153,15 @@ fn check_order(
                         view.changed_at
                     ));
                 } else if *revision == view.changed_at && view.elements.last() != Some(element) {
-                    violations.insert(format!("{at} does not end with element {element} of revision {revision}"));
+                    violations.insert(format!(
+                        "{at} does not end with element {element} of revision {revision}"
+                    ));
                 }
             }
             let held: BTreeSet<&i64> = view.elements.iter().collect();
-            let missing = appends.range(..view.before).find(|(_, element)| !held.contains(element));
+            let missing = appends
+                .range(..view.before)
+                .find(|(_, element)| !held.contains(element));
             if let Some((revision, element)) = missing {
                 violations.insert(format!("{at} lacks element {element} of revision {revision}"));
             }

@@ -61,7 +61,11 @@ struct Faults {
 impl Faults {
     fn of(history: &History) -> Self {
         let mut periods: Vec<(i64, i64)> = Vec::new();
-        for operation in history.operations.iter().filter(|operation| operation.process == Process::Nemesis) {
+        for operation in history
+            .operations
+            .iter()
+            .filter(|operation| operation.process == Process::Nemesis)
+        {
             if operation.function == BEGIN_FAULT {
                 periods.push((operation.time, i64::MAX));
             } else if let Some(last) = periods.last_mut() {
@@ -130,7 +134,11 @@ fn check_early(pairs: &[&Pair<'_>]) -> Vec<String> {
         .unwrap_or(i64::MAX);
     let mut violations = Vec::new();
     for loss in pairs.iter().filter(|pair| shows_loss(pair)) {
-        let present_at = if loss.invoke.function == "read" { attached_at } else { granted_at };
+        let present_at = if loss.invoke.function == "read" {
+            attached_at
+        } else {
+            granted_at
+        };
         let lost_at = loss.known_at();
         if loss.invoke.time < present_at || lost_at > revoked_at {
             continue;
@@ -155,7 +163,11 @@ fn check_early(pairs: &[&Pair<'_>]) -> Vec<String> {
 
 fn check_late(pairs: &[&Pair<'_>], faults: &Faults) -> Vec<String> {
     let nanoseconds = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
-    let longest = pairs.iter().filter_map(|pair| time_to_live(pair)).max().unwrap_or(0);
+    let longest = pairs
+        .iter()
+        .filter_map(|pair| time_to_live(pair))
+        .max()
+        .unwrap_or(0);
     let mut violations = Vec::new();
     for read in named(pairs, "read") {
         let present = read
@@ -171,12 +183,17 @@ fn check_late(pairs: &[&Pair<'_>], faults: &Faults) -> Vec<String> {
             .filter(|pair| pair.invoke.time < read.known_at())
             .map(|pair| match pair.succeeded() {
                 Some(complete) => complete.time,
-                None => pair.invoke.time.saturating_add(nanoseconds(MAXIMUM_UNKNOWN_EFFECT)),
+                None => pair
+                    .invoke
+                    .time
+                    .saturating_add(nanoseconds(MAXIMUM_UNKNOWN_EFFECT)),
             })
             .max();
         let last = renewed.max(faults.last_end_before(read.invoke.time));
         let Some(last) = last else { continue };
-        let limit = last.saturating_add(longest).saturating_add(nanoseconds(MAXIMUM_OVERDUE));
+        let limit = last
+            .saturating_add(longest)
+            .saturating_add(nanoseconds(MAXIMUM_OVERDUE));
         if longest > 0 && read.invoke.time > limit {
             violations.push(format!(
                 "late: still there for a read that began at {}, though it could be renewed last at {} for {}",
@@ -190,7 +207,10 @@ fn check_late(pairs: &[&Pair<'_>], faults: &Faults) -> Vec<String> {
 }
 
 fn check_return(pairs: &[&Pair<'_>]) -> Vec<String> {
-    let attach_known = named(pairs, "attach").map(Pair::known_at).max().unwrap_or(i64::MIN);
+    let attach_known = named(pairs, "attach")
+        .map(Pair::known_at)
+        .max()
+        .unwrap_or(i64::MIN);
     let reads = || named(pairs, "read").filter(|read| read.succeeded().is_some());
     let gone_at = reads()
         .filter(|read| shows_loss(read) && read.invoke.time > attach_known)

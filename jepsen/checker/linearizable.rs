@@ -70,7 +70,9 @@ fn call(pair: &Pair<'_>) -> Option<(i64, Option<Call>)> {
         None if pair.failed() || read_only => return Some((key, None)),
         None => None,
         Some(complete) => {
-            let [Edn::Integer(answered), result @ ..] = complete.value.as_vector()? else { return None };
+            let [Edn::Integer(answered), result @ ..] = complete.value.as_vector()? else {
+                return None;
+            };
             if *answered != key {
                 return None;
             }
@@ -84,17 +86,30 @@ fn call(pair: &Pair<'_>) -> Option<(i64, Option<Call>)> {
         }),
         (Edn::Integer(value), _) => Action::Write(*value),
         (Edn::Vector(values), result) => {
-            let [Edn::Integer(old), Edn::Integer(new)] = values.as_slice() else { return None };
+            let [Edn::Integer(old), Edn::Integer(new)] = values.as_slice() else {
+                return None;
+            };
             let applied = match result {
                 None => None,
                 Some([_, applied]) => Some(applied.as_boolean()?),
                 Some(_) => return None,
             };
-            Action::CompareAndSet { old: *old, new: *new, applied }
+            Action::CompareAndSet {
+                old: *old,
+                new: *new,
+                applied,
+            }
         }
         _ => return None,
     };
-    Some((key, Some(Call { action, invoked: pair.invoke.time, known: pair.known_at() })))
+    Some((
+        key,
+        Some(Call {
+            action,
+            invoked: pair.invoke.time,
+            known: pair.known_at(),
+        }),
+    ))
 }
 
 /// Leaves out the writes of unknown outcome whose value nobody ever saw: each of them doubles the search.
@@ -113,7 +128,15 @@ fn without_unseen_writes<'a, 'b>(calls: Vec<(Call, &'a Pair<'b>)>) -> Vec<(Call,
         .collect();
     let last_mismatch = calls
         .iter()
-        .filter(|(call, _)| matches!(call.action, Action::CompareAndSet { applied: Some(false), .. }))
+        .filter(|(call, _)| {
+            matches!(
+                call.action,
+                Action::CompareAndSet {
+                    applied: Some(false),
+                    ..
+                }
+            )
+        })
         .map(|(call, _)| call.known)
         .max()
         .unwrap_or(i64::MIN);

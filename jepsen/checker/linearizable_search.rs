@@ -75,7 +75,9 @@ pub fn search(calls: &[Call], maximum_steps: usize) -> Answer {
     order.sort_by_key(|position| calls[*position].invoked);
     let sorted: Vec<Call> = order.iter().map(|position| calls[*position]).collect();
     match Search::new(&sorted, maximum_steps).run() {
-        Answer::Impossible { stuck_at } => Answer::Impossible { stuck_at: order[stuck_at] },
+        Answer::Impossible { stuck_at } => Answer::Impossible {
+            stuck_at: order[stuck_at],
+        },
         answer => answer,
     }
 }
@@ -155,7 +157,11 @@ impl<'a> Search<'a> {
     fn next_possible(&mut self, candidate: usize) -> Option<usize> {
         let mut horizon = i64::MAX;
         for call in self.first_open..self.calls.len() {
-            let Call { action, invoked, known } = self.calls[call];
+            let Call {
+                action,
+                invoked,
+                known,
+            } = self.calls[call];
             if invoked > horizon {
                 return None;
             }
@@ -166,7 +172,9 @@ impl<'a> Search<'a> {
             if call < candidate {
                 continue;
             }
-            let Some(value) = action.step(self.value) else { continue };
+            let Some(value) = action.step(self.value) else {
+                continue;
+            };
             // To linearize what changes nothing and need not happen leads nowhere.
             if known == i64::MAX && value == self.value {
                 continue;

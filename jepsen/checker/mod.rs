@@ -103,7 +103,11 @@ impl fmt::Display for Verdict {
                 writeln!(formatter, "  {checker}: {finding}")?;
             }
             if findings.len() > MAXIMUM_FINDINGS_SHOWN {
-                writeln!(formatter, "  {checker}: and {} more", findings.len() - MAXIMUM_FINDINGS_SHOWN)?;
+                writeln!(
+                    formatter,
+                    "  {checker}: and {} more",
+                    findings.len() - MAXIMUM_FINDINGS_SHOWN
+                )?;
             }
         }
         Ok(())

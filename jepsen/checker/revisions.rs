@@ -40,7 +40,8 @@ impl Checker for Revisions {
         let mut ended = by_end.into_iter().peekable();
         let mut highest: Option<(i64, &Operation)> = None;
         for (pair, complete, revision) in answers {
-            while let Some((_, before, seen)) = ended.next_if(|(_, before, _)| before.time < pair.invoke.time) {
+            while let Some((_, before, seen)) = ended.next_if(|(_, before, _)| before.time < pair.invoke.time)
+            {
                 if highest.is_none_or(|(highest, _)| seen > highest) {
                     highest = Some((seen, before));
                 }

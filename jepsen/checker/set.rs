@@ -18,7 +18,9 @@ impl Checker for SetChecker {
     fn check(&self, _history: &History, pairs: &[Pair<'_>]) -> Vec<Finding> {
         let mut shards: BTreeMap<i64, Shard<'_>> = BTreeMap::new();
         for pair in pairs {
-            let Some([Edn::Integer(shard), rest]) = pair.invoke.value.as_vector() else { continue };
+            let Some([Edn::Integer(shard), rest]) = pair.invoke.value.as_vector() else {
+                continue;
+            };
             let shard = shards.entry(*shard).or_default();
             match rest {
                 Edn::Integer(element) => {
@@ -46,7 +48,9 @@ impl Shard<'_> {
         for read in &self.reads {
             let at = seconds(read.invoke.time);
             let Some(elements) = elements(read) else {
-                violations.insert(format!("shard {number}: the read at {at} has no list of elements"));
+                violations.insert(format!(
+                    "shard {number}: the read at {at} has no list of elements"
+                ));
                 continue;
             };
             for (element, revision) in &elements {
@@ -55,10 +59,14 @@ impl Shard<'_> {
                     continue;
                 };
                 if add.failed() {
-                    violations.insert(format!("phantom: the add of element {element} was reported as failed"));
+                    violations.insert(format!(
+                        "phantom: the add of element {element} was reported as failed"
+                    ));
                 }
                 if add.invoke.time > read.known_at() {
-                    violations.insert(format!("phantom: element {element} was read before its add began"));
+                    violations.insert(format!(
+                        "phantom: element {element} was read before its add began"
+                    ));
                 }
                 let acknowledged = add.succeeded().and_then(|complete| complete.revision);
                 if acknowledged.is_some_and(|acknowledged| acknowledged != *revision) {
@@ -98,7 +106,9 @@ impl Shard<'_> {
 
 /// The elements of a read, each with its revision.
 fn elements(read: &Pair<'_>) -> Option<BTreeMap<i64, i64>> {
-    let [_, Edn::Vector(elements)] = read.succeeded()?.value.as_vector()? else { return None };
+    let [_, Edn::Vector(elements)] = read.succeeded()?.value.as_vector()? else {
+        return None;
+    };
     elements
         .iter()
         .map(|element| match element.as_vector()? {

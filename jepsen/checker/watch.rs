@@ -25,7 +25,9 @@ impl Checker for WatchChecker {
         let mut findings = Vec::new();
         let mut logs: BTreeMap<i64, Log> = BTreeMap::new();
         for pair in pairs {
-            let Some(watcher) = pair.invoke.value.integer_at("watcher") else { continue };
+            let Some(watcher) = pair.invoke.value.integer_at("watcher") else {
+                continue;
+            };
             let log = logs.entry(watcher).or_default();
             if let Some(complete) = pair.succeeded() {
                 log.complete |= complete.function == "watch-rest";
@@ -56,7 +58,11 @@ struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { changes: BTreeMap::new(), last_revision: FIRST_REVISION - 1, complete: false }
+        Self {
+            changes: BTreeMap::new(),
+            last_revision: FIRST_REVISION - 1,
+            complete: false,
+        }
     }
 }
 
@@ -80,11 +86,19 @@ impl Log {
                 Some([Edn::Integer(revision), key, value]) => {
                     let revision = *revision;
                     if revision < from {
-                        violation(format!("repeat: an event of {revision} on a stream from {from} on"));
+                        violation(format!(
+                            "repeat: an event of {revision} on a stream from {from} on"
+                        ));
                     } else if revision < self.last_revision {
-                        violation(format!("order: an event of {revision} after one of {}", self.last_revision));
+                        violation(format!(
+                            "order: an event of {revision} after one of {}",
+                            self.last_revision
+                        ));
                     } else if revision > self.last_revision + 1 {
-                        violation(format!("gap: an event of {revision} after one of {}", self.last_revision));
+                        violation(format!(
+                            "gap: an event of {revision} after one of {}",
+                            self.last_revision
+                        ));
                     }
                     let changes = self.changes.entry(revision).or_default();
                     if changes.iter().any(|(known, _)| known == key) {
@@ -126,8 +140,12 @@ fn check_writes(all: &BTreeMap<i64, Vec<Change>>, pairs: &[Pair<'_>], findings: 
         if !pair.failed() {
             possible.extend(written.iter().filter_map(|(_, value)| value.as_integer()));
         }
-        let Some(complete) = pair.succeeded().filter(|complete| complete.value != Edn::Nil) else { continue };
-        let Some(revision) = complete.revision else { continue };
+        let Some(complete) = pair.succeeded().filter(|complete| complete.value != Edn::Nil) else {
+            continue;
+        };
+        let Some(revision) = complete.revision else {
+            continue;
+        };
         let seen = all.get(&revision).map_or(&[][..], Vec::as_slice);
         // A key that was not there is not deleted: those events, and only those, may be missing.
         let mut rest = seen.iter().peekable();
@@ -170,7 +188,9 @@ fn changes_of(value: &Edn) -> Vec<Change> {
 
 fn check_final_reads(all: &BTreeMap<i64, Vec<Change>>, pairs: &[Pair<'_>], findings: &mut Vec<Finding>) {
     for pair in pairs.iter().filter(|pair| pair.invoke.function == "read-all") {
-        let Some(complete) = pair.succeeded() else { continue };
+        let Some(complete) = pair.succeeded() else {
+            continue;
+        };
         let Some(at) = complete.revision else { continue };
         let mut expected: BTreeMap<String, (Edn, i64)> = BTreeMap::new();
         for (revision, changes) in all.range(..=at) {

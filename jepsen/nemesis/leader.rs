@@ -28,7 +28,9 @@ impl Nemesis for Leader {
         random: &'a mut StdRng,
     ) -> BoxFuture<'a, Result<Option<Fault>>> {
         Box::pin(async move {
-            let Some(leader) = cluster.leader().await else { return Ok(None) };
+            let Some(leader) = cluster.leader().await else {
+                return Ok(None);
+            };
             let fault = match random.random_range(0..5) {
                 0 => {
                     cluster.kill_node(leader).await?;

@@ -27,7 +27,12 @@ impl Mixed {
     /// A mix of every other nemesis.
     pub fn new() -> Self {
         Self {
-            processes: vec![Box::new(KillOne), Box::new(KillAll), Box::new(Pause), Box::new(Leader)],
+            processes: vec![
+                Box::new(KillOne),
+                Box::new(KillAll),
+                Box::new(Pause),
+                Box::new(Leader),
+            ],
             networks: vec![Box::new(Partition), Box::new(Flaky)],
         }
     }

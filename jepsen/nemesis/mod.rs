@@ -43,7 +43,10 @@ pub struct Fault {
 
 impl Fault {
     fn on_nodes(name: &'static str, nodes: &[usize]) -> Self {
-        Self { name, target: nodes.iter().map(|node| number(*node)).collect() }
+        Self {
+            name,
+            target: nodes.iter().map(|node| number(*node)).collect(),
+        }
     }
 }
 
@@ -96,14 +99,19 @@ pub async fn torment(
         if rest(&mut random, QUIET_MILLISECONDS, &stop).await {
             break;
         }
-        let Some(fault) = nemesis.begin(cluster, &mut random).await? else { continue };
+        let Some(fault) = nemesis.begin(cluster, &mut random).await? else {
+            continue;
+        };
         recorder.record_fault(
             BEGIN_FAULT,
             Edn::Vector(vec![Edn::keyword(fault.name), fault.target.clone()]),
         );
         let stopped = rest(&mut random, FAULT_MILLISECONDS, &stop).await;
         nemesis.end(cluster).await?;
-        recorder.record_fault(END_FAULT, Edn::Vector(vec![Edn::keyword(fault.name), fault.target]));
+        recorder.record_fault(
+            END_FAULT,
+            Edn::Vector(vec![Edn::keyword(fault.name), fault.target]),
+        );
         if stopped {
             break;
         }

@@ -47,7 +47,11 @@ impl Nemesis for Partition {
 /// Breaks the network in the given shape around the node `special`.
 pub(super) fn partition(cluster: &Cluster, shape: Shape, special: usize, random: &mut StdRng) -> Fault {
     let pairs = shape.pairs(cluster.size(), special, random);
-    let link = if shape.is_one_way() || random.random() { Link::Held } else { Link::Cut };
+    let link = if shape.is_one_way() || random.random() {
+        Link::Held
+    } else {
+        Link::Cut
+    };
     cluster.network().set_links(&pairs, link);
     Fault {
         name: shape.name(),
@@ -78,9 +82,14 @@ impl Nemesis for Flaky {
         Box::pin(async move {
             let delay_milliseconds = random.random_range(FLAKY_DELAY_MILLISECONDS);
             let pairs = Shape::Shatter.pairs(cluster.size(), 0, random);
-            cluster.network().set_links(&pairs, Link::Flaky { delay_milliseconds });
+            cluster
+                .network()
+                .set_links(&pairs, Link::Flaky { delay_milliseconds });
             let target = Edn::Integer(i64::try_from(delay_milliseconds).unwrap_or(i64::MAX));
-            Ok(Some(Fault { name: "flaky", target }))
+            Ok(Some(Fault {
+                name: "flaky",
+                target,
+            }))
         })
     }
 }

@@ -1,9 +1,9 @@
 //! SIGSTOP of one node or of a minority, and SIGCONT: a long pause of a process, which wakes up in a world that went on.
 
 use futures::future::BoxFuture;
+use rand::Rng as _;
 use rand::rngs::StdRng;
 use rand::seq::index::sample;
-use rand::Rng as _;
 
 use super::{Fault, Nemesis};
 use crate::cluster::Cluster;
@@ -28,7 +28,11 @@ impl Nemesis for Pause {
     ) -> BoxFuture<'a, Result<Option<Fault>>> {
         Box::pin(async move {
             let several = random.random_ratio(1, 4);
-            let count = if several { random.random_range(1..=cluster.size()) } else { 1 };
+            let count = if several {
+                random.random_range(1..=cluster.size())
+            } else {
+                1
+            };
             let nodes = sample(random, cluster.size(), count).into_vec();
             for node in &nodes {
                 cluster.pause_node(*node).await?;

@@ -15,9 +15,7 @@ use stead::proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUn
 use stead::proto::etcdserverpb::kv_client::KvClient;
 use stead::proto::etcdserverpb::request_op::Request as OperationRequest;
 use stead::proto::etcdserverpb::response_op::Response as OperationResponse;
-use stead::proto::etcdserverpb::{
-    Compare, PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse,
-};
+use stead::proto::etcdserverpb::{Compare, PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse};
 
 use super::{Answer, Client, Plan, Request, Workload};
 use crate::checker::{Checker, append, revisions};
@@ -111,8 +109,14 @@ impl Client for Appender {
                 }
                 Some(lists) => {
                     let (revision, found) = read(lists, self.serializable_reads, connection).await?;
-                    let value = found.into_iter().map(|(list, found)| found.to_edn(list)).collect();
-                    Ok(Answer { value, revision: Some(revision) })
+                    let value = found
+                        .into_iter()
+                        .map(|(list, found)| found.to_edn(list))
+                        .collect();
+                    Ok(Answer {
+                        value,
+                        revision: Some(revision),
+                    })
                 }
                 None => Err(Failure::DidNotHappen("the request names no list".to_owned())),
             }
@@ -158,13 +162,18 @@ async fn read(
             ..Default::default()
         })),
     });
-    let transaction = TxnRequest { success: ranges.collect(), ..Default::default() };
+    let transaction = TxnRequest {
+        success: ranges.collect(),
+        ..Default::default()
+    };
     let answer: TxnResponse = connection
         .call(|channel| async move { KvClient::new(channel).txn(transaction).await })
         .await?;
     let mut found = BTreeMap::new();
     for (list, response) in lists.iter().filter_map(Edn::as_integer).zip(&answer.responses) {
-        let Some(OperationResponse::ResponseRange(range)) = &response.response else { continue };
+        let Some(OperationResponse::ResponseRange(range)) = &response.response else {
+            continue;
+        };
         let entry: &mut Found = found.entry(list).or_default();
         if let Some(pair) = range.kvs.first() {
             entry.modification_revision = pair.mod_revision;
@@ -192,7 +201,12 @@ async fn append_to(element: i64, lists: &[Edn], connection: &mut Connection) -> 
         ..Default::default()
     });
     let puts = found.iter().map(|(list, found)| {
-        let elements: Vec<String> = found.elements.iter().chain([&element]).map(i64::to_string).collect();
+        let elements: Vec<String> = found
+            .elements
+            .iter()
+            .chain([&element])
+            .map(i64::to_string)
+            .collect();
         RequestOp {
             request: Some(OperationRequest::RequestPut(PutRequest {
                 key: name(*list).into(),
@@ -201,7 +215,11 @@ async fn append_to(element: i64, lists: &[Edn], connection: &mut Connection) -> 
             })),
         }
     });
-    let transaction = TxnRequest { compare: compares.collect(), success: puts.collect(), failure: Vec::new() };
+    let transaction = TxnRequest {
+        compare: compares.collect(),
+        success: puts.collect(),
+        failure: Vec::new(),
+    };
     let answer = connection
         .call(|channel| async move { KvClient::new(channel).txn(transaction).await })
         .await?;

@@ -91,9 +91,7 @@ impl Client for Holder {
     fn next(&mut self, random: &mut StdRng) -> Request {
         let lease = self.lease;
         let request = match self.stage {
-            Stage::Nothing => {
-                Request::write("grant", [lease, TIME_TO_LIVE_SECONDS].into_iter().collect())
-            }
+            Stage::Nothing => Request::write("grant", [lease, TIME_TO_LIVE_SECONDS].into_iter().collect()),
             Stage::Granted => Request::write("attach", [lease].into_iter().collect()),
             Stage::Attached if random.random_ratio(1, STEPS_PER_LEASE) => {
                 self.stage = Stage::Abandoned;
@@ -127,7 +125,10 @@ impl Client for Holder {
                 _ => read(lease, self.serializable_reads, connection).await,
             };
             self.step(request.function, lease, result.as_ref().ok());
-            Ok(Answer { value: result?, revision: None })
+            Ok(Answer {
+                value: result?,
+                revision: None,
+            })
         })
     }
 
@@ -164,7 +165,10 @@ impl Holder {
 }
 
 async fn grant(lease: i64, connection: &mut Connection) -> Result<Edn, Failure> {
-    let request = LeaseGrantRequest { id: lease, ttl: TIME_TO_LIVE_SECONDS };
+    let request = LeaseGrantRequest {
+        id: lease,
+        ttl: TIME_TO_LIVE_SECONDS,
+    };
     let answer = connection
         .call(|channel| async move { LeaseClient::new(channel).lease_grant(request).await })
         .await?;
@@ -189,7 +193,10 @@ async fn renew(lease: i64, connection: &mut Connection) -> Result<Edn, Failure> 
     let channel = connection.channel().await?;
     let renewal = async {
         let request = futures::stream::iter([LeaseKeepAliveRequest { id: lease }]);
-        let mut answers = LeaseClient::new(channel).lease_keep_alive(request).await?.into_inner();
+        let mut answers = LeaseClient::new(channel)
+            .lease_keep_alive(request)
+            .await?
+            .into_inner();
         answers
             .next()
             .await
@@ -214,11 +221,18 @@ async fn revoke(lease: i64, connection: &mut Connection) -> Result<Edn, Failure>
 
 /// `[lease present]`
 async fn read(lease: i64, serializable: bool, connection: &mut Connection) -> Result<Edn, Failure> {
-    let request = RangeRequest { key: key(lease).into(), serializable, ..Default::default() };
+    let request = RangeRequest {
+        key: key(lease).into(),
+        serializable,
+        ..Default::default()
+    };
     let answer = connection
         .call(|channel| async move { KvClient::new(channel).range(request).await })
         .await?;
-    Ok(Edn::Vector(vec![Edn::Integer(lease), Edn::Boolean(!answer.kvs.is_empty())]))
+    Ok(Edn::Vector(vec![
+        Edn::Integer(lease),
+        Edn::Boolean(!answer.kvs.is_empty()),
+    ]))
 }
 
 fn key(lease: i64) -> String {

@@ -46,12 +46,22 @@ pub struct Request {
 impl Request {
     /// An operation that only reads.
     pub fn read(function: &'static str, value: Edn) -> Self {
-        Self { function, value, read_only: true, after: None }
+        Self {
+            function,
+            value,
+            read_only: true,
+            after: None,
+        }
     }
 
     /// An operation that may change the store.
     pub fn write(function: &'static str, value: Edn) -> Self {
-        Self { function, value, read_only: false, after: None }
+        Self {
+            function,
+            value,
+            read_only: false,
+            after: None,
+        }
     }
 
     /// The same operation, done `pause` from now.
@@ -144,7 +154,13 @@ pub struct Driver {
 impl Driver {
     /// Runs one client through the main phase and the final phase. Every second client stays with its node whatever
     /// happens; the others go to the next node after an error.
-    pub async fn drive(self, index: usize, mut client: Box<dyn Client>, connection: Connection, mut random: StdRng) {
+    pub async fn drive(
+        self,
+        index: usize,
+        mut client: Box<dyn Client>,
+        connection: Connection,
+        mut random: StdRng,
+    ) {
         let mut session = Session {
             recorder: self.recorder,
             process: as_integer(index),
@@ -206,7 +222,13 @@ impl Session {
                 (Kind::Fail, request.value.clone(), None, Some(error))
             }
         };
-        self.recorder.record(Operation { kind, value, revision, error, ..operation });
+        self.recorder.record(Operation {
+            kind,
+            value,
+            revision,
+            error,
+            ..operation
+        });
         if kind == Kind::Info {
             self.process += self.process_step;
         }

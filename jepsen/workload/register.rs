@@ -57,7 +57,10 @@ impl Workload for Registers {
     }
 
     fn checkers(&self) -> Vec<Box<dyn Checker>> {
-        vec![Box::new(linearizable::Linearizable), Box::new(revisions::Revisions)]
+        vec![
+            Box::new(linearizable::Linearizable),
+            Box::new(revisions::Revisions),
+        ]
     }
 }
 
@@ -71,7 +74,12 @@ struct Register {
 
 impl Register {
     fn fresh(key: i64) -> Self {
-        Self { key, operations: 0, last_written: 0, seen: None }
+        Self {
+            key,
+            operations: 0,
+            last_written: 0,
+            seen: None,
+        }
     }
 }
 
@@ -85,7 +93,11 @@ struct Shared {
 impl Shared {
     fn new() -> Self {
         let next_key = super::as_integer(ACTIVE_REGISTERS);
-        Self { active: (0..next_key).map(Register::fresh).collect(), next_key, expected_revisions: HashMap::new() }
+        Self {
+            active: (0..next_key).map(Register::fresh).collect(),
+            next_key,
+            expected_revisions: HashMap::new(),
+        }
     }
 
     fn draw(&mut self, random: &mut StdRng) -> Request {
@@ -150,10 +162,13 @@ impl Client for RegisterClient {
                 Edn::Integer(value) => self.write(*key, *value, connection).await,
                 Edn::Vector(values) => {
                     let [Edn::Integer(old), Edn::Integer(new)] = values.as_slice() else {
-                        return Err(Failure::DidNotHappen("the request names no two values".to_owned()));
+                        return Err(Failure::DidNotHappen(
+                            "the request names no two values".to_owned(),
+                        ));
                     };
                     let by_revision = request.function == "cas-revision";
-                    self.compare_and_set(*key, (*old, *new), by_revision, connection).await
+                    self.compare_and_set(*key, (*old, *new), by_revision, connection)
+                        .await
                 }
                 _ => self.read(*key, connection).await,
             }
@@ -203,7 +218,10 @@ impl RegisterClient {
         if let Some(revision) = revision {
             self.shared.lock().saw(key, value, revision);
         }
-        Ok(Answer { value: keyed(key, Edn::Integer(value)), revision })
+        Ok(Answer {
+            value: keyed(key, Edn::Integer(value)),
+            revision,
+        })
     }
 
     async fn compare_and_set(

@@ -64,7 +64,11 @@ impl Client for SetClient {
         if random.random_ratio(1, OPERATIONS_PER_READ) {
             let newest = self.next_element.load(Ordering::SeqCst) / ELEMENTS_PER_SHARD;
             // The newest shard half of the time: a stale read is most likely to show there.
-            let shard = if random.random() { newest } else { random.random_range(0..=newest) };
+            let shard = if random.random() {
+                newest
+            } else {
+                random.random_range(0..=newest)
+            };
             Request::read("read", Edn::Vector(vec![Edn::Integer(shard), Edn::Nil]))
         } else {
             let element = self.next_element.fetch_add(1, Ordering::SeqCst);

@@ -74,7 +74,9 @@ impl Workload for Watch {
                 if index < watchers {
                     Box::new(Watcher::new(super::as_integer(index), index >= plan.nodes)) as Box<dyn Client>
                 } else {
-                    Box::new(Writer { next_value: next_value.clone() })
+                    Box::new(Writer {
+                        next_value: next_value.clone(),
+                    })
                 }
             })
             .collect()
@@ -92,7 +94,11 @@ struct Writer {
 
 impl Client for Writer {
     fn next(&mut self, random: &mut StdRng) -> Request {
-        let count = if random.random() { 1 } else { random.random_range(1..=MAXIMUM_CHANGES_PER_WRITE) };
+        let count = if random.random() {
+            1
+        } else {
+            random.random_range(1..=MAXIMUM_CHANGES_PER_WRITE)
+        };
         let first: i64 = random.random_range(0..KEYS);
         let changes = (first..)
             .take(count)
@@ -146,7 +152,9 @@ impl Client for Writer {
 
 /// A change, `[key value]`, where nil deletes.
 fn change(change: &Edn) -> Option<RequestOp> {
-    let [Edn::Integer(key), value] = change.as_vector()? else { return None };
+    let [Edn::Integer(key), value] = change.as_vector()? else {
+        return None;
+    };
     let key = format!("{PREFIX}{key}").into();
     let request = match value {
         Edn::Integer(value) => OperationRequest::RequestPut(PutRequest {
@@ -154,19 +162,32 @@ fn change(change: &Edn) -> Option<RequestOp> {
             value: value.to_string().into(),
             ..Default::default()
         }),
-        _ => OperationRequest::RequestDeleteRange(DeleteRangeRequest { key, ..Default::default() }),
+        _ => OperationRequest::RequestDeleteRange(DeleteRangeRequest {
+            key,
+            ..Default::default()
+        }),
     };
-    Some(RequestOp { request: Some(request) })
+    Some(RequestOp {
+        request: Some(request),
+    })
 }
 
 /// Reads every key: `[[key value revision] ...]`.
 async fn read_all(connection: &mut Connection) -> Result<Answer, Failure> {
-    let range = RangeRequest { key: PREFIX.into(), range_end: RANGE_END.into(), ..Default::default() };
+    let range = RangeRequest {
+        key: PREFIX.into(),
+        range_end: RANGE_END.into(),
+        ..Default::default()
+    };
     let answer = connection
         .call(|channel| async move { KvClient::new(channel).range(range).await })
         .await?;
     let pairs = answer.kvs.iter().map(|pair| {
-        Edn::Vector(vec![key_number(&pair.key), number(&pair.value), Edn::Integer(pair.mod_revision)])
+        Edn::Vector(vec![
+            key_number(&pair.key),
+            number(&pair.value),
+            Edn::Integer(pair.mod_revision),
+        ])
     });
     Ok(Answer {
         value: pairs.collect(),
@@ -197,11 +218,19 @@ struct Watcher {
 
 impl Watcher {
     fn new(number: i64, roams: bool) -> Self {
-        Self { number, roams, next_revision: FIRST_REVISION, received: Vec::new() }
+        Self {
+            number,
+            roams,
+            next_revision: FIRST_REVISION,
+            received: Vec::new(),
+        }
     }
 
     fn request(&self, function: &'static str, milliseconds: Option<i64>) -> Request {
-        let value = Edn::map([("watcher", Edn::Integer(self.number)), ("milliseconds", milliseconds.into())]);
+        let value = Edn::map([
+            ("watcher", Edn::Integer(self.number)),
+            ("milliseconds", milliseconds.into()),
+        ]);
         Request::read(function, value).after(Duration::ZERO)
     }
 
@@ -220,7 +249,14 @@ impl Watcher {
             start_revision: self.next_revision,
             ..Default::default()
         };
-        let send = async |union| requests.send(WatchRequest { request_union: Some(union) }).await.is_ok();
+        let send = async |union| {
+            requests
+                .send(WatchRequest {
+                    request_union: Some(union),
+                })
+                .await
+                .is_ok()
+        };
         send(RequestUnion::CreateRequest(create)).await;
         let mut client = WatchClient::new(channel).max_decoding_message_size(MAXIMUM_ANSWER_BYTES);
         let opened = tokio::time::timeout(OPERATION_TIMEOUT, client.watch(ReceiverStream::new(queue))).await;
@@ -268,7 +304,10 @@ impl Watcher {
         // Only the answer to a request for progress has this number: all up to its revision has been sent.
         if response.watch_id == -1 && response.events.is_empty() {
             let revision = response.header.as_ref().map_or(0, |header| header.revision);
-            self.received.push(Edn::Vector(vec![Edn::Integer(revision), Edn::keyword("progress")]));
+            self.received.push(Edn::Vector(vec![
+                Edn::Integer(revision),
+                Edn::keyword("progress"),
+            ]));
             self.next_revision = self.next_revision.max(revision + 1);
         }
     }
@@ -292,7 +331,9 @@ impl Client for Watcher {
                     if self.roams {
                         connection.hop();
                     }
-                    let ended = self.follow(connection, Duration::from_millis(milliseconds), i64::MAX).await;
+                    let ended = self
+                        .follow(connection, Duration::from_millis(milliseconds), i64::MAX)
+                        .await;
                     if ended.is_err() {
                         connection.disconnect();
                         // A dead node refuses at once; asking it in a tight loop would only fill the history.
@@ -319,7 +360,10 @@ impl Client for Watcher {
                 ("events", Edn::Vector(std::mem::take(&mut self.received))),
                 ("ended", Edn::text(ended)),
             ]);
-            Ok(Answer { value, revision: None })
+            Ok(Answer {
+                value,
+                revision: None,
+            })
         })
     }
 

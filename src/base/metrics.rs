@@ -228,8 +228,14 @@ impl Metrics {
             leases_granted: counter("etcd_debugging_lease_granted_total", "Leases granted.")?,
             leases_revoked: counter("etcd_debugging_lease_revoked_total", "Leases revoked.")?,
             leases_renewed: counter("etcd_debugging_lease_renewed_total", "Leases renewed.")?,
-            leases_expired: counter("etcd_debugging_server_lease_expired_total", "Leases whose time ended.")?,
-            database_bytes: gauge("etcd_mvcc_db_total_size_in_bytes", "Bytes of the database on disk.")?,
+            leases_expired: counter(
+                "etcd_debugging_server_lease_expired_total",
+                "Leases whose time ended.",
+            )?,
+            database_bytes: gauge(
+                "etcd_mvcc_db_total_size_in_bytes",
+                "Bytes of the database on disk.",
+            )?,
             database_bytes_in_use: gauge(
                 "etcd_mvcc_db_total_size_in_use_in_bytes",
                 "Bytes of the database that live data takes.",
@@ -276,10 +282,17 @@ impl Metrics {
             metric.with_label_values(&[value]).set(1);
             Ok(self.registry.register(Box::new(metric))?)
         };
-        constant("etcd_server_version", "The etcd interface version.", "server_version", version)?;
+        constant(
+            "etcd_server_version",
+            "The etcd interface version.",
+            "server_version",
+            version,
+        )?;
         constant("etcd_server_id", "The member.", "server_id", &member.to_string())?;
         #[cfg(target_os = "linux")]
-        self.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        self.registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
         Ok(())
     }
 }

@@ -16,8 +16,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use crate::base::{MemberId, Revision};
 use crate::base::metrics::Metrics;
+use crate::base::{MemberId, Revision};
 use crate::state::command::Command;
 use crate::state::{ReadView, Reader};
 

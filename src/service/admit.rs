@@ -43,7 +43,11 @@ impl Admission {
     /// # Errors
     /// The cluster is corrupt.
     pub fn change(&self) -> Result<(), ServiceError> {
-        if self.corrupt.load(Ordering::Relaxed) { Err(ServiceError::Corrupt) } else { Ok(()) }
+        if self.corrupt.load(Ordering::Relaxed) {
+            Err(ServiceError::Corrupt)
+        } else {
+            Ok(())
+        }
     }
 
     /// Admits a put.
@@ -103,7 +107,11 @@ impl Admission {
     /// The disk failed.
     pub fn learn(&self, news: &News) -> Result<(), Fatal> {
         let concerned = |effect: &Effect| matches!(effect, Effect::AlarmChanged { .. } | Effect::Restored);
-        if news.effects.iter().any(concerned) { self.read_alarms(&news.view) } else { Ok(()) }
+        if news.effects.iter().any(concerned) {
+            self.read_alarms(&news.view)
+        } else {
+            Ok(())
+        }
     }
 
     /// Reads the alarms from the state.
@@ -148,7 +156,11 @@ mod tests {
     use crate::state::command::DeleteRange;
 
     fn put_of(bytes: usize) -> Put {
-        Put { key: Bytes::from("k"), value: Bytes::from(vec![0; bytes]), ..Put::default() }
+        Put {
+            key: Bytes::from("k"),
+            value: Bytes::from(vec![0; bytes]),
+            ..Put::default()
+        }
     }
 
     #[test]
@@ -173,12 +185,18 @@ mod tests {
     fn a_full_database_still_takes_what_puts_nothing() {
         let admission = Admission::new(Some(0));
         let delete = Operation::DeleteRange(DeleteRange::default());
-        let deleting = Txn { success: vec![delete], ..Txn::default() };
-        assert_eq!(admission.txn(&deleting), Ok(()));
-        let putting = Txn { failure: vec![Operation::Txn(Txn {
-            success: vec![Operation::Put(put_of(1))],
+        let deleting = Txn {
+            success: vec![delete],
             ..Txn::default()
-        })], ..deleting };
+        };
+        assert_eq!(admission.txn(&deleting), Ok(()));
+        let putting = Txn {
+            failure: vec![Operation::Txn(Txn {
+                success: vec![Operation::Put(put_of(1))],
+                ..Txn::default()
+            })],
+            ..deleting
+        };
         assert_eq!(admission.txn(&putting), Err(ServiceError::NoSpace));
         assert_eq!(admission.lease_grant(), Err(ServiceError::NoSpace));
     }

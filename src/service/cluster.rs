@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ServiceError;
 use super::core::Core;
-use super::header::{Answered, Header};
+use super::header::Header;
 use crate::base::{MemberId, Revision};
 
 /// A member as clients see it.

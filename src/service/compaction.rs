@@ -51,10 +51,20 @@ impl Schedule {
                 let interval =
                     (period / SAMPLES_PER_PERIOD).max(Duration::from_millis(MINIMUM_SAMPLE_MILLISECONDS));
                 let looks = retention.as_millis().div_ceil(interval.as_millis().max(1));
-                (interval, usize::try_from(looks).unwrap_or(usize::MAX).saturating_add(1))
+                (
+                    interval,
+                    usize::try_from(looks).unwrap_or(usize::MAX).saturating_add(1),
+                )
             }
         };
-        Self { mode, interval, samples: VecDeque::new(), capacity, wait: 0, last: Revision(0) }
+        Self {
+            mode,
+            interval,
+            samples: VecDeque::new(),
+            capacity,
+            wait: 0,
+            last: Revision(0),
+        }
     }
 
     /// Takes note of the revision, and says what to compact now.
@@ -95,11 +105,18 @@ pub(super) async fn run(core: Arc<Core>, mode: AutoCompaction) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let Some(revision) = schedule.look(core.reader.view().revision()) else { continue };
+        let Some(revision) = schedule.look(core.reader.view().revision()) else {
+            continue;
+        };
         if !core.replication.status().borrow().is_leader {
             continue;
         }
-        match core.replication.propose(Command::Compact { revision }).await.map(|done| done.outcome) {
+        match core
+            .replication
+            .propose(Command::Compact { revision })
+            .await
+            .map(|done| done.outcome)
+        {
             Ok(Ok(_) | Err(Refusal::Compacted)) => {
                 tracing::info!(%revision, "compacted automatically");
                 schedule.done(revision);

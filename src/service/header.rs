@@ -30,7 +30,11 @@ impl Headers {
     /// Headers of this member, with the term that `status` shows.
     #[must_use]
     pub fn new(cluster: ClusterId, member: MemberId, status: watch::Receiver<Status>) -> Self {
-        Self { cluster, member, status }
+        Self {
+            cluster,
+            member,
+            status,
+        }
     }
 
     /// The header of an answer at `revision`.

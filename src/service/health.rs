@@ -30,8 +30,12 @@ impl Check {
     /// What makes a node alive: a restart would help if it is not so.
     pub const LIVE: [Self; 1] = [Self::SerializableRead];
     /// What makes a node ready for requests.
-    pub const READY: [Self; 4] =
-        [Self::DataCorruption, Self::SerializableRead, Self::LinearizableRead, Self::NonLearner];
+    pub const READY: [Self; 4] = [
+        Self::DataCorruption,
+        Self::SerializableRead,
+        Self::LinearizableRead,
+        Self::NonLearner,
+    ];
 
     /// The name on the health pages.
     #[must_use]
@@ -90,10 +94,17 @@ impl Health {
                 key: Bytes::from_static(b"health"),
                 end: Bytes::new(),
             };
-            view.range(&Range { keys, limit: 1, keys_only: true, ..Range::default() })??;
+            view.range(&Range {
+                keys,
+                limit: 1,
+                keys_only: true,
+                ..Range::default()
+            })??;
             Ok(())
         };
-        tokio::time::timeout(Duration::from_secs(CHECK_SECONDS), probe).await.map_err(|_| ServiceError::Timeout)?
+        tokio::time::timeout(Duration::from_secs(CHECK_SECONDS), probe)
+            .await
+            .map_err(|_| ServiceError::Timeout)?
     }
 
     /// The active alarms as this node knows them.
@@ -116,10 +127,14 @@ impl Health {
         let (total, in_use) = self.core.replication.database_bytes();
         metrics.database_bytes.set(signed(total));
         metrics.database_bytes_in_use.set(signed(in_use));
-        metrics.quota_bytes.set(self.core.settings.quota_bytes.map_or(0, signed));
+        metrics
+            .quota_bytes
+            .set(self.core.settings.quota_bytes.map_or(0, signed));
         let view = self.core.reader.view();
         metrics.revision.set(view.revision().0);
-        metrics.compacted_revision.set(view.compacted().unwrap_or(Revision(-1)).0);
+        metrics
+            .compacted_revision
+            .set(view.compacted().unwrap_or(Revision(-1)).0);
         let status = self.core.replication.status().borrow().clone();
         metrics.is_learner.set(i64::from(status.is_learner));
     }

@@ -41,14 +41,21 @@ impl Kv {
         } else {
             read_aside(view, move |view| view.range(&request)).await?
         };
-        Ok(Answered { header: self.core.headers.at(answer.revision), answer })
+        Ok(Answered {
+            header: self.core.headers.at(answer.revision),
+            answer,
+        })
     }
 
     /// Reads a range in pieces of bounded size, all at one revision.
     ///
     /// # Errors
     /// As [`Kv::range`]; sorts and filters are not offered.
-    pub async fn range_stream(&self, request: Range, serializable: bool) -> Result<RangeChunks, ServiceError> {
+    pub async fn range_stream(
+        &self,
+        request: Range,
+        serializable: bool,
+    ) -> Result<RangeChunks, ServiceError> {
         self.core.metrics.ranges.inc();
         RangeChunks::open(Arc::clone(&self.core), request, serializable).await
     }
@@ -60,9 +67,18 @@ impl Kv {
     pub async fn put(&self, request: Put) -> Result<Answered<PutAnswer>, ServiceError> {
         validate::put(&request)?;
         self.core.admission.put(&request)?;
-        let pick = |answer| if let Answer::Put(put) = answer { Some(put) } else { None };
+        let pick = |answer| {
+            if let Answer::Put(put) = answer {
+                Some(put)
+            } else {
+                None
+            }
+        };
         let (_, answer) = self.core.propose(Command::Put(request), pick).await?;
-        Ok(Answered { header: self.core.headers.at(answer.revision), answer })
+        Ok(Answered {
+            header: self.core.headers.at(answer.revision),
+            answer,
+        })
     }
 
     /// Removes keys.
@@ -75,9 +91,18 @@ impl Kv {
     ) -> Result<Answered<DeleteRangeAnswer>, ServiceError> {
         validate::delete_range(&request)?;
         self.core.admission.change()?;
-        let pick = |answer| if let Answer::DeleteRange(delete) = answer { Some(delete) } else { None };
+        let pick = |answer| {
+            if let Answer::DeleteRange(delete) = answer {
+                Some(delete)
+            } else {
+                None
+            }
+        };
         let (_, answer) = self.core.propose(Command::DeleteRange(request), pick).await?;
-        Ok(Answered { header: self.core.headers.at(answer.revision), answer })
+        Ok(Answered {
+            header: self.core.headers.at(answer.revision),
+            answer,
+        })
     }
 
     /// Does a transaction. One that only reads does not go through the log, and is answered from this node's state as
@@ -97,10 +122,19 @@ impl Kv {
             }
         } else {
             self.core.admission.txn(&request)?;
-            let pick = |answer| if let Answer::Txn(txn) = answer { Some(txn) } else { None };
+            let pick = |answer| {
+                if let Answer::Txn(txn) = answer {
+                    Some(txn)
+                } else {
+                    None
+                }
+            };
             self.core.propose(Command::Txn(request), pick).await?.1
         };
-        Ok(Answered { header: self.core.headers.at(answer.revision), answer })
+        Ok(Answered {
+            header: self.core.headers.at(answer.revision),
+            answer,
+        })
     }
 
     /// Forgets the history before `revision`. With `physical`, answers when this node has also removed it from disk.
@@ -114,7 +148,10 @@ impl Kv {
         if physical {
             self.core.replication.compaction_removed(revision).await;
         }
-        Ok(Answered { header: self.core.headers.at(current), answer: () })
+        Ok(Answered {
+            header: self.core.headers.at(current),
+            answer: (),
+        })
     }
 }
 

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
+use super::ServiceError;
 use super::core::{Core, read_aside};
 use super::header::{Answered, Header};
-use super::ServiceError;
 use crate::base::{MemberId, Revision};
 use crate::state::KeyValueHash;
 use crate::state::applied::Answer;
@@ -88,7 +88,10 @@ impl Maintenance {
             is_learner: status.is_learner,
             alarms: view.alarms()?,
         };
-        Ok(Answered { header: self.core.headers.at(view.revision()), answer })
+        Ok(Answered {
+            header: self.core.headers.at(view.revision()),
+            answer,
+        })
     }
 
     /// A hash of all versions up to `revision` on this node (0: the current one), comparable between members.
@@ -118,16 +121,37 @@ impl Maintenance {
                 let view = self.core.view(false).await?;
                 let mut answer = view.alarms()?;
                 answer.retain(|(_, active)| alarm.is_none_or(|wanted| wanted == *active));
-                return Ok(Answered { header: self.core.headers.at(view.revision()), answer });
+                return Ok(Answered {
+                    header: self.core.headers.at(view.revision()),
+                    answer,
+                });
             }
-            (_, None) => return Ok(Answered { header: self.header(), answer: Vec::new() }),
+            (_, None) => {
+                return Ok(Answered {
+                    header: self.header(),
+                    answer: Vec::new(),
+                });
+            }
             (AlarmAction::Activate, Some(alarm)) => Command::AlarmActivate { member, alarm },
             (AlarmAction::Deactivate, Some(alarm)) => Command::AlarmDeactivate { member, alarm },
         };
-        let pick = |answer| if let Answer::Alarm { changed } = answer { Some(changed) } else { None };
+        let pick = |answer| {
+            if let Answer::Alarm { changed } = answer {
+                Some(changed)
+            } else {
+                None
+            }
+        };
         let (revision, changed) = self.core.propose(command, pick).await?;
-        let answer = alarm.filter(|_| changed).map(|alarm| (member, alarm)).into_iter().collect();
-        Ok(Answered { header: self.core.headers.at(revision), answer })
+        let answer = alarm
+            .filter(|_| changed)
+            .map(|alarm| (member, alarm))
+            .into_iter()
+            .collect();
+        Ok(Answered {
+            header: self.core.headers.at(revision),
+            answer,
+        })
     }
 
     /// Hands leadership to `target`; done at once if it leads already.
@@ -141,6 +165,10 @@ impl Maintenance {
         if target == self.core.headers.member() {
             return Ok(());
         }
-        Ok(self.core.replication.transfer_leader(target, self.core.request_timeout()).await?)
+        Ok(self
+            .core
+            .replication
+            .transfer_leader(target, self.core.request_timeout())
+            .await?)
     }
 }

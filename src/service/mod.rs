@@ -88,7 +88,12 @@ impl Services {
     /// The services on top of `replication`, which was started with `desk`. They serve at once; [`Services::run`] must
     /// run beside them.
     #[must_use]
-    pub fn new(replication: Replication, metrics: Arc<Metrics>, desk: &LeaderDesk, settings: Settings) -> Self {
+    pub fn new(
+        replication: Replication,
+        metrics: Arc<Metrics>,
+        desk: &LeaderDesk,
+        settings: Settings,
+    ) -> Self {
         let status = replication.status();
         let headers = Headers::new(settings.cluster, settings.member, status.clone());
         let core = Arc::new(Core {
@@ -203,13 +208,18 @@ impl Services {
         let mut ticks = interval();
         loop {
             ticks.tick().await;
-            self.core.admission.measure(self.core.replication.database_bytes().0);
+            self.core
+                .admission
+                .measure(self.core.replication.database_bytes().0);
             if !self.core.admission.take_wish_for_alarm() {
                 continue;
             }
             let member = self.settings.member;
             tracing::warn!("the database has reached its quota; raising the alarm NOSPACE");
-            let command = Command::AlarmActivate { member, alarm: Alarm::NoSpace };
+            let command = Command::AlarmActivate {
+                member,
+                alarm: Alarm::NoSpace,
+            };
             if let Err(error) = self.core.replication.propose(command).await {
                 tracing::warn!(%error, "the alarm NOSPACE was not raised; the next refused write raises it");
             }

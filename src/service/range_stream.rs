@@ -48,7 +48,13 @@ impl RangeChunks {
             request.revision = view.revision();
         }
         let size = ChunkSize::new(core.settings.maximum_request_bytes);
-        Ok(Self { core, request, size, sent: 0, done: false })
+        Ok(Self {
+            core,
+            request,
+            size,
+            sent: 0,
+            done: false,
+        })
     }
 
     /// The next piece; none after the last.
@@ -77,15 +83,24 @@ impl RangeChunks {
             self.size.keys.min(usize::try_from(left).unwrap_or(usize::MAX))
         });
         let (request, bytes) = (self.request.clone(), self.size.target_bytes);
-        let page = read_aside(Arc::clone(&view), move |view| view.range_page(&request, keys, bytes)).await?;
-        self.sent = self.sent.saturating_add(i64::try_from(page.key_values.len()).unwrap_or(i64::MAX));
-        self.size.adjust(page.key_values.len(), page.key_values.iter().map(bytes_of).sum());
+        let page = read_aside(Arc::clone(&view), move |view| {
+            view.range_page(&request, keys, bytes)
+        })
+        .await?;
+        self.sent = self
+            .sent
+            .saturating_add(i64::try_from(page.key_values.len()).unwrap_or(i64::MAX));
+        self.size
+            .adjust(page.key_values.len(), page.key_values.iter().map(bytes_of).sum());
         let limit_reached = self.request.limit > 0 && self.sent >= self.request.limit;
         if page.more && !limit_reached {
             if let Some(last) = page.key_values.last() {
                 self.request.keys.key = successor(&last.key);
             }
-            return Ok(RangeChunk { last: None, key_values: page.key_values });
+            return Ok(RangeChunk {
+                last: None,
+                key_values: page.key_values,
+            });
         }
         let count = if page.more {
             // The limit cut the rest off; only now is it counted.
@@ -101,12 +116,18 @@ impl RangeChunks {
             self.sent
         };
         let header = self.core.headers.at(view.revision());
-        Ok(RangeChunk { last: Some((header, page.more, count)), key_values: page.key_values })
+        Ok(RangeChunk {
+            last: Some((header, page.more, count)),
+            key_values: page.key_values,
+        })
     }
 
     fn last(&self, answer: RangeAnswer) -> RangeChunk {
         let header = self.core.headers.at(answer.revision);
-        RangeChunk { last: Some((header, answer.more, answer.count)), key_values: answer.key_values }
+        RangeChunk {
+            last: Some((header, answer.more, answer.count)),
+            key_values: answer.key_values,
+        }
     }
 }
 
@@ -146,7 +167,10 @@ struct ChunkSize {
 
 impl ChunkSize {
     fn new(target_bytes: usize) -> Self {
-        Self { keys: FIRST_CHUNK_KEYS, target_bytes }
+        Self {
+            keys: FIRST_CHUNK_KEYS,
+            target_bytes,
+        }
     }
 
     fn adjust(&mut self, keys: usize, bytes: usize) {
@@ -194,11 +218,20 @@ mod tests {
         let mut request = Range::default();
         request.keys.key = Bytes::from("a");
         assert_eq!(check(&request), Ok(()));
-        let sorted = Range { sort_order: SortOrder::Descend, ..request.clone() };
+        let sorted = Range {
+            sort_order: SortOrder::Descend,
+            ..request.clone()
+        };
         assert_eq!(check(&sorted), Err(ServiceError::StreamSort));
-        let ascending = Range { sort_order: SortOrder::Ascend, ..request.clone() };
+        let ascending = Range {
+            sort_order: SortOrder::Ascend,
+            ..request.clone()
+        };
         assert_eq!(check(&ascending), Ok(()));
-        let filtered = Range { maximum_create: Revision(3), ..request };
+        let filtered = Range {
+            maximum_create: Revision(3),
+            ..request
+        };
         assert_eq!(check(&filtered), Err(ServiceError::StreamFilter));
     }
 }

@@ -54,13 +54,23 @@ pub fn txn(request: &Txn, maximum_operations: usize) -> Result<(), ServiceError>
 }
 
 fn key(key: &Bytes) -> Result<(), ServiceError> {
-    if key.is_empty() { Err(ServiceError::EmptyKey) } else { Ok(()) }
+    if key.is_empty() {
+        Err(ServiceError::EmptyKey)
+    } else {
+        Ok(())
+    }
 }
 
 /// A transaction inside may use what the longest list of the one around it leaves of the budget.
 fn operations(request: &Txn, budget: usize) -> Result<(), ServiceError> {
-    let longest = request.compare.len().max(request.success.len()).max(request.failure.len());
-    let left = budget.checked_sub(longest).ok_or(ServiceError::TooManyOperations)?;
+    let longest = request
+        .compare
+        .len()
+        .max(request.success.len())
+        .max(request.failure.len());
+    let left = budget
+        .checked_sub(longest)
+        .ok_or(ServiceError::TooManyOperations)?;
     for compare in &request.compare {
         key(&compare.keys.key)?;
     }
@@ -181,7 +191,10 @@ impl Intervals {
     }
 
     fn contain(&self, key: &Bytes) -> bool {
-        self.ends.range::<Bytes, _>(..=key).next_back().is_some_and(|(_, end)| key < end)
+        self.ends
+            .range::<Bytes, _>(..=key)
+            .next_back()
+            .is_some_and(|(_, end)| key < end)
     }
 }
 
@@ -192,19 +205,33 @@ mod tests {
     use crate::state::command::Keys;
 
     fn keys(key: &'static str, end: &'static str) -> Keys {
-        Keys { namespace: Namespace::DEFAULT, key: Bytes::from(key), end: Bytes::from(end) }
+        Keys {
+            namespace: Namespace::DEFAULT,
+            key: Bytes::from(key),
+            end: Bytes::from(end),
+        }
     }
 
     fn put_of(key: &'static str) -> Operation {
-        Operation::Put(Put { key: Bytes::from(key), ..Put::default() })
+        Operation::Put(Put {
+            key: Bytes::from(key),
+            ..Put::default()
+        })
     }
 
     fn delete_of(key: &'static str, end: &'static str) -> Operation {
-        Operation::DeleteRange(DeleteRange { keys: keys(key, end), previous: false })
+        Operation::DeleteRange(DeleteRange {
+            keys: keys(key, end),
+            previous: false,
+        })
     }
 
     fn txn_of(success: Vec<Operation>, failure: Vec<Operation>) -> Txn {
-        Txn { compare: vec![], success, failure }
+        Txn {
+            compare: vec![],
+            success,
+            failure,
+        }
     }
 
     fn check(success: Vec<Operation>) -> Result<(), ServiceError> {
@@ -214,23 +241,43 @@ mod tests {
     #[test]
     fn a_key_is_put_once_in_a_branch() {
         assert_eq!(check(vec![put_of("a"), put_of("b")]), Ok(()));
-        assert_eq!(check(vec![put_of("a"), put_of("a")]), Err(ServiceError::DuplicateKey));
+        assert_eq!(
+            check(vec![put_of("a"), put_of("a")]),
+            Err(ServiceError::DuplicateKey)
+        );
         assert_eq!(txn(&txn_of(vec![put_of("a")], vec![put_of("a")]), 128), Ok(()));
     }
 
     #[test]
     fn a_put_and_a_delete_of_its_key_clash_in_either_order() {
-        assert_eq!(check(vec![put_of("b"), delete_of("a", "c")]), Err(ServiceError::DuplicateKey));
-        assert_eq!(check(vec![delete_of("a", "c"), put_of("b")]), Err(ServiceError::DuplicateKey));
-        assert_eq!(check(vec![delete_of("b", ""), put_of("b")]), Err(ServiceError::DuplicateKey));
+        assert_eq!(
+            check(vec![put_of("b"), delete_of("a", "c")]),
+            Err(ServiceError::DuplicateKey)
+        );
+        assert_eq!(
+            check(vec![delete_of("a", "c"), put_of("b")]),
+            Err(ServiceError::DuplicateKey)
+        );
+        assert_eq!(
+            check(vec![delete_of("b", ""), put_of("b")]),
+            Err(ServiceError::DuplicateKey)
+        );
         assert_eq!(check(vec![delete_of("b", ""), put_of("bb")]), Ok(()));
         assert_eq!(check(vec![delete_of("a", "b"), put_of("b")]), Ok(()));
     }
 
     #[test]
     fn deletes_may_overlap() {
-        assert_eq!(check(vec![delete_of("a", "c"), delete_of("b", "d"), delete_of("b", "")]), Ok(()));
-        let overlapping = vec![delete_of("a", "c"), delete_of("b", "e"), delete_of("k", ""), put_of("d")];
+        assert_eq!(
+            check(vec![delete_of("a", "c"), delete_of("b", "d"), delete_of("b", "")]),
+            Ok(())
+        );
+        let overlapping = vec![
+            delete_of("a", "c"),
+            delete_of("b", "e"),
+            delete_of("k", ""),
+            put_of("d"),
+        ];
         assert_eq!(check(overlapping), Err(ServiceError::DuplicateKey));
     }
 
@@ -240,7 +287,10 @@ mod tests {
         assert_eq!(check(vec![inner()]), Ok(()));
         assert_eq!(check(vec![inner(), put_of("a")]), Err(ServiceError::DuplicateKey));
         assert_eq!(check(vec![inner(), inner()]), Err(ServiceError::DuplicateKey));
-        assert_eq!(check(vec![inner(), delete_of("a", "b")]), Err(ServiceError::DuplicateKey));
+        assert_eq!(
+            check(vec![inner(), delete_of("a", "b")]),
+            Err(ServiceError::DuplicateKey)
+        );
     }
 
     #[test]
@@ -260,7 +310,10 @@ mod tests {
         let inner_put = || Operation::Txn(txn_of(vec![put_of("a")], vec![]));
         let inner_delete = || Operation::Txn(txn_of(vec![delete_of("a", "")], vec![]));
         assert_eq!(check(vec![inner_put(), inner_delete()]), Ok(()));
-        assert_eq!(check(vec![inner_delete(), inner_put()]), Err(ServiceError::DuplicateKey));
+        assert_eq!(
+            check(vec![inner_delete(), inner_put()]),
+            Err(ServiceError::DuplicateKey)
+        );
     }
 
     #[test]
@@ -270,7 +323,10 @@ mod tests {
             txn(&txn_of(vec![put_of("a"), put_of("b")], vec![]), 1),
             Err(ServiceError::TooManyOperations)
         );
-        let nested = txn_of(vec![Operation::Txn(txn_of(vec![put_of("a"), put_of("b")], vec![]))], vec![]);
+        let nested = txn_of(
+            vec![Operation::Txn(txn_of(vec![put_of("a"), put_of("b")], vec![]))],
+            vec![],
+        );
         assert_eq!(txn(&nested, 3), Ok(()));
         assert_eq!(txn(&nested, 2), Err(ServiceError::TooManyOperations));
     }
@@ -293,8 +349,12 @@ mod tests {
             ..Put::default()
         };
         assert_eq!(put(&with_value), Err(ServiceError::ValueProvided));
-        let with_lease =
-            Put { key: Bytes::from("a"), lease: LeaseId(1), ignore_lease: true, ..Put::default() };
+        let with_lease = Put {
+            key: Bytes::from("a"),
+            lease: LeaseId(1),
+            ignore_lease: true,
+            ..Put::default()
+        };
         assert_eq!(put(&with_lease), Err(ServiceError::LeaseProvided));
         assert_eq!(put(&Put::default()), Err(ServiceError::EmptyKey));
     }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::FrontDoors;
+use super::Door;
 
 /// Connections of one listener at one time. More wait to be accepted.
 const MAXIMUM_CONNECTIONS: usize = 16_384;
@@ -34,7 +34,7 @@ const DRAIN_SECONDS: u64 = 5;
 const ACCEPT_PAUSE_MILLISECONDS: u64 = 100;
 
 /// Serves `listener` until `stopping`; then lets open calls end for at most [`DRAIN_SECONDS`].
-pub(super) async fn serve(listener: TcpListener, doors: FrontDoors, stopping: CancellationToken) {
+pub(super) async fn serve(listener: TcpListener, door: Door, stopping: CancellationToken) {
     let builder = Arc::new(builder());
     let permits = Arc::new(Semaphore::new(MAXIMUM_CONNECTIONS));
     let connections = TaskTracker::new();
@@ -42,13 +42,15 @@ pub(super) async fn serve(listener: TcpListener, doors: FrontDoors, stopping: Ca
     let accepting = async {
         loop {
             // Never closed, so that there is always a permit to wait for.
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+                return;
+            };
             match accept(&listener).await {
                 Ok(stream) => {
-                    let (builder, doors) = (Arc::clone(&builder), doors.clone());
+                    let (builder, door) = (Arc::clone(&builder), door.clone());
                     let (stopping, cut) = (stopping.clone(), cut.clone());
                     connections.spawn(async move {
-                        let served = serve_connection(&builder, stream, doors, stopping);
+                        let served = serve_connection(&builder, stream, door, stopping);
                         cut.run_until_cancelled(served).await;
                         drop(permit);
                     });
@@ -63,8 +65,14 @@ pub(super) async fn serve(listener: TcpListener, doors: FrontDoors, stopping: Ca
     stopping.run_until_cancelled(accepting).await;
     drop(listener);
     connections.close();
-    if timeout(Duration::from_secs(DRAIN_SECONDS), connections.wait()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "closing connections whose calls do not end");
+    if timeout(Duration::from_secs(DRAIN_SECONDS), connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            connections = connections.len(),
+            "closing connections whose calls do not end"
+        );
         cut.cancel();
         connections.wait().await;
     }
@@ -99,10 +107,10 @@ fn builder() -> Builder<TokioExecutor> {
 async fn serve_connection(
     builder: &Builder<TokioExecutor>,
     stream: TcpStream,
-    doors: FrontDoors,
+    door: Door,
     stopping: CancellationToken,
 ) {
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), doors));
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), door));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = stopping.cancelled() => {

@@ -50,20 +50,32 @@ impl FrontDoors {
     ) -> Self {
         let http = http::client_pages(services, metrics);
         let grpc = GrpcDoor::new(services, hub, metrics, stopping.clone());
-        Self { shared: Arc::new(Shared { grpc: Some(grpc), http, stopping }) }
+        Self {
+            shared: Arc::new(Shared {
+                grpc: Some(grpc),
+                http,
+                stopping,
+            }),
+        }
     }
 
     /// What `--listen-metrics-urls` serves: metrics and health, and no calls.
     #[must_use]
     pub fn for_metrics(services: &Services, metrics: &Arc<Metrics>, stopping: CancellationToken) -> Self {
         let http = http::metrics_pages(services, metrics);
-        Self { shared: Arc::new(Shared { grpc: None, http, stopping }) }
+        Self {
+            shared: Arc::new(Shared {
+                grpc: None,
+                http,
+                stopping,
+            }),
+        }
     }
 
     /// Serves a listener until the token given to the constructor is cancelled; then lets calls end, for a bounded time.
     pub async fn serve(self, listener: TcpListener) {
         let stopping = self.shared.stopping.clone();
-        connections::serve(listener, self, stopping).await;
+        connections::serve(listener, Door(self), stopping).await;
     }
 
     fn answer(&self, request: Request<Incoming>) -> Answering {
@@ -74,18 +86,22 @@ impl FrontDoors {
     }
 }
 
-impl hyper::service::Service<Request<Incoming>> for FrontDoors {
+/// The doors as a connection knocks at them.
+#[derive(Clone)]
+struct Door(FrontDoors);
+
+impl hyper::service::Service<Request<Incoming>> for Door {
     type Response = Response<AnswerBody>;
     type Error = Infallible;
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.answer(request)
+        self.0.answer(request)
     }
 }
 
 /// A request that is being answered.
-pub(crate) enum Answering {
+enum Answering {
     Call(grpc::Call),
     Page(RouteFuture<Infallible>),
 }
@@ -95,16 +111,18 @@ impl Future for Answering {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Self::Call(call) => Pin::new(call).poll(context).map(|answer| Ok(answer.map(AnswerBody::Call))),
-            Self::Page(page) => {
-                Pin::new(page).poll(context).map(|answer| answer.map(|answer| answer.map(AnswerBody::Page)))
-            }
+            Self::Call(call) => Pin::new(call)
+                .poll(context)
+                .map(|answer| Ok(answer.map(AnswerBody::Call))),
+            Self::Page(page) => Pin::new(page)
+                .poll(context)
+                .map(|answer| answer.map(|answer| answer.map(AnswerBody::Page))),
         }
     }
 }
 
 /// What is answered.
-pub(crate) enum AnswerBody {
+enum AnswerBody {
     Call(grpc::ResponseBody),
     Page(axum::body::Body),
 }

@@ -21,7 +21,7 @@ pub(super) enum Renewal {
 
 /// What is left of a lease, in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Left {
+pub(in crate::service) struct Left {
     /// Until it ends.
     pub remaining_seconds: i64,
     /// Its time to live.
@@ -47,13 +47,22 @@ impl Deadlines {
     pub fn grant(&mut self, id: LeaseId, ttl_seconds: i64, from: Instant) {
         self.remove(id);
         let deadline = after(from, ttl_seconds);
-        self.entries.insert(id, Entry { ttl_seconds, deadline, ending: false });
+        self.entries.insert(
+            id,
+            Entry {
+                ttl_seconds,
+                deadline,
+                ending: false,
+            },
+        );
         self.queue.insert((deadline, id));
     }
 
     /// Gives a lease its full time again, unless its time is over.
     pub fn renew(&mut self, id: LeaseId, now: Instant) -> Renewal {
-        let Some(entry) = self.entries.get_mut(&id) else { return Renewal::Unknown };
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return Renewal::Unknown;
+        };
         if entry.ending || entry.deadline <= now {
             return Renewal::Ending;
         }
@@ -65,7 +74,9 @@ impl Deadlines {
 
     /// Forgets a lease; whether it was known.
     pub fn remove(&mut self, id: LeaseId) -> bool {
-        let Some(entry) = self.entries.remove(&id) else { return false };
+        let Some(entry) = self.entries.remove(&id) else {
+            return false;
+        };
         self.queue.remove(&(entry.deadline, id));
         true
     }
@@ -98,7 +109,10 @@ impl Deadlines {
 
     /// What is left of a lease; none if it is unknown or its time is over.
     pub fn left(&self, id: LeaseId, now: Instant) -> Option<Left> {
-        let entry = self.entries.get(&id).filter(|entry| !entry.ending && entry.deadline > now)?;
+        let entry = self
+            .entries
+            .get(&id)
+            .filter(|entry| !entry.ending && entry.deadline > now)?;
         let remaining = entry.deadline.saturating_duration_since(now).as_secs();
         Some(Left {
             remaining_seconds: i64::try_from(remaining).unwrap_or(i64::MAX),
@@ -122,7 +136,9 @@ impl Deadlines {
 fn after(from: Instant, seconds: i64) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
     let ttl = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-    from.checked_add(ttl).or_else(|| from.checked_add(CENTURY)).unwrap_or(from)
+    from.checked_add(ttl)
+        .or_else(|| from.checked_add(CENTURY))
+        .unwrap_or(from)
 }
 
 #[cfg(test)]
@@ -155,7 +171,10 @@ mod tests {
         deadlines.grant(A, 10, start);
         assert_eq!(deadlines.renew(A, at(start, 9)), Renewal::Renewed(10));
         assert!(deadlines.take_expired(at(start, 18), 9).is_empty());
-        let left = Left { remaining_seconds: 1, granted_seconds: 10 };
+        let left = Left {
+            remaining_seconds: 1,
+            granted_seconds: 10,
+        };
         assert_eq!(deadlines.left(A, at(start, 18)), Some(left));
         assert_eq!(deadlines.take_expired(at(start, 19), 9), [A]);
     }

@@ -77,7 +77,10 @@ mod tests {
         let mut other = question.to_vec();
         other[0] = 2;
         assert_eq!(decode::<LeaderQuestion>(&Bytes::from(other)), None);
-        assert_eq!(decode::<LeaderQuestion>(&question.slice(..question.len() - 1)), None);
+        assert_eq!(
+            decode::<LeaderQuestion>(&question.slice(..question.len() - 1)),
+            None
+        );
         assert_eq!(decode::<LeaderQuestion>(&Bytes::new()), None);
         let endless = Bytes::from_static(&[1, 0, 253, 255, 255, 255, 255, 255, 255, 255, 255]);
         assert_eq!(decode::<LeaderQuestion>(&endless), None);

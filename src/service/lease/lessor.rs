@@ -32,7 +32,7 @@ const RETRY_MILLISECONDS: u64 = 1_000;
 
 /// Whoever was asked cannot speak for the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotPrimary;
+pub(in crate::service) struct NotPrimary;
 
 /// Counts the time of leases while this node leads. A handle: clones share one lessor.
 #[derive(Clone)]
@@ -58,7 +58,9 @@ impl Lessor {
             ended: Notify::new(),
             pending_revocations: AtomicUsize::new(0),
         };
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// Builds the deadlines: this node has just become the leader, and passed a read barrier. Whoever feeds
@@ -188,7 +190,12 @@ impl Lessor {
         if let Some(left) = self.try_left(id)? {
             return Ok(Some(left));
         }
-        self.shared.core.replication.read_barrier().await.map_err(|_| NotPrimary)?;
+        self.shared
+            .core
+            .replication
+            .read_barrier()
+            .await
+            .map_err(|_| NotPrimary)?;
         let mut guard = self.shared.deadlines.lock();
         let deadlines = guard.as_mut().ok_or(NotPrimary)?;
         if deadlines.deadline(id).is_none()
@@ -200,7 +207,13 @@ impl Lessor {
     }
 
     fn try_left(&self, id: LeaseId) -> Result<Option<Left>, NotPrimary> {
-        Ok(self.shared.deadlines.lock().as_ref().ok_or(NotPrimary)?.left(id, clock::now()))
+        Ok(self
+            .shared
+            .deadlines
+            .lock()
+            .as_ref()
+            .ok_or(NotPrimary)?
+            .left(id, clock::now()))
     }
 
     /// Orders leases by the time they end, where that is known.
@@ -215,12 +228,21 @@ impl Lessor {
         if !self.is_primary() {
             return Err(NotPrimary);
         }
-        self.shared.core.replication.confirm_leadership().await.map_err(|_| NotPrimary)
+        self.shared
+            .core
+            .replication
+            .confirm_leadership()
+            .await
+            .map_err(|_| NotPrimary)
     }
 
     /// Whether a lease's time is over, so that [`Lessor::expire`] has something to do.
     pub fn has_expired(&self, now: Instant) -> bool {
-        self.shared.deadlines.lock().as_ref().is_some_and(|deadlines| deadlines.is_due(now))
+        self.shared
+            .deadlines
+            .lock()
+            .as_ref()
+            .is_some_and(|deadlines| deadlines.is_due(now))
     }
 
     /// Proposes the revocation of leases whose time is over.

@@ -13,17 +13,17 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::ServiceError;
 use super::core::{Core, read_aside};
 use super::header::Answered;
-use super::ServiceError;
 use crate::base::limits::MAXIMUM_LEASE_TTL_SECONDS;
 use crate::base::{LeaseId, Namespace, clock};
 use crate::replication::LeaderRequests;
 use crate::state::applied::Answer;
 use crate::state::command::Command;
 use leader::{LeaderAnswer, LeaderQuestion, decode, encode};
-pub(super) use lessor::{EXPIRY_INTERVAL_MILLISECONDS, Lessor};
 use lessor::NotPrimary;
+pub(super) use lessor::{EXPIRY_INTERVAL_MILLISECONDS, Lessor};
 
 /// Renewals that are asked of the leader in one message.
 pub const MAXIMUM_RENEWALS_PER_BATCH: usize = 256;
@@ -71,15 +71,25 @@ impl Leases {
             return Err(ServiceError::LeaseTtlTooLarge);
         }
         self.core.admission.lease_grant()?;
-        let id = if id.is_none() { clock::random_lease_id() } else { id };
+        let id = if id.is_none() {
+            clock::random_lease_id()
+        } else {
+            id
+        };
         let ttl_seconds = ttl_seconds.max(minimum_ttl_seconds(self.core.settings.election));
         let pick = |answer| match answer {
             Answer::LeaseGrant { id, ttl_seconds } => Some(Granted { id, ttl_seconds }),
             _ => None,
         };
-        let (revision, answer) = self.core.propose(Command::LeaseGrant { id, ttl_seconds }, pick).await?;
+        let (revision, answer) = self
+            .core
+            .propose(Command::LeaseGrant { id, ttl_seconds }, pick)
+            .await?;
         self.core.metrics.leases_granted.inc();
-        Ok(Answered { header: self.core.headers.at(revision), answer })
+        Ok(Answered {
+            header: self.core.headers.at(revision),
+            answer,
+        })
     }
 
     /// Ends a lease and removes its keys.
@@ -91,7 +101,10 @@ impl Leases {
         let pick = |answer| matches!(answer, Answer::LeaseRevoke).then_some(());
         let (revision, ()) = self.core.propose(Command::LeaseRevoke { id }, pick).await?;
         self.core.metrics.leases_revoked.inc();
-        Ok(Answered { header: self.core.headers.at(revision), answer: () })
+        Ok(Answered {
+            header: self.core.headers.at(revision),
+            answer: (),
+        })
     }
 
     /// Renews leases, at most [`MAXIMUM_RENEWALS_PER_BATCH`] in one call: for each, in order, its time to live in seconds,
@@ -109,7 +122,10 @@ impl Leases {
                 _ => None,
             })
             .await?;
-        self.core.metrics.leases_renewed.inc_by(u64::try_from(answer.len()).unwrap_or(0));
+        self.core
+            .metrics
+            .leases_renewed
+            .inc_by(u64::try_from(answer.len()).unwrap_or(0));
         Ok(Answered { header, answer })
     }
 
@@ -127,17 +143,30 @@ impl Leases {
         let view = self.core.view(false).await?;
         let header = self.core.headers.at(view.revision());
         let Some((remaining_seconds, granted_seconds)) = left else {
-            let gone = TimeToLive { remaining_seconds: -1, granted_seconds: 0, keys: Vec::new() };
+            let gone = TimeToLive {
+                remaining_seconds: -1,
+                granted_seconds: 0,
+                keys: Vec::new(),
+            };
             return Ok(Answered { header, answer: gone });
         };
         let keys = if keys {
             let attached = read_aside(view, move |view| view.lease_keys(id).map(Ok)).await?;
-            let visible = attached.into_iter().filter(|(namespace, _)| *namespace == Namespace::DEFAULT);
+            let visible = attached
+                .into_iter()
+                .filter(|(namespace, _)| *namespace == Namespace::DEFAULT);
             visible.map(|(_, key)| key).collect()
         } else {
             Vec::new()
         };
-        Ok(Answered { header, answer: TimeToLive { remaining_seconds, granted_seconds, keys } })
+        Ok(Answered {
+            header,
+            answer: TimeToLive {
+                remaining_seconds,
+                granted_seconds,
+                keys,
+            },
+        })
     }
 
     /// All leases as this node knows them; the leader's answer is in the order in which they end.

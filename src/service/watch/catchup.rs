@@ -190,11 +190,7 @@ fn finish(hub: &mut Hub, jobs: Vec<Job>, page: &Page) {
         let Some(watcher) = hub.watchers.get_mut(&job.watcher) else {
             continue;
         };
-        if watcher.phase
-            != (Phase::Unsynced {
-                cursor: job.cursor,
-            })
-        {
+        if watcher.phase != (Phase::Unsynced { cursor: job.cursor }) {
             continue;
         }
         let expired = page.compacted.filter(|compacted| job.cursor < *compacted);
@@ -238,4 +234,3 @@ fn finish(hub: &mut Hub, jobs: Vec<Job>, page: &Page) {
         }
     }
 }
-

@@ -199,9 +199,7 @@ impl Hub {
             body: WatchBody::Created,
         });
         let phase = if request.start_revision == Revision(0) {
-            Phase::Synced {
-                from: next(current),
-            }
+            Phase::Synced { from: next(current) }
         } else if request.start_revision > self.revision {
             Phase::Synced {
                 from: request.start_revision,
@@ -340,12 +338,7 @@ impl Hub {
     }
 
     /// Hands the changes of the next revision to the synced watches.
-    fn hand_out(
-        &mut self,
-        history: &dyn History,
-        revision: Revision,
-        events: &[Event],
-    ) -> Result<(), Fatal> {
+    fn hand_out(&mut self, history: &dyn History, revision: Revision, events: &[Event]) -> Result<(), Fatal> {
         let mut touched: SmallVec<[WatcherId; 64]> = SmallVec::new();
         for event in events {
             let mut record: Option<Arc<EventRecord>> = None;

@@ -95,10 +95,13 @@ impl<T: Copy + Ord> KeyIndex<T> {
 
     /// Adds a value.
     pub(super) fn insert(&mut self, namespace: Namespace, span: &Span, value: T) {
-        let index = self.namespaces.entry(namespace).or_insert_with(|| NamespaceIndex {
-            keys: HashMap::new(),
-            ranges: None,
-        });
+        let index = self
+            .namespaces
+            .entry(namespace)
+            .or_insert_with(|| NamespaceIndex {
+                keys: HashMap::new(),
+                ranges: None,
+            });
         match span {
             Span::Key(key) => insert_sorted(index.keys.entry(key.clone()).or_default(), value),
             Span::Range { start, end } => {
@@ -299,7 +302,10 @@ mod tests {
                 start,
                 end: End::Before(end)
             }),
-            key().prop_map(|start| Span::Range { start, end: End::Never }),
+            key().prop_map(|start| Span::Range {
+                start,
+                end: End::Never
+            }),
         ]
     }
 
@@ -357,7 +363,9 @@ mod tests {
             index.insert(Namespace::DEFAULT, &Span::Range { start, end }, number);
         }
         let mut found = Vec::new();
-        index.visit(Namespace::DEFAULT, b"/registry/004711/pod", &mut |number| found.push(number));
+        index.visit(Namespace::DEFAULT, b"/registry/004711/pod", &mut |number| {
+            found.push(number)
+        });
         assert_eq!(found, [4711]);
         let deepest = depth(&index.namespaces[&Namespace::DEFAULT].ranges);
         assert!(deepest < 80, "the tree of 10,000 ranges is {deepest} deep");

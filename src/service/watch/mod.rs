@@ -209,7 +209,8 @@ impl Shared {
 
     fn fail(&self, action: &str, error: &Fatal) {
         tracing::error!(%error, "watches stopped: cannot {action}");
-        self.failure.send_replace(Some(format!("cannot {action}: {error}")));
+        self.failure
+            .send_replace(Some(format!("cannot {action}: {error}")));
         self.stop();
     }
 

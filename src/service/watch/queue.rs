@@ -145,7 +145,10 @@ impl Queue {
         };
         state.bytes = state.bytes.saturating_sub(bytes);
         self.totals.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.totals.metrics.watch_pending_events.sub(event_count(&response));
+        self.totals
+            .metrics
+            .watch_pending_events
+            .sub(event_count(&response));
         if response.is_reply() {
             state.replies = state.replies.saturating_sub(1);
             self.replies_read.notify_one();
@@ -178,7 +181,11 @@ impl Queue {
     pub(super) fn abandon(&self) {
         let mut state = self.state.lock();
         state.abandoned = true;
-        let events: i64 = state.responses.iter().map(|queued| event_count(&queued.response)).sum();
+        let events: i64 = state
+            .responses
+            .iter()
+            .map(|queued| event_count(&queued.response))
+            .sum();
         self.totals.metrics.watch_pending_events.sub(events);
         self.totals.queued_bytes.fetch_sub(state.bytes, Ordering::Relaxed);
         let dropped = std::mem::take(&mut state.responses);

@@ -84,7 +84,11 @@ impl Moment<'_> {
     ///
     /// # Errors
     /// As [`Moment::range`].
-    pub fn page(&self, range: &Range, limits: PageLimits) -> Result<Result<RangePage, Refusal>, StorageError> {
+    pub fn page(
+        &self,
+        range: &Range,
+        limits: PageLimits,
+    ) -> Result<Result<RangePage, Refusal>, StorageError> {
         let revision = match self.resolve(range.revision) {
             Ok(revision) => revision,
             Err(refusal) => return Ok(Err(refusal)),

@@ -7,8 +7,16 @@ use crate::state::command::{Command, Keys, Range};
 use bytes::Bytes;
 
 fn everything_from(start: Bytes, revision: Revision) -> Range {
-    let keys = Keys { key: start, end: Bytes::from_static(b"\0"), ..key("a") };
-    Range { keys, revision, ..Range::default() }
+    let keys = Keys {
+        key: start,
+        end: Bytes::from_static(b"\0"),
+        ..key("a")
+    };
+    Range {
+        keys,
+        revision,
+        ..Range::default()
+    }
 }
 
 #[test]
@@ -25,7 +33,11 @@ fn pages_at_one_revision_give_the_range_at_that_revision_whatever_changes_meanwh
         let page = view.range_page(&everything_from(start, pinned), 2, usize::MAX);
         let page = page.expect("the engine works").expect("the revision is readable");
         assert!(page.key_values.len() <= 2);
-        seen.extend(page.key_values.iter().map(|kv| (kv.key.clone(), kv.value.clone())));
+        seen.extend(
+            page.key_values
+                .iter()
+                .map(|kv| (kv.key.clone(), kv.value.clone())),
+        );
         if !page.more {
             break;
         }
@@ -61,7 +73,9 @@ fn a_page_of_a_compacted_revision_is_refused() {
     let mut fixture = Fixture::new();
     fixture.apply(Command::Put(put("a", "1")));
     fixture.apply(Command::Put(put("a", "2")));
-    fixture.apply(Command::Compact { revision: Revision(3) });
+    fixture.apply(Command::Compact {
+        revision: Revision(3),
+    });
     let view = fixture.machine.reader().view();
     let page = view.range_page(&everything_from(Bytes::from_static(b"a"), Revision(2)), 10, 10);
     assert_eq!(page.expect("the engine works"), Err(Refusal::Compacted));

@@ -37,7 +37,10 @@ impl Counted {
     /// Counts the beginning.
     pub fn begin(method: Arc<Method>) -> Self {
         method.started();
-        Self { method, is_done: false }
+        Self {
+            method,
+            is_done: false,
+        }
     }
 
     /// Counts the end. Only the first counts.
@@ -63,7 +66,11 @@ pub(super) struct RequestBody {
 
 impl RequestBody {
     pub fn new(inner: Incoming, received: IntCounter, maximum_message_bytes: usize) -> Self {
-        Self { inner, received, sizes: MessageSizes::new(maximum_message_bytes) }
+        Self {
+            inner,
+            received,
+            sizes: MessageSizes::new(maximum_message_bytes),
+        }
     }
 }
 
@@ -111,7 +118,12 @@ struct MessageSizes {
 
 impl MessageSizes {
     fn new(maximum_bytes: usize) -> Self {
-        Self { maximum_bytes, prefix: [0; PREFIX_BYTES], prefix_bytes: 0, left_bytes: 0 }
+        Self {
+            maximum_bytes,
+            prefix: [0; PREFIX_BYTES],
+            prefix_bytes: 0,
+            left_bytes: 0,
+        }
     }
 
     fn pass(&mut self, data: &[u8]) -> Result<(), Status> {
@@ -144,7 +156,7 @@ impl MessageSizes {
 }
 
 /// What a call answers.
-pub(super) struct ResponseBody {
+pub(in crate::transport) struct ResponseBody {
     inner: Option<tonic::body::Body>,
     sent: IntCounter,
     /// None for a call of a method that does not exist.
@@ -155,7 +167,7 @@ pub(super) struct ResponseBody {
 
 impl ResponseBody {
     /// The body of `response`, which may be an error without a body.
-    pub fn wrap(
+    pub(super) fn wrap(
         response: http::Response<tonic::body::Body>,
         mut counted: Option<Counted>,
         sent: IntCounter,
@@ -164,7 +176,12 @@ impl ResponseBody {
         if let (Some(code), Some(counted)) = (code_in(response.headers()), &mut counted) {
             counted.end(code);
         }
-        response.map(|inner| Self { inner: Some(inner), sent, counted, ending })
+        response.map(|inner| Self {
+            inner: Some(inner),
+            sent,
+            counted,
+            ending,
+        })
     }
 
     fn end(&mut self, code: Code) {
@@ -191,9 +208,13 @@ impl Body for ResponseBody {
             self.ending = None;
             self.end(last.code());
             let mut trailers = HeaderMap::new();
-            return Poll::Ready(Some(last.add_header(&mut trailers).map(|()| Frame::trailers(trailers))));
+            return Poll::Ready(Some(
+                last.add_header(&mut trailers).map(|()| Frame::trailers(trailers)),
+            ));
         }
-        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
         let frame = std::task::ready!(Pin::new(inner).poll_frame(context));
         if let Some(Ok(frame)) = &frame {
             if let Some(data) = frame.data_ref() {
@@ -210,17 +231,23 @@ impl Body for ResponseBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), tonic::body::Body::size_hint)
+        self.inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), tonic::body::Body::size_hint)
     }
 }
 
 fn code_in(headers: &HeaderMap) -> Option<Code> {
-    headers.get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
+    headers
+        .get(Status::GRPC_STATUS)
+        .map(|code| Code::from_bytes(code.as_bytes()))
 }
 
 /// Whether a call asked to be refused while there is no leader.
 pub(super) fn requires_leader(headers: &HeaderMap) -> bool {
-    headers.get("hasleader").is_some_and(|value| value.as_bytes() == b"true")
+    headers
+        .get("hasleader")
+        .is_some_and(|value| value.as_bytes() == b"true")
 }
 
 /// Resolves when a stream must end, with the status that ends it.
@@ -278,7 +305,10 @@ mod tests {
             let seen = stream.chunks(cut).try_for_each(|chunk| sizes.pass(chunk));
             let refused = seen.expect_err("the third message is too large");
             assert_eq!(refused.code(), Code::ResourceExhausted);
-            assert_eq!(refused.message(), "grpc: received message larger than max (11 vs. 10)");
+            assert_eq!(
+                refused.message(),
+                "grpc: received message larger than max (11 vs. 10)"
+            );
             let mut sizes = MessageSizes::new(11);
             assert!(stream.chunks(cut).all(|chunk| sizes.pass(chunk).is_ok()));
         }
@@ -287,13 +317,19 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_needs_a_leader_lives_with_one_and_ends_without() {
         let election = Duration::from_millis(1);
-        let led = replication::Status { leader: Some(MemberId(1)), ..Default::default() };
+        let led = replication::Status {
+            leader: Some(MemberId(1)),
+            ..Default::default()
+        };
         let (sender, receiver) = watch::channel(led);
         let mut end = stream_end(CancellationToken::new(), Some(receiver), election).boxed();
         assert!((&mut end).now_or_never().is_none());
         sender.send_replace(replication::Status::default());
         let last = end.await;
-        assert_eq!((last.code(), last.message()), (Code::Unavailable, "etcdserver: no leader"));
+        assert_eq!(
+            (last.code(), last.message()),
+            (Code::Unavailable, "etcdserver: no leader")
+        );
     }
 
     #[tokio::test]
@@ -301,6 +337,9 @@ mod tests {
         let stopping = CancellationToken::new();
         stopping.cancel();
         let last = stream_end(stopping, None, Duration::from_secs(1)).await;
-        assert_eq!((last.code(), last.message()), (Code::Unavailable, "etcdserver: server stopped"));
+        assert_eq!(
+            (last.code(), last.message()),
+            (Code::Unavailable, "etcdserver: server stopped")
+        );
     }
 }

@@ -56,7 +56,11 @@ impl Service for ClusterDoor {
         request: Request<wire::MemberListRequest>,
     ) -> Result<Response<wire::MemberListResponse>, Status> {
         let linearizable = request.into_inner().linearizable;
-        let (header, members) = self.0.members(linearizable).await.map_err(|error| status(&error))?;
+        let (header, members) = self
+            .0
+            .members(linearizable)
+            .await
+            .map_err(|error| status(&error))?;
         Ok(Response::new(wire::MemberListResponse {
             header: Some(translate::header(&header)),
             members: members.into_iter().map(member).collect(),

@@ -59,27 +59,71 @@ mod tests {
         let table = [
             (E::EmptyKey, C::InvalidArgument, "etcdserver: key is not provided"),
             (E::KeyNotFound, C::InvalidArgument, "etcdserver: key not found"),
-            (E::ValueProvided, C::InvalidArgument, "etcdserver: value is provided"),
-            (E::LeaseProvided, C::InvalidArgument, "etcdserver: lease is provided"),
+            (
+                E::ValueProvided,
+                C::InvalidArgument,
+                "etcdserver: value is provided",
+            ),
+            (
+                E::LeaseProvided,
+                C::InvalidArgument,
+                "etcdserver: lease is provided",
+            ),
             (
                 E::TooManyOperations,
                 C::InvalidArgument,
                 "etcdserver: too many operations in txn request",
             ),
-            (E::DuplicateKey, C::InvalidArgument, "etcdserver: duplicate key given in txn request"),
-            (E::InvalidSortOption, C::InvalidArgument, "etcdserver: invalid sort option"),
-            (E::Compacted, C::OutOfRange, "etcdserver: mvcc: required revision has been compacted"),
+            (
+                E::DuplicateKey,
+                C::InvalidArgument,
+                "etcdserver: duplicate key given in txn request",
+            ),
+            (
+                E::InvalidSortOption,
+                C::InvalidArgument,
+                "etcdserver: invalid sort option",
+            ),
+            (
+                E::Compacted,
+                C::OutOfRange,
+                "etcdserver: mvcc: required revision has been compacted",
+            ),
             (
                 E::FutureRevision,
                 C::OutOfRange,
                 "etcdserver: mvcc: required revision is a future revision",
             ),
-            (E::NoSpace, C::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
-            (E::LeaseNotFound, C::NotFound, "etcdserver: requested lease not found"),
-            (E::LeaseExists, C::FailedPrecondition, "etcdserver: lease already exists"),
-            (E::LeaseTtlTooLarge, C::OutOfRange, "etcdserver: too large lease TTL"),
-            (E::RequestTooLarge, C::InvalidArgument, "etcdserver: request is too large"),
-            (E::TooManyRequests, C::ResourceExhausted, "etcdserver: too many requests"),
+            (
+                E::NoSpace,
+                C::ResourceExhausted,
+                "etcdserver: mvcc: database space exceeded",
+            ),
+            (
+                E::LeaseNotFound,
+                C::NotFound,
+                "etcdserver: requested lease not found",
+            ),
+            (
+                E::LeaseExists,
+                C::FailedPrecondition,
+                "etcdserver: lease already exists",
+            ),
+            (
+                E::LeaseTtlTooLarge,
+                C::OutOfRange,
+                "etcdserver: too large lease TTL",
+            ),
+            (
+                E::RequestTooLarge,
+                C::InvalidArgument,
+                "etcdserver: request is too large",
+            ),
+            (
+                E::TooManyRequests,
+                C::ResourceExhausted,
+                "etcdserver: too many requests",
+            ),
             (E::NoLeader, C::Unavailable, "etcdserver: no leader"),
             (E::NotLeader, C::FailedPrecondition, "etcdserver: not leader"),
             (E::LeaderChanged, C::Unavailable, "etcdserver: leader changed"),
@@ -106,16 +150,35 @@ mod tests {
                 "etcdserver: request timed out, leader transfer took too long",
             ),
             (E::Corrupt, C::DataLoss, "etcdserver: corrupt cluster"),
-            (E::BadLeaderTransferee, C::FailedPrecondition, "etcdserver: bad leader transferee"),
+            (
+                E::BadLeaderTransferee,
+                C::FailedPrecondition,
+                "etcdserver: bad leader transferee",
+            ),
             (E::NotPrimaryLessor, C::Unknown, "not a primary lessor"),
             (
-                E::UnknownChoice { field: "action", number: 7 },
+                E::UnknownChoice {
+                    field: "action",
+                    number: 7,
+                },
                 C::InvalidArgument,
                 "etcdserver: action has no meaning for the number 7",
             ),
-            (E::StreamSort, C::Unimplemented, "RangeStream does not support custom sort orders"),
-            (E::StreamFilter, C::Unimplemented, "RangeStream does not support revision filters"),
-            (E::Unimplemented("Not served here."), C::Unimplemented, "Not served here."),
+            (
+                E::StreamSort,
+                C::Unimplemented,
+                "RangeStream does not support custom sort orders",
+            ),
+            (
+                E::StreamFilter,
+                C::Unimplemented,
+                "RangeStream does not support revision filters",
+            ),
+            (
+                E::Unimplemented("Not served here."),
+                C::Unimplemented,
+                "Not served here.",
+            ),
             (E::Internal("disk".into()), C::Internal, "stead: disk"),
         ];
         for (error, code, text) in table {

@@ -13,7 +13,9 @@ use crate::proto::health::health_server::Health as Service;
 pub(super) struct HealthDoor;
 
 fn response(status: ServingStatus) -> wire::HealthCheckResponse {
-    wire::HealthCheckResponse { status: status.into() }
+    wire::HealthCheckResponse {
+        status: status.into(),
+    }
 }
 
 #[tonic::async_trait]
@@ -45,7 +47,15 @@ impl Service for HealthDoor {
         request: Request<wire::HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let known = request.into_inner().service.is_empty();
-        let status = if known { ServingStatus::Serving } else { ServingStatus::ServiceUnknown };
-        Ok(Response::new(once(std::future::ready(Ok(response(status)))).chain(pending()).boxed()))
+        let status = if known {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::ServiceUnknown
+        };
+        Ok(Response::new(
+            once(std::future::ready(Ok(response(status))))
+                .chain(pending())
+                .boxed(),
+        ))
     }
 }

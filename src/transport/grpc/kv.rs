@@ -25,7 +25,11 @@ impl Service for KvDoor {
         let request = request.into_inner();
         let serializable = request.serializable;
         let request = translate::range(request).map_err(|error| status(&error))?;
-        let answered = self.0.range(request, serializable).await.map_err(|error| status(&error))?;
+        let answered = self
+            .0
+            .range(request, serializable)
+            .await
+            .map_err(|error| status(&error))?;
         let header = translate::header(&answered.header);
         Ok(Response::new(translate::range_response(header, answered.answer)))
     }
@@ -37,11 +41,18 @@ impl Service for KvDoor {
         let request = request.into_inner();
         let serializable = request.serializable;
         let request = translate::range(request).map_err(|error| status(&error))?;
-        let chunks = self.0.range_stream(request, serializable).await.map_err(|error| status(&error))?;
+        let chunks = self
+            .0
+            .range_stream(request, serializable)
+            .await
+            .map_err(|error| status(&error))?;
         // One piece is read when the one before has been taken: a slow client holds one piece in memory.
         let pieces = unfold(chunks, |mut chunks| async move {
             let piece = chunks.next().await.transpose()?;
-            Some((piece.map(range_stream_response).map_err(|error| status(&error)), chunks))
+            Some((
+                piece.map(range_stream_response).map_err(|error| status(&error)),
+                chunks,
+            ))
         });
         Ok(Response::new(pieces.boxed()))
     }
@@ -58,16 +69,27 @@ impl Service for KvDoor {
         request: Request<wire::DeleteRangeRequest>,
     ) -> Result<Response<wire::DeleteRangeResponse>, Status> {
         let request = translate::delete_range(request.into_inner());
-        let answered = self.0.delete_range(request).await.map_err(|error| status(&error))?;
+        let answered = self
+            .0
+            .delete_range(request)
+            .await
+            .map_err(|error| status(&error))?;
         let header = translate::header(&answered.header);
-        Ok(Response::new(translate::delete_range_response(header, answered.answer)))
+        Ok(Response::new(translate::delete_range_response(
+            header,
+            answered.answer,
+        )))
     }
 
     async fn txn(&self, request: Request<wire::TxnRequest>) -> Result<Response<wire::TxnResponse>, Status> {
         let request = request.into_inner();
         let serializable = translate::is_serializable(&request);
         let request = translate::txn(request).map_err(|error| status(&error))?;
-        let answered = self.0.txn(request, serializable).await.map_err(|error| status(&error))?;
+        let answered = self
+            .0
+            .txn(request, serializable)
+            .await
+            .map_err(|error| status(&error))?;
         let header = translate::header(&answered.header);
         Ok(Response::new(translate::txn_response(header, answered.answer)))
     }
@@ -78,18 +100,32 @@ impl Service for KvDoor {
     ) -> Result<Response<wire::CompactionResponse>, Status> {
         let request = request.into_inner();
         let revision = Revision(request.revision);
-        let answered = self.0.compact(revision, request.physical).await.map_err(|error| status(&error))?;
-        Ok(Response::new(wire::CompactionResponse { header: Some(translate::header(&answered.header)) }))
+        let answered = self
+            .0
+            .compact(revision, request.physical)
+            .await
+            .map_err(|error| status(&error))?;
+        Ok(Response::new(wire::CompactionResponse {
+            header: Some(translate::header(&answered.header)),
+        }))
     }
 }
 
 fn range_stream_response(chunk: RangeChunk) -> wire::RangeStreamResponse {
     let kvs = chunk.key_values.into_iter().map(translate::key_value).collect();
     let response = match chunk.last {
-        Some((header, more, count)) => {
-            wire::RangeResponse { header: Some(translate::header(&header)), kvs, more, count }
-        }
-        None => wire::RangeResponse { kvs, ..Default::default() },
+        Some((header, more, count)) => wire::RangeResponse {
+            header: Some(translate::header(&header)),
+            kvs,
+            more,
+            count,
+        },
+        None => wire::RangeResponse {
+            kvs,
+            ..Default::default()
+        },
     };
-    wire::RangeStreamResponse { range_response: Some(response) }
+    wire::RangeStreamResponse {
+        range_response: Some(response),
+    }
 }

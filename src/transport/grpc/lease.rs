@@ -22,8 +22,11 @@ impl Service for LeaseDoor {
         request: Request<wire::LeaseGrantRequest>,
     ) -> Result<Response<wire::LeaseGrantResponse>, Status> {
         let request = request.into_inner();
-        let answered =
-            self.0.grant(LeaseId(request.id), request.ttl).await.map_err(|error| status(&error))?;
+        let answered = self
+            .0
+            .grant(LeaseId(request.id), request.ttl)
+            .await
+            .map_err(|error| status(&error))?;
         Ok(Response::new(wire::LeaseGrantResponse {
             header: Some(translate::header(&answered.header)),
             id: answered.answer.id.0,
@@ -38,7 +41,9 @@ impl Service for LeaseDoor {
     ) -> Result<Response<wire::LeaseRevokeResponse>, Status> {
         let id = LeaseId(request.into_inner().id);
         let answered = self.0.revoke(id).await.map_err(|error| status(&error))?;
-        Ok(Response::new(wire::LeaseRevokeResponse { header: Some(translate::header(&answered.header)) }))
+        Ok(Response::new(wire::LeaseRevokeResponse {
+            header: Some(translate::header(&answered.header)),
+        }))
     }
 
     async fn lease_keep_alive(
@@ -48,7 +53,9 @@ impl Service for LeaseDoor {
         let leases = self.0.clone();
         // What a client has sent already is renewed in one go; the answers are one for each request, in order.
         let batches = request.into_inner().ready_chunks(MAXIMUM_RENEWALS_PER_BATCH);
-        let answers = batches.then(move |batch| renew(leases.clone(), batch)).flat_map(iter);
+        let answers = batches
+            .then(move |batch| renew(leases.clone(), batch))
+            .flat_map(iter);
         Ok(Response::new(until_error(answers).boxed()))
     }
 
@@ -78,7 +85,11 @@ impl Service for LeaseDoor {
         let answered = self.0.list().await.map_err(|error| status(&error))?;
         Ok(Response::new(wire::LeaseLeasesResponse {
             header: Some(translate::header(&answered.header)),
-            leases: answered.answer.into_iter().map(|id| wire::LeaseStatus { id: id.0 }).collect(),
+            leases: answered
+                .answer
+                .into_iter()
+                .map(|id| wire::LeaseStatus { id: id.0 })
+                .collect(),
         }))
     }
 }
@@ -107,7 +118,11 @@ async fn renew(
                 let header = translate::header(&answered.header);
                 let renewed = ids.iter().zip(answered.answer);
                 answers.extend(renewed.map(|(id, ttl)| {
-                    Ok(wire::LeaseKeepAliveResponse { header: Some(header), id: id.0, ttl })
+                    Ok(wire::LeaseKeepAliveResponse {
+                        header: Some(header),
+                        id: id.0,
+                        ttl,
+                    })
                 }));
             }
             Err(error) => answers.push(Err(status(&error))),

@@ -1,6 +1,6 @@
 //! `etcdserverpb.Maintenance`. Translation only.
 
-use futures::stream::{BoxStream, Empty};
+use futures::stream::Empty;
 use tonic::{Request, Response, Status};
 
 use super::error::status;
@@ -9,9 +9,7 @@ use crate::base::{MemberId, Revision};
 use crate::proto::etcdserverpb as wire;
 use crate::proto::etcdserverpb::maintenance_server::Maintenance as Service;
 use crate::service::ServiceError;
-use crate::service::maintenance::{
-    AlarmAction, ETCD_MINOR_VERSION, ETCD_VERSION, Maintenance, MemberStatus,
-};
+use crate::service::maintenance::{AlarmAction, ETCD_MINOR_VERSION, ETCD_VERSION, Maintenance, MemberStatus};
 use crate::state::command::Alarm;
 
 /// The front door of maintenance.
@@ -34,12 +32,18 @@ pub(in crate::transport) fn alarm_name(alarm: Alarm) -> &'static str {
 }
 
 fn alarm_member((member, alarm): (MemberId, Alarm)) -> wire::AlarmMember {
-    wire::AlarmMember { member_id: member.0, alarm: alarm_type(alarm).into() }
+    wire::AlarmMember {
+        member_id: member.0,
+        alarm: alarm_type(alarm).into(),
+    }
 }
 
 /// What is wrong with the member, in etcd's words.
 fn errors(status: &MemberStatus) -> Vec<String> {
-    let leaderless = status.leader.is_none().then(|| ServiceError::NoLeader.to_string());
+    let leaderless = status
+        .leader
+        .is_none()
+        .then(|| ServiceError::NoLeader.to_string());
     let alarms = status
         .alarms
         .iter()
@@ -120,7 +124,11 @@ impl Service for MaintenanceDoor {
         &self,
         _request: Request<wire::HashRequest>,
     ) -> Result<Response<wire::HashResponse>, Status> {
-        let answered = self.0.hash_key_values(Revision(0)).await.map_err(|error| status(&error))?;
+        let answered = self
+            .0
+            .hash_key_values(Revision(0))
+            .await
+            .map_err(|error| status(&error))?;
         Ok(Response::new(wire::HashResponse {
             header: Some(translate::header(&answered.header)),
             hash: answered.answer.hash,
@@ -132,7 +140,11 @@ impl Service for MaintenanceDoor {
         request: Request<wire::HashKvRequest>,
     ) -> Result<Response<wire::HashKvResponse>, Status> {
         let revision = Revision(request.into_inner().revision);
-        let answered = self.0.hash_key_values(revision).await.map_err(|error| status(&error))?;
+        let answered = self
+            .0
+            .hash_key_values(revision)
+            .await
+            .map_err(|error| status(&error))?;
         Ok(Response::new(wire::HashKvResponse {
             header: Some(translate::header(&answered.header)),
             hash: answered.answer.hash,
@@ -145,7 +157,9 @@ impl Service for MaintenanceDoor {
         &self,
         _request: Request<wire::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        Err(unimplemented("This version of stead does not send its database as a file; use stead export."))
+        Err(unimplemented(
+            "This version of stead does not send its database as a file; use stead export.",
+        ))
     }
 
     async fn move_leader(

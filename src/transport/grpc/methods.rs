@@ -48,7 +48,11 @@ const NO_ELECTIONS: Target =
 
 /// The methods of each service that take and give one message.
 const UNARY: [(&str, Target, &[&str]); 9] = [
-    ("etcdserverpb.KV", Target::Kv, &["Range", "Put", "DeleteRange", "Txn", "Compact"]),
+    (
+        "etcdserverpb.KV",
+        Target::Kv,
+        &["Range", "Put", "DeleteRange", "Txn", "Compact"],
+    ),
     (
         "etcdserverpb.Lease",
         Target::Lease,
@@ -57,12 +61,26 @@ const UNARY: [(&str, Target, &[&str]); 9] = [
     (
         "etcdserverpb.Cluster",
         Target::Cluster,
-        &["MemberAdd", "MemberRemove", "MemberUpdate", "MemberList", "MemberPromote"],
+        &[
+            "MemberAdd",
+            "MemberRemove",
+            "MemberUpdate",
+            "MemberList",
+            "MemberPromote",
+        ],
     ),
     (
         "etcdserverpb.Maintenance",
         Target::Maintenance,
-        &["Alarm", "Status", "Defragment", "Hash", "HashKV", "MoveLeader", "Downgrade"],
+        &[
+            "Alarm",
+            "Status",
+            "Defragment",
+            "Hash",
+            "HashKV",
+            "MoveLeader",
+            "Downgrade",
+        ],
     ),
     (
         "etcdserverpb.Auth",
@@ -89,18 +107,47 @@ const UNARY: [(&str, Target, &[&str]); 9] = [
     ),
     ("grpc.health.v1.Health", Target::Health, &["Check", "List"]),
     ("v3lockpb.Lock", NO_LOCKS, &["Lock", "Unlock"]),
-    ("v3electionpb.Election", NO_ELECTIONS, &["Campaign", "Proclaim", "Leader", "Resign"]),
+    (
+        "v3electionpb.Election",
+        NO_ELECTIONS,
+        &["Campaign", "Proclaim", "Leader", "Resign"],
+    ),
     ("etcdserverpb.Watch", Target::Watch, &[]),
 ];
 
 /// The methods that stream.
 const STREAMS: [(&str, Target, &str, Kind); 6] = [
     ("etcdserverpb.KV", Target::Kv, "RangeStream", Kind::ServerStream),
-    ("etcdserverpb.Watch", Target::Watch, "Watch", Kind::BidirectionalStream),
-    ("etcdserverpb.Lease", Target::Lease, "LeaseKeepAlive", Kind::BidirectionalStream),
-    ("etcdserverpb.Maintenance", Target::Maintenance, "Snapshot", Kind::ServerStream),
-    ("grpc.health.v1.Health", Target::Health, "Watch", Kind::ServerStream),
-    ("v3electionpb.Election", NO_ELECTIONS, "Observe", Kind::ServerStream),
+    (
+        "etcdserverpb.Watch",
+        Target::Watch,
+        "Watch",
+        Kind::BidirectionalStream,
+    ),
+    (
+        "etcdserverpb.Lease",
+        Target::Lease,
+        "LeaseKeepAlive",
+        Kind::BidirectionalStream,
+    ),
+    (
+        "etcdserverpb.Maintenance",
+        Target::Maintenance,
+        "Snapshot",
+        Kind::ServerStream,
+    ),
+    (
+        "grpc.health.v1.Health",
+        Target::Health,
+        "Watch",
+        Kind::ServerStream,
+    ),
+    (
+        "v3electionpb.Election",
+        NO_ELECTIONS,
+        "Observe",
+        Kind::ServerStream,
+    ),
 ];
 
 /// The codes in the order of their numbers, under the names that etcd's metrics use.
@@ -140,7 +187,10 @@ impl Method {
 
     /// Counts a call that ended.
     pub fn handled(&self, code: Code) {
-        if let Some(counter) = usize::try_from(i32::from(code)).ok().and_then(|code| self.handled.get(code)) {
+        if let Some(counter) = usize::try_from(i32::from(code))
+            .ok()
+            .and_then(|code| self.handled.get(code))
+        {
             counter.inc();
         }
     }
@@ -155,7 +205,9 @@ impl Methods {
     /// Resolves the counters of all methods.
     pub fn new(metrics: &Metrics) -> Self {
         let unary = UNARY.into_iter().flat_map(|(service, target, methods)| {
-            methods.iter().map(move |method| (service, target, *method, Kind::Unary))
+            methods
+                .iter()
+                .map(move |method| (service, target, *method, Kind::Unary))
         });
         let by_path = unary
             .chain(STREAMS)
@@ -164,9 +216,21 @@ impl Methods {
                 let started = metrics.calls_started.with_label_values(&labels);
                 let handled = CODES
                     .iter()
-                    .map(|code| metrics.calls_handled.with_label_values(&[labels[0], service, name, *code]))
+                    .map(|code| {
+                        metrics
+                            .calls_handled
+                            .with_label_values(&[labels[0], service, name, *code])
+                    })
                     .collect();
-                (format!("/{service}/{name}"), Arc::new(Method { target, kind, started, handled }))
+                (
+                    format!("/{service}/{name}"),
+                    Arc::new(Method {
+                        target,
+                        kind,
+                        started,
+                        handled,
+                    }),
+                )
             })
             .collect();
         Self { by_path }
@@ -207,7 +271,10 @@ mod tests {
             text("/etcdserverpb.KV/Get"),
             Some("unknown method Get for service etcdserverpb.KV".into())
         );
-        assert_eq!(text("/etcdserverpb.Q/Get"), Some("unknown service etcdserverpb.Q".into()));
+        assert_eq!(
+            text("/etcdserverpb.Q/Get"),
+            Some("unknown service etcdserverpb.Q".into())
+        );
         assert_eq!(text("/Get"), Some("malformed method name: \"/Get\"".into()));
     }
 
@@ -219,7 +286,10 @@ mod tests {
         put.started();
         put.handled(Code::Unavailable);
         let handled = |code| {
-            metrics.calls_handled.with_label_values(&["unary", "etcdserverpb.KV", "Put", code]).get()
+            metrics
+                .calls_handled
+                .with_label_values(&["unary", "etcdserverpb.KV", "Put", code])
+                .get()
         };
         assert_eq!((handled("Unavailable"), handled("OK")), (1, 0));
     }

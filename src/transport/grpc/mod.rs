@@ -41,8 +41,8 @@ use crate::proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use crate::proto::health::health_server::HealthServer;
 use crate::service::watch::WatchHub;
 use crate::service::{ServiceError, Services};
-use call::{Counted, RequestBody, requires_leader, stream_end};
 pub(super) use call::ResponseBody;
+use call::{Counted, RequestBody, requires_leader, stream_end};
 pub(super) use maintenance::alarm_name;
 use methods::{Kind, Method, Methods, Target};
 use watch::{StreamGuard, WatchServer};
@@ -70,7 +70,10 @@ impl GrpcDoor {
     pub fn new(services: &Services, hub: WatchHub, metrics: &Metrics, stopping: CancellationToken) -> Self {
         let overhead = usize::try_from(GRPC_OVERHEAD_BYTES).unwrap_or(usize::MAX);
         let maximum_message_bytes = services.settings.maximum_request_bytes.saturating_add(overhead);
-        let streams = Streams { services: services.clone(), stopping };
+        let streams = Streams {
+            services: services.clone(),
+            stopping,
+        };
         let headers = services.headers.clone();
         let watch = WatchServer::new(
             hub,
@@ -127,7 +130,12 @@ impl GrpcDoor {
             method.target,
             request.map(|inner| RequestBody::new(inner, received, limit)),
         );
-        Call { answering, counted: Some(counted), sent: self.sent.clone(), ending }
+        Call {
+            answering,
+            counted: Some(counted),
+            sent: self.sent.clone(),
+            ending,
+        }
     }
 
     fn answer(&self, target: Target, request: Request<RequestBody>) -> Answering {
@@ -139,9 +147,7 @@ impl GrpcDoor {
             Target::Maintenance => self.maintenance.clone().call(request),
             Target::Auth => self.auth.clone().call(request),
             Target::Health => self.health.clone().call(request),
-            Target::Nobody(sentence) => {
-                ready(Ok(Status::unimplemented(sentence).into_http())).boxed()
-            }
+            Target::Nobody(sentence) => ready(Ok(Status::unimplemented(sentence).into_http())).boxed(),
         }
     }
 
@@ -155,7 +161,12 @@ impl GrpcDoor {
 
     fn refuse(&self, counted: Option<Counted>, error: &Status) -> Call {
         let answering = ready(Ok(error.clone().into_http())).boxed();
-        Call { answering, counted, sent: self.sent.clone(), ending: None }
+        Call {
+            answering,
+            counted,
+            sent: self.sent.clone(),
+            ending: None,
+        }
     }
 }
 
@@ -173,7 +184,12 @@ impl Future for Call {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Ok(response) = std::task::ready!(self.answering.poll_unpin(context));
         let call = &mut *self;
-        Poll::Ready(ResponseBody::wrap(response, call.counted.take(), call.sent.clone(), call.ending.take()))
+        Poll::Ready(ResponseBody::wrap(
+            response,
+            call.counted.take(),
+            call.sent.clone(),
+            call.ending.take(),
+        ))
     }
 }
 

@@ -43,7 +43,11 @@ fn key_values(list: Vec<KeyValue>) -> Vec<mvccpb::KeyValue> {
 }
 
 fn keys(key: Bytes, end: Bytes) -> Keys {
-    Keys { namespace: Namespace::DEFAULT, key, end }
+    Keys {
+        namespace: Namespace::DEFAULT,
+        key,
+        end,
+    }
 }
 
 /// A range.
@@ -102,7 +106,10 @@ pub fn put(request: wire::PutRequest) -> Put {
 /// A removal.
 #[must_use]
 pub fn delete_range(request: wire::DeleteRangeRequest) -> DeleteRange {
-    DeleteRange { keys: keys(request.key, request.range_end), previous: request.prev_kv }
+    DeleteRange {
+        keys: keys(request.key, request.range_end),
+        previous: request.prev_kv,
+    }
 }
 
 /// A transaction. How deep it is nested is bounded by the decoder of the message.
@@ -112,8 +119,16 @@ pub fn delete_range(request: wire::DeleteRangeRequest) -> DeleteRange {
 pub fn txn(request: wire::TxnRequest) -> Result<Txn, ServiceError> {
     Ok(Txn {
         compare: request.compare.into_iter().map(compare).collect(),
-        success: request.success.into_iter().map(operation).collect::<Result<_, _>>()?,
-        failure: request.failure.into_iter().map(operation).collect::<Result<_, _>>()?,
+        success: request
+            .success
+            .into_iter()
+            .map(operation)
+            .collect::<Result<_, _>>()?,
+        failure: request
+            .failure
+            .into_iter()
+            .map(operation)
+            .collect::<Result<_, _>>()?,
     })
 }
 
@@ -150,23 +165,43 @@ fn compare(compare: wire::Compare) -> Compare {
     let operand = compare.target_union;
     let (comparison, target) = match Target::try_from(compare.target) {
         Ok(Target::Version) => {
-            let version = if let Some(TargetUnion::Version(version)) = operand { version } else { 0 };
+            let version = if let Some(TargetUnion::Version(version)) = operand {
+                version
+            } else {
+                0
+            };
             (comparison, CompareTarget::Version(version))
         }
         Ok(Target::Create) => {
-            let create = if let Some(TargetUnion::CreateRevision(create)) = operand { create } else { 0 };
+            let create = if let Some(TargetUnion::CreateRevision(create)) = operand {
+                create
+            } else {
+                0
+            };
             (comparison, CompareTarget::Create(Revision(create)))
         }
         Ok(Target::Mod) => {
-            let modified = if let Some(TargetUnion::ModRevision(modified)) = operand { modified } else { 0 };
+            let modified = if let Some(TargetUnion::ModRevision(modified)) = operand {
+                modified
+            } else {
+                0
+            };
             (comparison, CompareTarget::Modification(Revision(modified)))
         }
         Ok(Target::Value) => {
-            let value = if let Some(TargetUnion::Value(value)) = operand { value } else { Bytes::new() };
+            let value = if let Some(TargetUnion::Value(value)) = operand {
+                value
+            } else {
+                Bytes::new()
+            };
             (comparison, CompareTarget::Value(value))
         }
         Ok(Target::Lease) => {
-            let lease = if let Some(TargetUnion::Lease(lease)) = operand { lease } else { 0 };
+            let lease = if let Some(TargetUnion::Lease(lease)) = operand {
+                lease
+            } else {
+                0
+            };
             (comparison, CompareTarget::Lease(LeaseId(lease)))
         }
         // A target that does not exist compares equal with anything, as in etcd.
@@ -178,7 +213,11 @@ fn compare(compare: wire::Compare) -> Compare {
             (comparison, CompareTarget::Version(0))
         }
     };
-    Compare { keys: keys(compare.key, compare.range_end), comparison, target }
+    Compare {
+        keys: keys(compare.key, compare.range_end),
+        comparison,
+        target,
+    }
 }
 
 /// The answer to a range.
@@ -195,7 +234,10 @@ pub fn range_response(header: wire::ResponseHeader, answer: RangeAnswer) -> wire
 /// The answer to a put.
 #[must_use]
 pub fn put_response(header: wire::ResponseHeader, answer: PutAnswer) -> wire::PutResponse {
-    wire::PutResponse { header: Some(header), prev_kv: answer.previous.map(key_value) }
+    wire::PutResponse {
+        header: Some(header),
+        prev_kv: answer.previous.map(key_value),
+    }
 }
 
 /// The answer to a removal.
@@ -224,7 +266,10 @@ pub fn txn_response(header: wire::ResponseHeader, answer: TxnAnswer) -> wire::Tx
 /// Inside a transaction a header holds only the revision, and that of a transaction inside nothing.
 fn response(answer: OperationAnswer) -> wire::ResponseOp {
     use wire::response_op::Response;
-    let at = |revision: Revision| wire::ResponseHeader { revision: revision.0, ..Default::default() };
+    let at = |revision: Revision| wire::ResponseHeader {
+        revision: revision.0,
+        ..Default::default()
+    };
     let response = match answer {
         OperationAnswer::Range(answer) => {
             Response::ResponseRange(range_response(at(answer.revision), answer))
@@ -237,7 +282,9 @@ fn response(answer: OperationAnswer) -> wire::ResponseOp {
             Response::ResponseTxn(txn_response(wire::ResponseHeader::default(), answer))
         }
     };
-    wire::ResponseOp { response: Some(response) }
+    wire::ResponseOp {
+        response: Some(response),
+    }
 }
 
 #[cfg(test)]
@@ -262,14 +309,19 @@ mod tests {
 
     #[test]
     fn an_operation_that_asks_for_nothing_has_etcds_error() {
-        let request =
-            wire::TxnRequest { success: vec![wire::RequestOp { request: None }], ..Default::default() };
+        let request = wire::TxnRequest {
+            success: vec![wire::RequestOp { request: None }],
+            ..Default::default()
+        };
         assert_eq!(txn(request), Err(ServiceError::KeyNotFound));
     }
 
     #[test]
     fn a_sort_option_that_does_not_exist_is_refused_after_a_missing_key() {
-        let mut request = wire::RangeRequest { sort_order: 3, ..Default::default() };
+        let mut request = wire::RangeRequest {
+            sort_order: 3,
+            ..Default::default()
+        };
         assert_eq!(range(request.clone()), Err(ServiceError::EmptyKey));
         request.key = Bytes::from("a");
         assert_eq!(range(request.clone()), Err(ServiceError::InvalidSortOption));
@@ -293,18 +345,32 @@ mod tests {
 
     #[test]
     fn headers_inside_a_transaction_hold_the_revision_alone() {
-        let inner = TxnAnswer { revision: Revision(9), ..TxnAnswer::default() };
-        let put = PutAnswer { revision: Revision(9), previous: None };
+        let inner = TxnAnswer {
+            revision: Revision(9),
+            ..TxnAnswer::default()
+        };
+        let put = PutAnswer {
+            revision: Revision(9),
+            previous: None,
+        };
         let answer = TxnAnswer {
             revision: Revision(9),
             succeeded: true,
             answers: vec![OperationAnswer::Put(put), OperationAnswer::Txn(inner)],
         };
-        let outer = wire::ResponseHeader { cluster_id: 1, member_id: 2, revision: 9, raft_term: 3 };
+        let outer = wire::ResponseHeader {
+            cluster_id: 1,
+            member_id: 2,
+            revision: 9,
+            raft_term: 3,
+        };
         let translated = txn_response(outer, answer);
         let expected = [
             wire::response_op::Response::ResponsePut(wire::PutResponse {
-                header: Some(wire::ResponseHeader { revision: 9, ..Default::default() }),
+                header: Some(wire::ResponseHeader {
+                    revision: 9,
+                    ..Default::default()
+                }),
                 prev_kv: None,
             }),
             wire::response_op::Response::ResponseTxn(wire::TxnResponse {
@@ -313,7 +379,11 @@ mod tests {
                 responses: vec![],
             }),
         ];
-        let inside: Vec<_> = translated.responses.into_iter().filter_map(|op| op.response).collect();
+        let inside: Vec<_> = translated
+            .responses
+            .into_iter()
+            .filter_map(|op| op.response)
+            .collect();
         assert_eq!(inside, expected);
     }
 }

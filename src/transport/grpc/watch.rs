@@ -29,10 +29,10 @@ use crate::proto::etcdserverpb::watch_create_request::FilterType;
 use crate::proto::etcdserverpb::watch_request::RequestUnion;
 use crate::proto::etcdserverpb::{ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse};
 use crate::proto::mvccpb;
+use crate::service::watch::WatchResponse as Outgoing;
 use crate::service::watch::{
     EventRecord, WatchBody, WatchCreate, WatchHub, WatchStreamHandle, WatchStreamReceiver,
 };
-use crate::service::watch::WatchResponse as Outgoing;
 use crate::state::applied::{Event, EventKind, KeyValue};
 use crate::state::command::Keys;
 

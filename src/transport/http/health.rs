@@ -14,11 +14,17 @@ struct Query(Vec<(String, String)>);
 impl Query {
     fn parse(query: Option<String>) -> Self {
         let query = query.unwrap_or_default();
-        Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+        Self(
+            url::form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+        )
     }
 
     fn has(&self, name: &str, value: &str) -> bool {
-        self.0.iter().any(|(given_name, given)| given_name == name && given == value)
+        self.0
+            .iter()
+            .any(|(given_name, given)| given_name == name && given == value)
     }
 
     fn names(&self, name: &str) -> bool {
@@ -38,7 +44,10 @@ pub(super) async fn health(State(pages): State<Pages>, RawQuery(query): RawQuery
     count(&pages, reason.is_none());
     // The order of the two is what clients of etcd see.
     let reason = serde_json::Value::from(reason.unwrap_or_default());
-    plain(status, format!("{{\"health\":\"{healthy}\",\"reason\":{reason}}}"))
+    plain(
+        status,
+        format!("{{\"health\":\"{healthy}\",\"reason\":{reason}}}"),
+    )
 }
 
 /// Why the node is not healthy, in etcd's words.
@@ -49,7 +58,10 @@ async fn unhealthy(pages: &Pages, query: &Query) -> Option<String> {
         Err(error) => return Some(format!("RANGE ERROR:{error}")),
     };
     let excluded = |name: &&str| query.has("exclude", name);
-    let alarm = alarms.iter().map(|(_, alarm)| alarm_name(*alarm)).find(|name| !excluded(name));
+    let alarm = alarms
+        .iter()
+        .map(|(_, alarm)| alarm_name(*alarm))
+        .find(|name| !excluded(name));
     if let Some(alarm) = alarm {
         return Some(format!("ALARM {alarm}"));
     }
@@ -57,7 +69,11 @@ async fn unhealthy(pages: &Pages, query: &Query) -> Option<String> {
     if !serializable && !health.has_leader() {
         return Some("RAFT NO LEADER".into());
     }
-    health.read(serializable).await.err().map(|error| format!("RANGE ERROR:{error}"))
+    health
+        .read(serializable)
+        .await
+        .err()
+        .map(|error| format!("RANGE ERROR:{error}"))
 }
 
 fn count(pages: &Pages, healthy: bool) {
@@ -114,7 +130,11 @@ async fn one(
 fn page(pages: &Pages, outcomes: &[(&'static str, Result<(), String>)], verbose: bool) -> Response {
     let healthy = outcomes.iter().all(|(_, outcome)| outcome.is_ok());
     count(pages, healthy);
-    let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if healthy {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let no_sniff = HeaderValue::from_static("nosniff");
     let body = text(outcomes, verbose);
     ([(header::X_CONTENT_TYPE_OPTIONS, no_sniff)], plain(status, body)).into_response()
@@ -147,13 +167,18 @@ mod tests {
     fn a_page_is_a_word_unless_a_check_failed_or_lines_were_asked_for() {
         let good = [("serializable_read", Ok(())), ("non_learner", Ok(()))];
         assert_eq!(text(&good, false), "ok\n");
-        assert_eq!(text(&good, true), "[+]serializable_read ok\n[+]non_learner ok\nok\n");
+        assert_eq!(
+            text(&good, true),
+            "[+]serializable_read ok\n[+]non_learner ok\nok\n"
+        );
         let bad = [
             ("serializable_read", Ok(())),
-            ("linearizable_read", Err("etcdserver: request timed out".to_owned())),
+            (
+                "linearizable_read",
+                Err("etcdserver: request timed out".to_owned()),
+            ),
         ];
-        let lines =
-            "[+]serializable_read ok\n[-]linearizable_read failed: etcdserver: request timed out\n";
+        let lines = "[+]serializable_read ok\n[-]linearizable_read failed: etcdserver: request timed out\n";
         assert_eq!(text(&bad, false), lines);
     }
 

@@ -24,7 +24,11 @@ struct Pages {
 
 /// The pages of the client port.
 pub(super) fn client_pages(services: &Services, metrics: &Arc<Metrics>) -> Router {
-    assemble(routes().route("/version", only_get(get(version))), services, metrics)
+    assemble(
+        routes().route("/version", only_get(get(version))),
+        services,
+        metrics,
+    )
 }
 
 /// The pages of `--listen-metrics-urls`.
@@ -43,7 +47,10 @@ fn routes() -> Router<Pages> {
 }
 
 fn assemble(routes: Router<Pages>, services: &Services, metrics: &Arc<Metrics>) -> Router {
-    let pages = Pages { services: services.clone(), metrics: Arc::clone(metrics) };
+    let pages = Pages {
+        services: services.clone(),
+        metrics: Arc::clone(metrics),
+    };
     routes.fallback(not_found).with_state(pages)
 }
 
@@ -75,7 +82,15 @@ async fn metrics_page(State(pages): State<Pages>) -> Response {
     let mut body = Vec::new();
     let encoder = TextEncoder::new();
     match encoder.encode(&pages.metrics.registry.gather(), &mut body) {
-        Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, encoder.format_type().to_owned())], body).into_response(),
-        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot show the metrics: {error}\n")),
+        Ok(()) => (
+            StatusCode::OK,
+            [(header::CONTENT_TYPE, encoder.format_type().to_owned())],
+            body,
+        )
+            .into_response(),
+        Err(error) => plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("cannot show the metrics: {error}\n"),
+        ),
     }
 }
