@@ -16,8 +16,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use crate::base::MemberId;
 use crate::base::metrics::Metrics;
+use crate::base::{MemberId, Revision};
 use crate::state::command::Command;
 use crate::state::{ReadView, Reader};
 
@@ -102,6 +102,11 @@ impl Replication {
     /// Bytes of the databases on disk: all, and an estimate of what live data takes.
     #[must_use]
     pub fn database_bytes(&self) -> (u64, u64) {
+        todo!()
+    }
+
+    /// Resolves when compacted history up to `revision` has been removed from this node's disk.
+    pub async fn compaction_removed(&self, _revision: Revision) {
         todo!()
     }
 

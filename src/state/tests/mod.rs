@@ -2,6 +2,7 @@
 
 mod hash;
 mod order;
+mod page;
 
 use std::sync::Arc;
 
