@@ -256,6 +256,8 @@ pub struct Compactor {
 /// What a step of the background removal did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompactionProgress {
+    /// The compaction whose history it removes, none if there never was one.
+    pub compacted: Option<Revision>,
     /// Versions that it removed.
     pub removed: u64,
     /// Whether nothing is left to remove.
@@ -271,12 +273,14 @@ impl Compactor {
         let engine = self.engine.load_full();
         let Some(compacted) = self.published.load().compacted() else {
             return Ok(CompactionProgress {
+                compacted: None,
                 removed: 0,
                 finished: true,
             });
         };
         let step = compaction::step(engine.view().as_ref(), compacted, maximum_events)?;
         let progress = CompactionProgress {
+            compacted: Some(compacted),
             removed: step.removed,
             finished: step.finished,
         };

@@ -1,0 +1,248 @@
+//! The peer network: connections to the other members, and the service they connect to.
+//!
+//! Each peer has three connections, so that a snapshot never delays a heartbeat, nor a large append a vote. All of them
+//! are dialled in one place, [`Peers::client`]. Every call has a deadline of its own or a watch on its silence. Never
+//! retries: openraft, the proposer and the barrier decide that.
+
+mod append;
+mod client;
+pub mod introduction;
+pub mod server;
+mod snapshot_receive;
+mod snapshot_send;
+pub mod wire;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use openraft::RaftNetworkFactory;
+use parking_lot::Mutex;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+
+pub use self::client::PeerNetwork;
+use self::introduction::Introduce;
+use super::log::MAXIMUM_READ_BYTES;
+use super::types::{Node, NodeId, TypeConfig};
+use crate::base::metrics::Metrics;
+use crate::base::{ClusterId, MemberId};
+use crate::proto::peer::peer_client::PeerClient;
+
+/// A client of one peer.
+pub type Client = PeerClient<InterceptedService<Channel, Introduce>>;
+
+/// Longest time to wait for a connection.
+const CONNECT_TIMEOUT_MILLISECONDS: u64 = 1_000;
+/// HTTP/2 window of a stream: what a peer may send before it is read.
+pub const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// HTTP/2 window of a connection.
+pub const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+/// What a message may be larger than the records in it.
+const MESSAGE_OVERHEAD_BYTES: usize = 64 * 1024;
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Heartbeats, votes, read indexes: small and urgent.
+    Control,
+    /// Appends and forwarded proposals.
+    Data,
+    /// Snapshots.
+    Snapshot,
+}
+
+/// What the network needs to know.
+pub struct PeerSettings {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// This member.
+    pub member: MemberId,
+    /// Where to dial instead of a `host:port`.
+    pub dial_map: BTreeMap<String, String>,
+    /// Silence after which a connection counts as dead.
+    pub silence: Duration,
+    /// Largest encoded command.
+    pub maximum_command_bytes: usize,
+    /// Where calls are measured.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The other members: connections to them, and when they were last heard.
+pub struct Peers {
+    settings: PeerSettings,
+    connections: Mutex<HashMap<(NodeId, Lane), Connection>>,
+    /// Since when each peer answers; no entry: it does not.
+    active_since: Mutex<HashMap<NodeId, Instant>>,
+    /// Entries below are to be purged: a follower that still needs one gets a snapshot.
+    purge_end: AtomicU64,
+}
+
+struct Connection {
+    urls: Vec<String>,
+    /// Which URL is in use; the next one after a failure.
+    turn: usize,
+    channel: Channel,
+}
+
+impl Peers {
+    /// No connections yet.
+    #[must_use]
+    pub fn new(settings: PeerSettings) -> Self {
+        Self {
+            settings,
+            connections: Mutex::default(),
+            active_since: Mutex::default(),
+            purge_end: AtomicU64::new(0),
+        }
+    }
+
+    /// A client of `target`. Connects with the first call; the connection is shared.
+    ///
+    /// # Errors
+    /// The peer has no URL that can be dialled.
+    pub fn client(&self, target: NodeId, node: &Node, lane: Lane) -> Result<Client, String> {
+        let mut connections = self.connections.lock();
+        let known = connections
+            .get(&(target, lane))
+            .filter(|known| known.urls == node.peer_urls);
+        let channel = match known {
+            Some(known) => known.channel.clone(),
+            None => {
+                let channel = self.dial(target, &node.peer_urls, 0)?;
+                let connection = Connection {
+                    urls: node.peer_urls.clone(),
+                    turn: 0,
+                    channel: channel.clone(),
+                };
+                connections.insert((target, lane), connection);
+                channel
+            }
+        };
+        let introduce = Introduce::new(self.settings.cluster, self.settings.member, MemberId(target));
+        let maximum = self.maximum_message_bytes();
+        Ok(PeerClient::with_interceptor(channel, introduce)
+            .max_decoding_message_size(maximum)
+            .max_encoding_message_size(maximum))
+    }
+
+    /// Bytes of the largest message.
+    #[must_use]
+    pub fn maximum_message_bytes(&self) -> usize {
+        MAXIMUM_READ_BYTES + self.settings.maximum_command_bytes + MESSAGE_OVERHEAD_BYTES
+    }
+
+    /// A call to `target` was answered.
+    pub fn succeeded(&self, target: NodeId) {
+        self.active_since
+            .lock()
+            .entry(target)
+            .or_insert_with(Instant::now);
+    }
+
+    /// A call to `target` failed: the next one goes to its next URL, if it has several.
+    pub fn failed(&self, target: NodeId, lane: Lane) {
+        self.active_since.lock().remove(&target);
+        self.settings
+            .metrics
+            .peer_sent_failures
+            .with_label_values(&[label(target).as_str()])
+            .inc();
+        let mut connections = self.connections.lock();
+        if let Some(connection) = connections.get_mut(&(target, lane))
+            && connection.urls.len() > 1
+        {
+            connection.turn = connection.turn.wrapping_add(1);
+            if let Ok(channel) = self.dial(target, &connection.urls, connection.turn) {
+                connection.channel = channel;
+            }
+        }
+    }
+
+    /// Bytes arrived from `from`.
+    pub fn received(&self, from: NodeId, bytes: usize) {
+        let received = &self.settings.metrics.peer_received_bytes;
+        received
+            .with_label_values(&[label(from).as_str()])
+            .inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// Since when `target` answers without a failure; none if it does not.
+    #[must_use]
+    pub fn active_since(&self, target: NodeId) -> Option<Instant> {
+        self.active_since.lock().get(&target).copied()
+    }
+
+    /// Entries below `index` are to be purged from now on.
+    pub fn set_purge_end(&self, index: u64) {
+        self.purge_end.fetch_max(index, Ordering::Relaxed);
+    }
+
+    fn purge_end(&self) -> u64 {
+        self.purge_end.load(Ordering::Relaxed)
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.settings.metrics
+    }
+
+    fn dial(&self, target: NodeId, urls: &[String], turn: usize) -> Result<Channel, String> {
+        let url = turn.checked_rem(urls.len()).and_then(|turn| urls.get(turn));
+        let url = url.ok_or_else(|| format!("member {target:x} has no peer URL"))?;
+        let address = url
+            .strip_prefix("http://")
+            .ok_or_else(|| format!("peer URL {url} of member {target:x} does not begin with http://"))?
+            .trim_end_matches('/');
+        let dialled = self
+            .settings
+            .dial_map
+            .get(address)
+            .map_or(address, String::as_str);
+        let endpoint = Endpoint::from_shared(format!("http://{dialled}"))
+            .map_err(|error| format!("peer URL {url} of member {target:x} cannot be dialled: {error}"))?;
+        Ok(endpoint
+            .connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MILLISECONDS))
+            .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .http2_keep_alive_interval(self.settings.silence)
+            .keep_alive_timeout(self.settings.silence)
+            .keep_alive_while_idle(true)
+            .connect_lazy())
+    }
+}
+
+/// A member in the labels of metrics: hexadecimal, as etcd shows it.
+fn label(member: NodeId) -> String {
+    MemberId(member).to_string()
+}
+
+/// Gives openraft its clients.
+#[derive(Clone)]
+pub struct PeerNetworkFactory {
+    /// The peers.
+    pub peers: Arc<Peers>,
+}
+
+impl PeerNetworkFactory {
+    fn network(&self, target: NodeId, node: &Node, lane: Lane) -> PeerNetwork {
+        PeerNetwork::new(self.peers.clone(), target, node.clone(), lane)
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for PeerNetworkFactory {
+    type Network = PeerNetwork;
+
+    async fn new_client(&mut self, target: NodeId, node: &Node) -> PeerNetwork {
+        self.network(target, node, Lane::Data)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: NodeId, node: &Node) -> PeerNetwork {
+        self.network(target, node, Lane::Control)
+    }
+
+    async fn new_snapshot_client(&mut self, target: NodeId, node: &Node) -> PeerNetwork {
+        self.network(target, node, Lane::Snapshot)
+    }
+}

@@ -1,0 +1,307 @@
+//! The service that the other members call. Translation only: raft, the barrier and the layer above do the work.
+
+use std::net::TcpListener;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use openraft::errors::Fatal;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::introduction::{Caller, Check};
+use super::snapshot_receive::Receiver;
+use super::{CONNECTION_WINDOW_BYTES, Peers, STREAM_WINDOW_BYTES, wire};
+use crate::proto::peer;
+use crate::proto::peer::peer_server::{Peer, PeerServer};
+use crate::replication::Raft;
+use crate::replication::barrier::LeaderReads;
+use crate::replication::failure::Failure;
+use crate::replication::interface::LeaderRequests;
+use crate::replication::machine::Snapshot;
+use crate::replication::propose::was_never_appended;
+use crate::replication::snapshot::SnapshotStore;
+use crate::replication::status::StatusBoard;
+use crate::replication::types::{ProposalBytes, Rejections, Submission, TypeConfig};
+
+/// Rejections in one answer.
+const MAXIMUM_REJECTIONS_PER_ANSWER: usize = 1_024;
+
+/// What the service answers with.
+pub struct PeerService {
+    /// Raft.
+    pub raft: Raft,
+    /// Read indexes.
+    pub leader_reads: LeaderReads,
+    /// Who leads.
+    pub status: StatusBoard,
+    /// The layer above.
+    pub leader_requests: Arc<dyn LeaderRequests>,
+    /// Where snapshots arrive.
+    pub snapshots: Arc<SnapshotStore>,
+    /// What is counted.
+    pub peers: Arc<Peers>,
+}
+
+/// Serves peers on `listeners` until `stop`.
+///
+/// # Errors
+/// A listener cannot be used.
+pub fn serve(
+    service: PeerService,
+    check: Check,
+    listeners: Vec<TcpListener>,
+    silence: Duration,
+    failure: Failure,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let mut incoming = Vec::new();
+    for listener in listeners {
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        incoming.push(TcpIncoming::from(listener).with_nodelay(Some(true)));
+    }
+    let maximum = service.peers.maximum_message_bytes();
+    let receiver = Receiver::new(service.snapshots.clone());
+    let server = PeerServer::new(Handler { service, receiver })
+        .max_decoding_message_size(maximum)
+        .max_encoding_message_size(maximum);
+    let router = Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keepalive_interval(Some(silence))
+        .http2_keepalive_timeout(Some(silence))
+        .add_service(InterceptedService::new(server, check));
+    tokio::spawn(async move {
+        let connections = futures::stream::select_all(incoming);
+        let serving = router.serve_with_incoming(connections);
+        tokio::select! {
+            served = serving => if let Err(error) = served {
+                failure.report(format!("peers cannot be served: {error}"));
+            },
+            // Streams of peers never end by themselves: they are cut.
+            () = stop.cancelled() => {}
+        }
+    });
+    Ok(())
+}
+
+struct Handler {
+    service: PeerService,
+    receiver: Receiver,
+}
+
+type AnswerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn raft_error(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(format!("raft does not answer: {error}"))
+}
+
+fn bad_message(error: wire::WireError) -> Status {
+    tracing::warn!(%error, "refused a message");
+    Status::invalid_argument(error.to_string())
+}
+
+/// Tells a follower which of its proposals were not appended. Bounded by the proposals that the follower may have
+/// pending.
+struct RemoteRejections(mpsc::UnboundedSender<u64>);
+
+impl Rejections for RemoteRejections {
+    fn rejected(&self, sequence: u64) {
+        // The follower is gone: it treats what it sent as unknown.
+        let _ = self.0.send(sequence);
+    }
+}
+
+#[tonic::async_trait]
+impl Peer for Handler {
+    type AppendStream = AnswerStream<peer::AppendResponse>;
+    type ForwardStream = AnswerStream<peer::ForwardResponse>;
+
+    async fn append(
+        &self,
+        request: Request<Streaming<peer::AppendRequest>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        let requests = request.into_inner().scan((), |(), message| {
+            let usable = message
+                .map_err(|status| tracing::debug!(%status, "a stream of appends broke"))
+                .ok()
+                .and_then(|message| wire::append_from_wire(message).map_err(bad_message).ok());
+            std::future::ready(usable)
+        });
+        let answers = self.service.raft.stream_append(requests);
+        let answers = answers.map(|answer| answer.map(wire::append_result_to_wire).map_err(raft_error));
+        Ok(Response::new(answers.boxed()))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<peer::AppendRequest>,
+    ) -> Result<Response<peer::AppendResponse>, Status> {
+        let append = wire::append_from_wire(request.into_inner()).map_err(bad_message)?;
+        let (previous, last) = (append.prev_log_id, wire::last_of_append(&append));
+        let response = self
+            .service
+            .raft
+            .append_entries(append)
+            .await
+            .map_err(raft_error)?;
+        Ok(Response::new(wire::append_response_to_wire(
+            response, previous, last,
+        )))
+    }
+
+    async fn vote(
+        &self,
+        request: Request<peer::VoteRequest>,
+    ) -> Result<Response<peer::VoteResponse>, Status> {
+        let vote = wire::vote_request_from_wire(request.into_inner()).map_err(bad_message)?;
+        let response = self.service.raft.vote(vote).await.map_err(raft_error)?;
+        Ok(Response::new(wire::vote_response_to_wire(&response)))
+    }
+
+    async fn pre_vote(
+        &self,
+        request: Request<peer::VoteRequest>,
+    ) -> Result<Response<peer::VoteResponse>, Status> {
+        let vote = wire::vote_request_from_wire(request.into_inner()).map_err(bad_message)?;
+        let response = self.service.raft.pre_vote(vote).await.map_err(raft_error)?;
+        Ok(Response::new(wire::vote_response_to_wire(&response)))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<peer::TransferRequest>,
+    ) -> Result<Response<peer::TransferResponse>, Status> {
+        let transfer = wire::transfer_from_wire(request.into_inner()).map_err(bad_message)?;
+        let response = self.service.raft.handle_transfer_leader(transfer).await;
+        Ok(Response::new(wire::transfer_response_to_wire(
+            response.map_err(raft_error)?,
+        )))
+    }
+
+    async fn offer_snapshot(
+        &self,
+        request: Request<peer::SnapshotOffer>,
+    ) -> Result<Response<peer::SnapshotWanted>, Status> {
+        self.receiver.offer(request.into_inner()).map(Response::new)
+    }
+
+    async fn send_snapshot(
+        &self,
+        request: Request<Streaming<peer::SnapshotPart>>,
+    ) -> Result<Response<peer::SnapshotResponse>, Status> {
+        let metrics = self.service.peers.metrics();
+        metrics.snapshot_installs.set(1);
+        let received = self.receiver.receive(request.into_inner()).await;
+        let installed = match received {
+            Ok(received) => self.install(received).await,
+            Err(status) => Err(status),
+        };
+        metrics.snapshot_installs.set(0);
+        installed.map(Response::new)
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Streaming<peer::ForwardRequest>>,
+    ) -> Result<Response<Self::ForwardStream>, Status> {
+        let caller = request.extensions().get::<Caller>().copied();
+        let mut messages = request.into_inner();
+        let (sender, mut rejected) = mpsc::unbounded_channel();
+        let rejections: Arc<dyn Rejections> = Arc::new(RemoteRejections(sender));
+        let raft = self.service.raft.clone();
+        let peers = self.service.peers.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(message)) = messages.message().await {
+                if let Some(Caller(caller)) = caller {
+                    peers.received(caller.0, prost::Message::encoded_len(&message));
+                }
+                for forwarded in message.proposals {
+                    if submit(&raft, forwarded, &rejections).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        let answers = futures::stream::poll_fn(move |context| {
+            let mut sequences = Vec::new();
+            rejected
+                .poll_recv_many(context, &mut sequences, MAXIMUM_REJECTIONS_PER_ANSWER)
+                .map(|count| {
+                    (count > 0).then_some(Ok(peer::ForwardResponse {
+                        rejected_sequences: sequences,
+                    }))
+                })
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+
+    async fn read_index(
+        &self,
+        _request: Request<peer::ReadIndexRequest>,
+    ) -> Result<Response<peer::ReadIndexResponse>, Status> {
+        let index = self
+            .service
+            .leader_reads
+            .index()
+            .await
+            .map_err(Status::unavailable)?;
+        Ok(Response::new(peer::ReadIndexResponse { index }))
+    }
+
+    async fn ask(&self, request: Request<peer::AskRequest>) -> Result<Response<peer::AskResponse>, Status> {
+        if self.service.status.leader() != Some(self.service.status.member()) {
+            return Err(Status::unavailable("this member does not lead"));
+        }
+        let body = self
+            .service
+            .leader_requests
+            .answer(request.into_inner().body)
+            .await;
+        Ok(Response::new(peer::AskResponse { body }))
+    }
+}
+
+impl Handler {
+    async fn install(
+        &self,
+        received: super::snapshot_receive::Received,
+    ) -> Result<peer::SnapshotResponse, Status> {
+        let (vote, meta) = wire::snapshot_start_from_wire(received.start.clone()).map_err(bad_message)?;
+        tracing::info!(covers = ?meta.last_log_id, "a snapshot arrived, installing it");
+        let snapshot = Snapshot {
+            meta,
+            snapshot: received.folder.clone(),
+        };
+        let installed = self
+            .service
+            .raft
+            .install_full_snapshot(vote, snapshot)
+            .await
+            .map_err(raft_error)?;
+        received.forget();
+        Ok(peer::SnapshotResponse {
+            vote: Some(wire::vote_to_wire(&installed.vote)),
+        })
+    }
+}
+
+async fn submit(
+    raft: &Raft,
+    forwarded: peer::ForwardedProposal,
+    rejections: &Arc<dyn Rejections>,
+) -> Result<(), Fatal<TypeConfig>> {
+    let submission = Submission {
+        sequence: forwarded.sequence,
+        rejections: rejections.clone(),
+        never_appended: was_never_appended,
+    };
+    raft.client_write_ff(ProposalBytes(forwarded.proposal), Some(submission))
+        .await
+}

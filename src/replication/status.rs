@@ -1,0 +1,171 @@
+//! Where this node stands, for everybody who waits for a change of it: read from openraft's metrics by one task.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::Raft;
+use super::failure::Failure;
+use super::interface::{PeerMember, Status};
+use super::log::LogStore;
+use super::types::{Membership, Node, NodeId, StoredMembership};
+use crate::base::MemberId;
+use crate::base::metrics::Metrics;
+
+/// Shortest time between two updates of the positions: a busy log does not wake the watchers for each entry.
+const UPDATE_PAUSE_MILLISECONDS: u64 = 10;
+
+/// The status and the members. A handle: clones share it.
+#[derive(Clone)]
+pub struct StatusBoard {
+    member: MemberId,
+    status: Arc<watch::Sender<Status>>,
+    membership: Arc<Mutex<Arc<StoredMembership>>>,
+    leader_elected_at: Arc<Mutex<Option<Instant>>>,
+}
+
+impl StatusBoard {
+    /// Knows no leader and no members yet.
+    #[must_use]
+    pub fn new(member: MemberId) -> Self {
+        Self {
+            member,
+            status: Arc::new(watch::Sender::new(Status::default())),
+            membership: Arc::new(Mutex::new(Arc::new(StoredMembership::default()))),
+            leader_elected_at: Arc::default(),
+        }
+    }
+
+    /// The status; changes wake the receiver.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// The leader's id, if one is known.
+    #[must_use]
+    pub fn leader(&self) -> Option<MemberId> {
+        self.status.borrow().leader
+    }
+
+    /// This member.
+    #[must_use]
+    pub fn member(&self) -> MemberId {
+        self.member
+    }
+
+    /// When this node last learned of a new leader.
+    #[must_use]
+    pub fn leader_elected_at(&self) -> Option<Instant> {
+        *self.leader_elected_at.lock()
+    }
+
+    /// Where a member is found.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> Option<Node> {
+        self.membership.lock().get_node(&id).cloned()
+    }
+
+    /// The members by id.
+    #[must_use]
+    pub fn members(&self) -> Vec<PeerMember> {
+        members_of(self.membership.lock().membership())
+    }
+
+    /// The ids of the voters.
+    #[must_use]
+    pub fn voters(&self) -> Vec<NodeId> {
+        self.membership.lock().voter_ids().collect()
+    }
+
+    /// Follows `raft` until it ends; its death is reported to `failure` unless it was asked to stop.
+    pub async fn follow(
+        self,
+        raft: Raft,
+        log: LogStore,
+        mut applied_end: watch::Receiver<u64>,
+        metrics: Arc<Metrics>,
+        failure: Failure,
+    ) {
+        let mut server = raft.server_metrics();
+        loop {
+            self.update(&raft, &log, &applied_end, &metrics);
+            if let Err(fatal) = &raft.metrics().borrow_watched().running_state {
+                if !matches!(fatal, openraft::errors::Fatal::Stopped) {
+                    failure.report(format!("raft died: {fatal}"));
+                }
+                return;
+            }
+            tokio::select! {
+                changed = server.changed() => if changed.is_err() {
+                    return;
+                },
+                changed = applied_end.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let pause = Duration::from_millis(UPDATE_PAUSE_MILLISECONDS);
+                    // A change of leader ends the pause: it must not wait for the positions.
+                    let _ = tokio::time::timeout(pause, server.changed()).await;
+                }
+            }
+        }
+    }
+
+    fn update(&self, raft: &Raft, log: &LogStore, applied_end: &watch::Receiver<u64>, metrics: &Metrics) {
+        let receiver = raft.server_metrics();
+        let server = receiver.borrow_watched();
+        *self.membership.lock() = server.membership_config.clone();
+        let is_leader = server.state == ServerState::Leader;
+        let status = Status {
+            leader: server.current_leader.map(MemberId),
+            is_leader,
+            is_learner: server.state == ServerState::Learner,
+            term: server.vote.leader_id().term,
+            committed_index: log.committed().map_or(0, |committed| committed.index()),
+            applied_index: applied_end.borrow().saturating_sub(1),
+        };
+        drop(server);
+        metrics.has_leader.set(i64::from(status.leader.is_some()));
+        metrics.is_leader.set(i64::from(is_leader));
+        metrics
+            .proposals_committed
+            .set(i64::try_from(status.committed_index).unwrap_or(i64::MAX));
+        metrics
+            .proposals_applied
+            .set(i64::try_from(status.applied_index).unwrap_or(i64::MAX));
+        self.status.send_if_modified(|known| {
+            if *known == status {
+                return false;
+            }
+            if known.leader != status.leader {
+                if let Some(leader) = status.leader {
+                    metrics.leader_changes.inc();
+                    *self.leader_elected_at.lock() = Some(Instant::now());
+                    tracing::info!(%leader, term = status.term, "there is a leader");
+                } else {
+                    tracing::info!(term = status.term, "there is no leader");
+                }
+            }
+            *known = status;
+            true
+        });
+    }
+}
+
+fn members_of(membership: &Membership) -> Vec<PeerMember> {
+    let voters: Vec<NodeId> = membership.voter_ids().collect();
+    membership
+        .nodes()
+        .map(|(id, node)| PeerMember {
+            id: MemberId(*id),
+            name: node.name.clone(),
+            peer_urls: node.peer_urls.clone(),
+            is_learner: !voters.contains(id),
+        })
+        .collect()
+}
