@@ -122,6 +122,10 @@ impl Future for Answering {
 }
 
 /// What is answered.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are calls, and a box would cost each an allocation"
+)]
 enum AnswerBody {
     Call(grpc::ResponseBody),
     Page(axum::body::Body),
