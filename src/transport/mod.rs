@@ -101,6 +101,10 @@ impl hyper::service::Service<Request<Incoming>> for Door {
 }
 
 /// A request that is being answered.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are calls, and a box would cost each an allocation"
+)]
 enum Answering {
     Call(grpc::Call),
     Page(RouteFuture<Infallible>),
@@ -122,10 +126,6 @@ impl Future for Answering {
 }
 
 /// What is answered.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are calls, and a box would cost each an allocation"
-)]
 enum AnswerBody {
     Call(grpc::ResponseBody),
     Page(axum::body::Body),
