@@ -1,4 +1,4 @@
-//! The members of the cluster. Changes of membership are not served.
+//! The members of the cluster, and what this one publishes about itself. Changes of membership are not served.
 
 use std::sync::Arc;
 
@@ -6,6 +6,8 @@ use super::ServiceError;
 use super::core::Core;
 use super::header::Header;
 use crate::base::{MemberId, Revision};
+use crate::state::applied::Answer;
+use crate::state::command::Command;
 
 /// A member as clients see it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,5 +61,19 @@ impl Cluster {
             .collect();
         members.sort_by_key(|member| member.id);
         Ok((self.core.headers.at(Revision(0)), members))
+    }
+
+    /// Tells the cluster this member's name and where its clients find it.
+    ///
+    /// # Errors
+    /// No quorum in time.
+    pub async fn publish(&self, name: &str, client_urls: &[String]) -> Result<(), ServiceError> {
+        let command = Command::PublishMember {
+            id: self.core.settings.member,
+            name: name.to_owned(),
+            client_urls: client_urls.to_vec(),
+        };
+        let published = |answer| matches!(answer, Answer::PublishMember).then_some(());
+        self.core.propose(command, published).await.map(drop)
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Door;
+use super::{ConnectionSettings, Door};
 
 /// Connections of one listener at one time. More wait to be accepted.
 const MAXIMUM_CONNECTIONS: usize = 16_384;
@@ -24,18 +24,21 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 const MAXIMUM_HEADER_BYTES: u32 = 64 * 1024;
 /// Time in which an HTTP/1.1 client must have sent the headers of a request.
 const HEADER_SECONDS: u64 = 30;
-/// Silence after which a client is asked whether it is still there, as etcd's `--grpc-keepalive-interval`.
-const KEEPALIVE_SECONDS: u64 = 2 * 3_600;
-/// Time in which it must answer, as etcd's `--grpc-keepalive-timeout`.
-const KEEPALIVE_TIMEOUT_SECONDS: u64 = 20;
+/// Longest wait for the answer to a ping if none is set: as good as for ever.
+const ENDLESS_KEEPALIVE: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// Time that calls have to end when the node stops.
 const DRAIN_SECONDS: u64 = 5;
 /// Pause after a connection could not be accepted, which happens when file descriptors run out.
 const ACCEPT_PAUSE_MILLISECONDS: u64 = 100;
 
 /// Serves `listener` until `stopping`; then lets open calls end for at most [`DRAIN_SECONDS`].
-pub(super) async fn serve(listener: TcpListener, door: Door, stopping: CancellationToken) {
-    let builder = Arc::new(builder());
+pub(super) async fn serve(
+    listener: TcpListener,
+    door: Door,
+    settings: ConnectionSettings,
+    stopping: CancellationToken,
+) {
+    let builder = Arc::new(builder(settings));
     let permits = Arc::new(Semaphore::new(MAXIMUM_CONNECTIONS));
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
@@ -85,7 +88,7 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn builder() -> Builder<TokioExecutor> {
+fn builder(settings: ConnectionSettings) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -96,11 +99,10 @@ fn builder() -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        // As etcd: no limit but that of the protocol.
-        .max_concurrent_streams(None)
+        .max_concurrent_streams(settings.maximum_concurrent_streams)
         .max_header_list_size(MAXIMUM_HEADER_BYTES)
-        .keep_alive_interval(Duration::from_secs(KEEPALIVE_SECONDS))
-        .keep_alive_timeout(Duration::from_secs(KEEPALIVE_TIMEOUT_SECONDS));
+        .keep_alive_interval(settings.keepalive_interval)
+        .keep_alive_timeout(settings.keepalive_timeout.unwrap_or(ENDLESS_KEEPALIVE));
     builder
 }
 

@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ::http::{Request, Response};
 use axum::Router;
@@ -33,9 +34,21 @@ pub struct FrontDoors {
     shared: Arc<Shared>,
 }
 
+/// How connections are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionSettings {
+    /// Most streams that a client may have open on one connection.
+    pub maximum_concurrent_streams: u32,
+    /// Silence after which a client is asked whether it is still there; none for never.
+    pub keepalive_interval: Option<Duration>,
+    /// Time in which it must answer; none for any.
+    pub keepalive_timeout: Option<Duration>,
+}
+
 struct Shared {
     grpc: Option<GrpcDoor>,
     http: Router,
+    connections: ConnectionSettings,
     stopping: CancellationToken,
 }
 
@@ -46,6 +59,7 @@ impl FrontDoors {
         services: &Services,
         hub: WatchHub,
         metrics: &Arc<Metrics>,
+        connections: ConnectionSettings,
         stopping: CancellationToken,
     ) -> Self {
         let http = http::client_pages(services, metrics);
@@ -54,6 +68,7 @@ impl FrontDoors {
             shared: Arc::new(Shared {
                 grpc: Some(grpc),
                 http,
+                connections,
                 stopping,
             }),
         }
@@ -61,12 +76,18 @@ impl FrontDoors {
 
     /// What `--listen-metrics-urls` serves: metrics and health, and no calls.
     #[must_use]
-    pub fn for_metrics(services: &Services, metrics: &Arc<Metrics>, stopping: CancellationToken) -> Self {
+    pub fn for_metrics(
+        services: &Services,
+        metrics: &Arc<Metrics>,
+        connections: ConnectionSettings,
+        stopping: CancellationToken,
+    ) -> Self {
         let http = http::metrics_pages(services, metrics);
         Self {
             shared: Arc::new(Shared {
                 grpc: None,
                 http,
+                connections,
                 stopping,
             }),
         }
@@ -75,7 +96,8 @@ impl FrontDoors {
     /// Serves a listener until the token given to the constructor is cancelled; then lets calls end, for a bounded time.
     pub async fn serve(self, listener: TcpListener) {
         let stopping = self.shared.stopping.clone();
-        connections::serve(listener, Door(self), stopping).await;
+        let settings = self.shared.connections;
+        connections::serve(listener, Door(self), settings, stopping).await;
     }
 
     fn answer(&self, request: Request<Incoming>) -> Answering {

@@ -61,7 +61,10 @@ impl Fixture {
 pub(super) fn finish_compaction(machine: &Machine, maximum_events: usize) -> u64 {
     let mut removed = 0;
     loop {
-        let progress = machine.compactor().step(maximum_events).expect("the engine works");
+        let progress = machine
+            .compactor()
+            .step(maximum_events)
+            .expect("the engine works");
         removed += progress.removed;
         if progress.finished {
             return removed;
