@@ -3,6 +3,10 @@
 //! [`Services`] is what a node's front doors call. Its background work ([`Services::run`]) learns what is applied, counts
 //! the time of leases while the node leads, raises the alarm of a full database and compacts.
 //!
+//! How a node is put together: a [`LeaderDesk`] is made first and given to replication as what answers other members; then
+//! replication is started; then [`Services::new`] takes both, and [`Services::run`] the news of every applied batch. Front
+//! doors are built on the services and served.
+//!
 //! Never knows a wire format; never decides by anything but replication, the state and the settings.
 
 mod admit;
@@ -94,6 +98,9 @@ impl Services {
         desk: &LeaderDesk,
         settings: Settings,
     ) -> Self {
+        if let Err(error) = metrics.describe(maintenance::ETCD_VERSION, settings.member) {
+            tracing::warn!(%error, "the metrics do not say which member they are of");
+        }
         let status = replication.status();
         let headers = Headers::new(settings.cluster, settings.member, status.clone());
         let core = Arc::new(Core {
@@ -105,7 +112,7 @@ impl Services {
             settings: settings.clone(),
         });
         let lessor = Lessor::new(Arc::clone(&core));
-        desk.open(lessor.clone());
+        desk.open(&lessor);
         Self {
             kv: Kv::new(Arc::clone(&core)),
             leases: Leases::new(Arc::clone(&core), lessor.clone()),

@@ -123,6 +123,10 @@ impl hyper::service::Service<Request<Incoming>> for Door {
 }
 
 /// A request that is being answered.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are calls, and a box would cost each an allocation"
+)]
 enum Answering {
     Call(grpc::Call),
     Page(RouteFuture<Infallible>),

@@ -7,8 +7,8 @@
 //!
 //! Never renews or ends a lease without having proved leadership to a quorum just before.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -40,6 +40,19 @@ pub(in crate::service) struct Lessor {
     shared: Arc<Shared>,
 }
 
+/// A handle on a lessor that may be gone.
+#[derive(Clone)]
+pub(in crate::service) struct WeakLessor {
+    shared: Weak<Shared>,
+}
+
+impl WeakLessor {
+    /// The lessor, if it is still there.
+    pub fn upgrade(&self) -> Option<Lessor> {
+        self.shared.upgrade().map(|shared| Lessor { shared })
+    }
+}
+
 struct Shared {
     core: Arc<Core>,
     /// Present while this node leads and has built them.
@@ -60,6 +73,13 @@ impl Lessor {
         };
         Self {
             shared: Arc::new(shared),
+        }
+    }
+
+    /// A handle that does not keep the lessor alive.
+    pub fn downgrade(&self) -> WeakLessor {
+        WeakLessor {
+            shared: Arc::downgrade(&self.shared),
         }
     }
 

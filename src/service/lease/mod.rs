@@ -22,8 +22,8 @@ use crate::replication::LeaderRequests;
 use crate::state::applied::Answer;
 use crate::state::command::Command;
 use leader::{LeaderAnswer, LeaderQuestion, decode, encode};
-use lessor::NotPrimary;
 pub(super) use lessor::{EXPIRY_INTERVAL_MILLISECONDS, Lessor};
+use lessor::{NotPrimary, WeakLessor};
 
 /// Renewals that are asked of the leader in one message.
 pub const MAXIMUM_RENEWALS_PER_BATCH: usize = 256;
@@ -215,22 +215,23 @@ fn minimum_ttl_seconds(election: Duration) -> i64 {
 }
 
 /// Answers what other members ask of this node while it leads. Exists before replication does, since replication is
-/// started with it; until [`super::Services::new`] has run it says that this node cannot answer yet.
+/// started with it; until [`super::Services::new`] has run it says that this node cannot answer yet. Never keeps the
+/// services alive: replication holds the desk, and they hold replication.
 #[derive(Clone, Default)]
 pub struct LeaderDesk {
-    lessor: Arc<OnceLock<Lessor>>,
+    lessor: Arc<OnceLock<WeakLessor>>,
 }
 
 impl LeaderDesk {
     /// From now on `lessor` answers. A desk is opened once; a second time changes nothing.
-    pub(super) fn open(&self, lessor: Lessor) {
-        self.lessor.get_or_init(|| lessor);
+    pub(super) fn open(&self, lessor: &Lessor) {
+        self.lessor.get_or_init(|| lessor.downgrade());
     }
 }
 
 impl LeaderRequests for LeaderDesk {
     fn answer(&self, request: Bytes) -> BoxFuture<'static, Bytes> {
-        let lessor = self.lessor.get().cloned();
+        let lessor = self.lessor.get().and_then(WeakLessor::upgrade);
         async move {
             let answer = match (lessor, decode(&request)) {
                 (Some(lessor), Some(question)) => answer(&lessor, question).await,
