@@ -107,7 +107,7 @@ impl Hub {
     }
 
     /// Creates a watch and replies. `current` is the store's revision now; the hub may still be behind it.
-    pub(super) fn create(&mut self, stream_id: StreamId, request: WatchCreate, current: Revision) {
+    pub(super) fn create(&mut self, stream_id: StreamId, request: &WatchCreate, current: Revision) {
         let current = current.max(self.revision);
         let is_full = self.watchers.len() >= MAXIMUM_WATCHERS;
         let Some(stream) = self.streams.get_mut(&stream_id) else {
@@ -116,7 +116,7 @@ impl Hub {
         let admitted = if is_full {
             Err(WatchRefusal::TooManyWatches)
         } else {
-            Wanted::from_request(&request)
+            Wanted::from_request(request)
                 .and_then(|wanted| Ok((wanted, stream.take_watch_id(request.watch_id)?)))
         };
         let (wanted, watch_id) = match admitted {
