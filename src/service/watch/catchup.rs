@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::hub::{Hub, Phase, Wanted, WatcherId};
+use super::hub::{Hub, WatcherId};
 use super::index::KeyIndex;
 use super::limits::Limits;
 use super::queue::{Push, Queue};
 use super::record::EventRecord;
+use super::watcher::{Phase, Wanted};
 use super::{Shared, WatchBody, WatchResponse};
 use crate::base::Revision;
 use crate::state::ReadView;

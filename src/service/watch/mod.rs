@@ -33,7 +33,8 @@ mod queue;
 mod record;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod watcher;
 
 use std::io;
 use std::sync::Arc;

@@ -60,7 +60,7 @@ impl WatchStreamHandle {
         let mut hub = self.shared.hub.lock();
         // Read under the lock: what the hub has handed out is in this state, whatever comes later is not yet handed out.
         let current = self.shared.reader.view().revision();
-        hub.create(self.stream, request, current);
+        hub.create(self.stream, &request, current);
         self.shared.wake_catch_up(&hub);
     }
 

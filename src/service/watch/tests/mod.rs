@@ -30,17 +30,17 @@ use crate::storage::memory::MemoryEngine;
 const NEVER: Duration = Duration::from_secs(1_000_000);
 
 /// A state machine with a hub on it.
-pub(super) struct Node {
-    pub(super) machine: Machine,
+pub(crate) struct Node {
+    pub(crate) machine: Machine,
     pub(super) shared: Arc<Shared>,
-    pub(super) metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     /// Applied, but not yet announced to the hub.
-    pub(super) unannounced: VecDeque<News>,
+    pub(crate) unannounced: VecDeque<News>,
     index: u64,
 }
 
 impl Node {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_limits(Limits::default())
     }
 
@@ -61,7 +61,7 @@ impl Node {
     }
 
     /// Applies commands as one batch, without announcing it.
-    pub(super) fn apply(&mut self, commands: Vec<Command>) -> Vec<Effect> {
+    pub(crate) fn apply(&mut self, commands: Vec<Command>) -> Vec<Effect> {
         let entries: Vec<LogEntry> = commands.into_iter().map(|command| self.entry(command)).collect();
         let applied = self.machine.apply(&entries).expect("the engine in memory works");
         let effects: Vec<Effect> = applied.into_iter().flat_map(|applied| applied.effects).collect();
@@ -87,7 +87,7 @@ impl Node {
     }
 
     /// Announces the oldest batch that is not announced.
-    pub(super) fn announce_one(&mut self) {
+    pub(crate) fn announce_one(&mut self) {
         if let Some(news) = self.unannounced.pop_front() {
             self.shared
                 .absorb(&news.view, &news.effects)
@@ -95,14 +95,14 @@ impl Node {
         }
     }
 
-    pub(super) fn announce(&mut self) {
+    pub(crate) fn announce(&mut self) {
         while !self.unannounced.is_empty() {
             self.announce_one();
         }
     }
 
     /// What is not announced comes as a snapshot of another node instead.
-    pub(super) fn announce_as_snapshot(&mut self) {
+    pub(crate) fn announce_as_snapshot(&mut self) {
         self.unannounced = VecDeque::from([News {
             view: self.machine.reader().view(),
             effects: vec![Effect::Restored],
@@ -111,25 +111,25 @@ impl Node {
     }
 
     /// Applies and announces.
-    pub(super) fn run(&mut self, commands: Vec<Command>) -> Vec<Effect> {
+    pub(crate) fn run(&mut self, commands: Vec<Command>) -> Vec<Effect> {
         let effects = self.apply(commands);
         self.announce();
         effects
     }
 
     /// Puts and announces `count` values of a key, a revision each.
-    pub(super) fn put_many(&mut self, key: &str, count: usize) {
+    pub(crate) fn put_many(&mut self, key: &str, count: usize) {
         for number in 0..count {
             self.run(vec![put(key, &format!("{key} {number}"))]);
         }
     }
 
-    pub(super) fn pass(&self) {
+    pub(crate) fn pass(&self) {
         catchup::pass(&self.shared).expect("the engine in memory works");
     }
 
     /// Lets the catch-up thread's work be done.
-    pub(super) fn catch_up(&self) {
+    pub(crate) fn catch_up(&self) {
         for _ in 0..100_000 {
             if !self.shared.hub.lock().has_ready() {
                 return;
@@ -139,7 +139,7 @@ impl Node {
         panic!("catch-up does not come to an end");
     }
 
-    pub(super) fn remove_compacted(&self) {
+    pub(crate) fn remove_compacted(&self) {
         let compactor = self.machine.compactor();
         for _ in 0..100_000 {
             if compactor.step(100).expect("the engine in memory works").finished {
@@ -149,31 +149,31 @@ impl Node {
         panic!("compaction does not come to an end");
     }
 
-    pub(super) fn open(&self) -> Client {
+    pub(crate) fn open(&self) -> Client {
         let (handle, receiver) = stream::open(self.shared.clone());
         Client { handle, receiver }
     }
 
-    pub(super) fn revision(&self) -> Revision {
+    pub(crate) fn revision(&self) -> Revision {
         self.machine.reader().view().revision()
     }
 }
 
 /// A client of one stream.
-pub(super) struct Client {
-    pub(super) handle: WatchStreamHandle,
-    pub(super) receiver: WatchStreamReceiver,
+pub(crate) struct Client {
+    pub(crate) handle: WatchStreamHandle,
+    pub(crate) receiver: WatchStreamReceiver,
 }
 
 impl Client {
-    pub(super) fn create(&mut self, request: WatchCreate) {
+    pub(crate) fn create(&mut self, request: WatchCreate) {
         self.handle
             .create(request)
             .now_or_never()
             .expect("there is room for the reply");
     }
 
-    pub(super) fn cancel(&mut self, watch_id: i64) {
+    pub(crate) fn cancel(&mut self, watch_id: i64) {
         self.handle
             .cancel(watch_id)
             .now_or_never()
@@ -181,12 +181,12 @@ impl Client {
     }
 
     /// What the stream's clock does when an interval is over.
-    pub(super) fn notify_progress(&mut self) {
+    pub(crate) fn notify_progress(&mut self) {
         self.receiver.notify_progress();
     }
 
     /// The next response, if there is one now.
-    pub(super) fn read(&mut self) -> Option<WatchResponse> {
+    pub(crate) fn read(&mut self) -> Option<WatchResponse> {
         self.receiver
             .next()
             .now_or_never()
@@ -194,7 +194,7 @@ impl Client {
     }
 
     /// All responses that there are now, in the words of [`describe`].
-    pub(super) fn drain(&mut self) -> Vec<String> {
+    pub(crate) fn drain(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.read())
             .map(|response| describe(&response))
             .collect()
@@ -202,7 +202,7 @@ impl Client {
 }
 
 /// A response in a line: `watch id @ header revision: what it says`.
-pub(super) fn describe(response: &WatchResponse) -> String {
+pub(crate) fn describe(response: &WatchResponse) -> String {
     let body = match &response.body {
         WatchBody::Created => "created".to_owned(),
         WatchBody::Refused(refusal) => format!("refused: {refusal}"),
@@ -240,7 +240,7 @@ fn text(bytes: &Bytes) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-pub(super) fn keys(key: &str, end: &str) -> Keys {
+pub(crate) fn keys(key: &str, end: &str) -> Keys {
     Keys {
         namespace: Namespace::DEFAULT,
         key: Bytes::copy_from_slice(key.as_bytes()),
@@ -248,11 +248,11 @@ pub(super) fn keys(key: &str, end: &str) -> Keys {
     }
 }
 
-pub(super) fn put(key: &str, value: &str) -> Command {
+pub(crate) fn put(key: &str, value: &str) -> Command {
     Command::Put(put_of(key, value))
 }
 
-pub(super) fn put_of(key: &str, value: &str) -> Put {
+pub(crate) fn put_of(key: &str, value: &str) -> Put {
     Put {
         namespace: Namespace::DEFAULT,
         key: Bytes::copy_from_slice(key.as_bytes()),
@@ -261,31 +261,31 @@ pub(super) fn put_of(key: &str, value: &str) -> Put {
     }
 }
 
-pub(super) fn delete(key: &str, end: &str) -> Command {
+pub(crate) fn delete(key: &str, end: &str) -> Command {
     Command::DeleteRange(delete_of(key, end))
 }
 
-pub(super) fn delete_of(key: &str, end: &str) -> DeleteRange {
+pub(crate) fn delete_of(key: &str, end: &str) -> DeleteRange {
     DeleteRange {
         keys: keys(key, end),
         previous: false,
     }
 }
 
-pub(super) fn txn(operations: Vec<Operation>) -> Command {
+pub(crate) fn txn(operations: Vec<Operation>) -> Command {
     Command::Txn(Txn {
         success: operations,
         ..Txn::default()
     })
 }
 
-pub(super) fn compact(revision: i64) -> Command {
+pub(crate) fn compact(revision: i64) -> Command {
     Command::Compact {
         revision: Revision(revision),
     }
 }
 
-pub(super) fn watch(key: &str, end: &str, start: i64) -> WatchCreate {
+pub(crate) fn watch(key: &str, end: &str, start: i64) -> WatchCreate {
     WatchCreate {
         keys: keys(key, end),
         start_revision: Revision(start),

@@ -1,6 +1,7 @@
 //! Streams that are not read, snapshots, and lost news: bounded memory, no gap, no repeat.
 
 use super::*;
+use crate::base::limits::MAXIMUM_HISTORY_PAGE_CHANGES;
 
 /// Limits that a handful of events runs into.
 fn small() -> Limits {
@@ -232,4 +233,21 @@ async fn watches_with_near_cursors_share_one_read_of_history() {
     for client in &mut clients {
         assert_eq!(revisions(client, &node), (2..=21).collect::<Vec<_>>());
     }
+}
+
+#[tokio::test]
+async fn a_watch_on_a_quiet_key_yields_while_it_reads_a_long_history() {
+    let mut node = Node::new();
+    node.run(vec![put("a", "first")]);
+    node.run(vec![put("b", "value"); MAXIMUM_HISTORY_PAGE_CHANGES + 1]);
+    node.run(vec![put("a", "last")]);
+    let mut client = node.open();
+    client.create(watch("a", "", 2));
+    node.pass();
+    assert!(node.shared.hub.lock().has_ready());
+    node.pass();
+    assert!(!node.shared.hub.lock().has_ready());
+    let seen = client.drain();
+    assert_eq!(seen.len(), 3, "created, and a response from each page: {seen:?}");
+    assert!(seen[1].ends_with("a=first") && seen[2].ends_with("a=last"));
 }
