@@ -12,6 +12,7 @@ mod logging;
 mod output;
 mod server;
 mod signal;
+mod transfer;
 mod txn;
 mod txn_syntax;
 mod watch;
@@ -135,6 +136,16 @@ Examples:
   stead endpoint health --cluster
   stead endpoint status --cluster -o json")]
     Endpoint(cluster::Endpoint),
+    /// Write the keys of a file into a store, with their revisions if the store is empty
+    #[command(after_help = "Examples:
+  stead import keys.jsonl
+  stead import keys.jsonl --plain --endpoints 127.0.0.1:2379,127.0.0.1:22379")]
+    Import(transfer::Import),
+    /// Write all keys of a store into a file, one JSON object a line
+    #[command(after_help = "Examples:
+  stead export keys.jsonl
+  stead export --prefix /registry/ --rev 42 | wc -l")]
+    Export(transfer::Export),
     /// Print the version
     #[command(after_help = "Examples:
   stead version")]
@@ -212,6 +223,8 @@ async fn dispatch(command: &Command, arguments: &ClientArguments) -> Result<(), 
         Command::Compact(compact) => compact.run(&client()?, format).await,
         Command::Member(member) => member.run(&client()?, format).await,
         Command::Endpoint(endpoint) => endpoint.run(&client()?, format).await,
+        Command::Import(import) => import.run(&client()?, format).await,
+        Command::Export(export) => export.run(&client()?).await,
         Command::Version => print_version(),
     }
 }
