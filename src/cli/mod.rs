@@ -5,6 +5,7 @@
 
 mod client;
 mod cluster;
+mod dev;
 mod exit;
 mod kv;
 mod lease;
@@ -87,6 +88,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 enum Command {
     /// Run one node of a cluster (its flags: stead server --help)
     Server,
+    /// Run a whole cluster on this machine, to try things out
+    #[command(after_help = "Examples:
+  stead dev
+  stead dev --nodes 5 --fresh
+  stead dev --base-port 12379 --data-dir /tmp/stead-dev")]
+    Dev(dev::Dev),
     /// Show keys and their values
     #[command(after_help = "Examples:
   stead get greeting
@@ -214,6 +221,7 @@ async fn dispatch(command: &Command, arguments: &ClientArguments) -> Result<(), 
             Exit::BadArguments,
             "`server` must be the first argument: stead server --help",
         )),
+        Command::Dev(dev) => dev.run(format).await,
         Command::Get(get) => get.run(&client()?, format).await,
         Command::Put(put) => put.run(&client()?, format).await,
         Command::Del(delete) => delete.run(&client()?, format).await,
