@@ -5,6 +5,7 @@
 
 mod client;
 mod cluster;
+mod dev;
 mod exit;
 mod kv;
 mod lease;
@@ -12,6 +13,7 @@ mod logging;
 mod output;
 mod server;
 mod signal;
+mod transfer;
 mod txn;
 mod txn_syntax;
 mod watch;
@@ -86,6 +88,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 enum Command {
     /// Run one node of a cluster (its flags: stead server --help)
     Server,
+    /// Run a whole cluster on this machine, to try things out
+    #[command(after_help = "Examples:
+  stead dev
+  stead dev --nodes 5 --fresh
+  stead dev --base-port 12379 --data-dir /tmp/stead-dev")]
+    Dev(dev::Dev),
     /// Show keys and their values
     #[command(after_help = "Examples:
   stead get greeting
@@ -135,6 +143,16 @@ Examples:
   stead endpoint health --cluster
   stead endpoint status --cluster -o json")]
     Endpoint(cluster::Endpoint),
+    /// Write the keys of a file into a store, with their revisions if the store is empty
+    #[command(after_help = "Examples:
+  stead import keys.jsonl
+  stead import keys.jsonl --plain --endpoints 127.0.0.1:2379,127.0.0.1:22379")]
+    Import(transfer::Import),
+    /// Write all keys of a store into a file, one JSON object a line
+    #[command(after_help = "Examples:
+  stead export keys.jsonl
+  stead export --prefix /registry/ --rev 42 | wc -l")]
+    Export(transfer::Export),
     /// Print the version
     #[command(after_help = "Examples:
   stead version")]
@@ -203,6 +221,7 @@ async fn dispatch(command: &Command, arguments: &ClientArguments) -> Result<(), 
             Exit::BadArguments,
             "`server` must be the first argument: stead server --help",
         )),
+        Command::Dev(dev) => dev.run(format).await,
         Command::Get(get) => get.run(&client()?, format).await,
         Command::Put(put) => put.run(&client()?, format).await,
         Command::Del(delete) => delete.run(&client()?, format).await,
@@ -212,6 +231,8 @@ async fn dispatch(command: &Command, arguments: &ClientArguments) -> Result<(), 
         Command::Compact(compact) => compact.run(&client()?, format).await,
         Command::Member(member) => member.run(&client()?, format).await,
         Command::Endpoint(endpoint) => endpoint.run(&client()?, format).await,
+        Command::Import(import) => import.run(&client()?, format).await,
+        Command::Export(export) => export.run(&client()?).await,
         Command::Version => print_version(),
     }
 }
