@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use stead::proto::etcdserverpb::{PutRequest, RangeRequest};
-use stead::proto::mvccpb::Event;
+use stead::proto::mvccpb::{Event, KeyValue};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -241,4 +241,61 @@ async fn stead_loses_nothing_when_killed_under_load() -> TestResult {
 #[tokio::test]
 async fn etcd_loses_nothing_when_killed_under_load() -> TestResult {
     Ok(loses_nothing(Program::etcd()?).await?)
+}
+
+/// A log of puts at the given revisions, the key being the first of each pair.
+fn log_of(puts: &[(&'static str, i64)]) -> Vec<Event> {
+    let pair = |(key, revision): &(&'static str, i64)| KeyValue {
+        key: Bytes::from_static(key.as_bytes()),
+        value: Bytes::from_static(key.as_bytes()),
+        mod_revision: *revision,
+        ..KeyValue::default()
+    };
+    puts.iter()
+        .map(|put| Event {
+            kv: Some(pair(put)),
+            ..Event::default()
+        })
+        .collect()
+}
+
+fn acknowledged_of(puts: &[(&'static str, i64)]) -> BTreeMap<Bytes, i64> {
+    puts.iter()
+        .map(|(key, revision)| (Bytes::from_static(key.as_bytes()), *revision))
+        .collect()
+}
+
+#[test]
+fn a_write_whose_outcome_is_unknown_may_be_there() {
+    check_events(
+        &log_of(&[("a", 2), ("unknown", 3), ("b", 5)]),
+        &acknowledged_of(&[("a", 2), ("b", 5)]),
+    );
+}
+
+#[test]
+#[should_panic(expected = "was acknowledged at 3")]
+fn a_lost_write_is_found() {
+    check_events(&log_of(&[("a", 2)]), &acknowledged_of(&[("a", 2), ("b", 3)]));
+}
+
+#[test]
+#[should_panic(expected = "was acknowledged at 3")]
+fn a_write_at_another_revision_is_found() {
+    check_events(
+        &log_of(&[("a", 2), ("b", 4)]),
+        &acknowledged_of(&[("a", 2), ("b", 3)]),
+    );
+}
+
+#[test]
+#[should_panic(expected = "revisions rise")]
+fn an_event_that_came_twice_is_found() {
+    check_events(&log_of(&[("a", 2), ("a", 2)]), &acknowledged_of(&[("a", 2)]));
+}
+
+#[test]
+#[should_panic(expected = "a key is written once")]
+fn a_write_that_was_applied_twice_is_found() {
+    check_events(&log_of(&[("a", 2), ("a", 3)]), &acknowledged_of(&[("a", 3)]));
 }

@@ -4,6 +4,8 @@
 mod data_folder;
 mod durability;
 mod garbage;
+mod http;
 mod kubernetes;
+mod leader_loss;
 mod lifecycle;
 mod watcher;
