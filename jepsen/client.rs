@@ -132,7 +132,7 @@ impl Connection {
     /// Makes one unary call that may change the store.
     ///
     /// # Errors
-    /// See [`Failure`]. After an unknown outcome the connection is forgotten.
+    /// See [`Failure`]. After an unknown outcome, or when nobody listens, the connection is forgotten.
     pub async fn call<T, F>(&mut self, call: impl FnOnce(Channel) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<Response<T>, Status>>,
@@ -140,7 +140,12 @@ impl Connection {
         let channel = self.channel().await?;
         let failure = match tokio::time::timeout(OPERATION_TIMEOUT, call(channel)).await {
             Ok(Ok(response)) => return Ok(response.into_inner()),
-            Ok(Err(status)) => Failure::of_mutation(&status),
+            Ok(Err(status)) => {
+                if connection_was_refused(&status) {
+                    self.disconnect();
+                }
+                Failure::of_mutation(&status)
+            }
             Err(_) => Failure::Unknown(format!("no answer in {OPERATION_TIMEOUT:?}")),
         };
         if matches!(failure, Failure::Unknown(_)) {
