@@ -51,7 +51,9 @@ fn a_batch_with_an_entry_of_an_unknown_format_changes_nothing() {
         payload: Payload::Proposal(Bytes::from_static(&[255, 0, 0])),
         ..blank(2)
     };
-    let error = machine.apply(&[blank(1), unknown]).expect_err("the version is unknown");
+    let error = machine
+        .apply(&[blank(1), unknown])
+        .expect_err("the version is unknown");
     assert!(
         error.to_string().starts_with("log entry 2 cannot be decoded"),
         "{error}"
