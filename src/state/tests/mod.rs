@@ -1,10 +1,12 @@
 //! Tests of the state machine, on the engine in memory.
 
 mod generate;
+mod golden;
 mod hash;
 mod model;
 mod order;
 mod properties;
+mod script;
 
 use std::sync::Arc;
 
