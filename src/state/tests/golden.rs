@@ -146,8 +146,9 @@ fn perform(fixture: &mut Fixture, step: Step, output: &mut Output<'_>) {
         }
         Step::Members => {
             for member in view.members().expect("the engine works") {
-                let urls = member.client_urls.join(" ");
-                output.line(format_args!("member {} {} {urls}", member.id, member.name));
+                let urls = member.client_urls.iter().map(|url| format!(" {url}"));
+                let urls: String = urls.collect();
+                output.line(format_args!("member {} {}{urls}", member.id, member.name));
             }
         }
         Step::Alarms => {

@@ -1,11 +1,13 @@
 //! Tests of the state machine, on the engine in memory.
 
+mod determinism;
 mod generate;
 mod golden;
 mod hash;
 mod model;
 mod order;
 mod properties;
+mod schema;
 mod script;
 
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use bytes::Bytes;
 
 use super::applied::{Answer, Applied, Refusal, VersionId};
 use super::command::{Command, Keys, Proposal, Put};
-use super::{LogEntry, Machine, Payload, ReadView, encode_proposal, schema};
+use super::{LogEntry, Machine, Payload, ReadView, encode_proposal};
 use crate::base::{MemberId, Namespace, Revision};
 use crate::storage::memory::MemoryEngine;
 use crate::storage::{Engine, Family, KeyRange};
@@ -84,14 +86,14 @@ impl Fixture {
     /// The changes that have a row, in order.
     pub(super) fn stored_events(&self) -> Vec<VersionId> {
         let rows = self.rows(Family::Events).into_iter();
-        rows.map(|(key, _)| schema::event_id(&key).expect("an event key"))
+        rows.map(|(key, _)| super::schema::event_id(&key).expect("an event key"))
             .collect()
     }
 
     /// The versions that have a row, by key.
     pub(super) fn stored_versions(&self) -> Vec<VersionId> {
         let rows = self.rows(Family::Versions).into_iter();
-        rows.map(|(key, _)| schema::split_version(&key).expect("a version key").1)
+        rows.map(|(key, _)| super::schema::split_version(&key).expect("a version key").1)
             .collect()
     }
 
