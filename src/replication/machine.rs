@@ -75,6 +75,8 @@ pub struct ApplySettings {
     pub failure: Failure,
     /// Woken when history was compacted.
     pub compaction: Arc<Compaction>,
+    /// The first log index that is not durable: nothing from there on is applied.
+    pub durable_end: watch::Receiver<u64>,
     /// Gets the index after the last applied entry.
     pub applied_end: Arc<watch::Sender<u64>>,
 }
@@ -85,6 +87,7 @@ pub struct StateMachine {
     log: LogStore,
     snapshots: Arc<SnapshotStore>,
     failure: Failure,
+    durable_end: watch::Receiver<u64>,
     last: Option<LogId>,
     membership: StoredMembership,
 }
@@ -106,6 +109,7 @@ impl StateMachine {
             .send_replace(last.map_or(0, |last| last.index() + 1));
         let (commands, receiver) = sync_channel(MAXIMUM_QUEUED_COMMANDS);
         let failure = settings.failure.clone();
+        let durable_end = settings.durable_end.clone();
         std::thread::Builder::new()
             .name("apply".to_owned())
             .spawn(move || Applier::new(machine, settings).run(&receiver))
@@ -119,6 +123,7 @@ impl StateMachine {
             log,
             snapshots,
             failure,
+            durable_end,
             last,
             membership,
         })
@@ -147,8 +152,7 @@ impl StateMachine {
         let Some(last) = batch.last else {
             return Ok(());
         };
-        let mut durable_end = self.log.durable_end();
-        durable_end
+        self.durable_end
             .wait_for(|end| *end > last.index())
             .await
             .map_err(io::Error::other)?;
@@ -232,7 +236,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         snapshot: Arc<SnapshotFolder>,
     ) -> io::Result<()> {
         let snapshots = self.snapshots.clone();
-        let engine = tokio::task::spawn_blocking(move || snapshots.adopt(&snapshot))
+        let snapshot = Snapshot {
+            meta: meta.clone(),
+            snapshot,
+        };
+        let engine = tokio::task::spawn_blocking(move || snapshots.adopt(snapshot))
             .await
             .map_err(io::Error::other)?
             .map_err(io::Error::other)?;

@@ -28,7 +28,13 @@ const SNAPSHOT_LOG_BYTES: u64 = 512 * 1024 * 1024;
 /// Bytes of log that stay behind a snapshot at most: what a lagging follower can still catch up from.
 const KEPT_LOG_BYTES: u64 = 256 * 1024 * 1024;
 /// Entries that stay behind a snapshot at most.
-pub const KEPT_LOG_ENTRIES: u64 = 50_000;
+const KEPT_LOG_ENTRIES: u64 = 50_000;
+
+/// Entries that stay behind a snapshot: no more than lie between two.
+#[must_use]
+pub fn kept_log_entries(snapshot_entries: u64) -> u64 {
+    KEPT_LOG_ENTRIES.min(snapshot_entries)
+}
 
 /// What the clock works on.
 pub struct Maintenance {
@@ -114,7 +120,7 @@ impl Maintenance {
         let Some(snapshot_end) = self.raft_snapshot_end() else {
             return;
         };
-        let by_count = snapshot_end.saturating_sub(KEPT_LOG_ENTRIES);
+        let by_count = snapshot_end.saturating_sub(kept_log_entries(self.snapshot_entries));
         let by_bytes = self.log.index_before_last_bytes(KEPT_LOG_BYTES).min(snapshot_end);
         let purge_end = by_count.max(by_bytes);
         self.peers.set_purge_end(purge_end);

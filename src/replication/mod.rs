@@ -44,7 +44,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -92,6 +94,8 @@ struct Parts {
     failure: Failure,
     election: Duration,
     stop: CancellationToken,
+    /// Ends with the last connection of a peer after `stop`.
+    server: Mutex<Option<JoinHandle<()>>>,
     /// Holds the folder's lock.
     _folder: identity::DataFolder,
 }
@@ -249,6 +253,11 @@ impl Replication {
             tracing::error!(%error, "raft did not stop cleanly");
         }
         parts.waiters.close();
+        let server = parts.server.lock().take();
+        if let Some(server) = server {
+            // A peer that does not close its connection does not keep this node from stopping.
+            let _ = tokio::time::timeout(parts.election, server).await;
+        }
         let (log, engine) = (parts.log.clone(), parts.snapshots.engine());
         let closed = tokio::task::spawn_blocking(move || {
             log.close();

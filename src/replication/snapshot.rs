@@ -1,7 +1,7 @@
 //! Snapshots of the state, and the folder that holds the current one.
 //!
 //! In the data folder: `state-<number>` is a state database, the file `current` names the one in use; `snapshots/<id>`
-//! is a checkpoint (hard links) of it, `incoming-<id>` one that arrives from a peer. Invariants: what a snapshot covers
+//! is a checkpoint (hard links) of it, `incoming-<number>` one that arrives from a peer. Invariants: what a snapshot covers
 //! is read from the checkpoint itself, never from memory; `current` changes by rename, after everything it names is
 //! durable, so a crash leaves either the old state or the new one. Snapshots are a cache: they are deleted at start and
 //! made again when somebody needs one.
@@ -157,29 +157,45 @@ impl SnapshotStore {
         Ok(snapshot)
     }
 
-    /// Where the files of an arriving snapshot are put together.
-    #[must_use]
-    pub fn incoming_folder(&self, id: &str) -> PathBuf {
-        self.data_folder.join(format!("{INCOMING_PREFIX}{id}"))
+    /// A new folder in which the files of an arriving snapshot are put together.
+    ///
+    /// # Errors
+    /// It cannot be created.
+    pub fn create_incoming(&self, id: String) -> Result<SnapshotFolder, StorageError> {
+        // Unique: the same snapshot may arrive again while the first copy is still in use.
+        let path = self
+            .data_folder
+            .join(format!("{INCOMING_PREFIX}{:016x}", clock::random_u64()));
+        fs::create_dir_all(&path).map_err(|source| file_error("create", &path, source))?;
+        Ok(SnapshotFolder { id, path })
     }
 
     /// Makes the state in `snapshot` the one that is in use from the next start on, and opens it. Blocks on the disk.
     ///
     /// # Errors
-    /// The disk failed, or the snapshot is damaged; the old state stays in use then.
-    pub fn adopt(&self, snapshot: &SnapshotFolder) -> Result<Arc<dyn Engine>, StorageError> {
+    /// The disk failed, or the snapshot is damaged or covers something else; the old state stays in use then.
+    pub fn adopt(&self, snapshot: Snapshot) -> Result<Arc<dyn Engine>, StorageError> {
         let number = self.next_state_number();
         let name = format!("{STATE_PREFIX}{number}");
         let folder = self.data_folder.join(&name);
-        copy_files(snapshot, &folder)?;
+        copy_files(&snapshot.snapshot, &folder)?;
         let engine = (self.open_state)(&folder)?;
+        let (last, _) = decode_applied(&position(&*engine.view())?)?;
+        if last != snapshot.meta.last_log_id {
+            return Err(StorageError::Corrupt {
+                what: "snapshot",
+                reason: format!(
+                    "it holds the state at {last:?}, not at {:?}",
+                    snapshot.meta.last_log_id
+                ),
+            });
+        }
         write_pointer(&self.data_folder, &name)?;
         let mut current = self.current.lock();
         let superseded = std::mem::replace(&mut current.folder, folder);
         current.superseded.push(superseded);
         current.engine = engine.clone();
-        // It may be of before the new state: the next one is made when somebody asks.
-        current.snapshot = None;
+        current.snapshot = Some(snapshot);
         Ok(engine)
     }
 

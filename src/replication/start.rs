@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,7 @@ use super::identity::{DataFolder, LOG_FOLDER};
 use super::interface::{News, Settings, StartError};
 use super::log::LogStore;
 use super::machine::{ApplySettings, StateMachine};
-use super::maintenance::{KEPT_LOG_ENTRIES, Maintenance};
+use super::maintenance::{Maintenance, kept_log_entries};
 use super::network::introduction::Check;
 use super::network::server::{self, PeerService};
 use super::network::{PeerNetworkFactory, PeerSettings, Peers};
@@ -73,8 +74,8 @@ fn raft_config(settings: &Settings) -> Result<Arc<Config>, StartError> {
         max_append_entries: Some(MAXIMUM_APPEND_ENTRIES),
         api_channel_size: Some(MAXIMUM_WAITING_CALLS),
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: KEPT_LOG_ENTRIES,
-        purge_batch_size: PURGE_BATCH_ENTRIES,
+        max_in_snapshot_log_to_keep: kept_log_entries(settings.snapshot_entries),
+        purge_batch_size: PURGE_BATCH_ENTRIES.min(settings.snapshot_entries),
         install_snapshot_timeout: SNAPSHOT_TIMEOUT_MILLISECONDS,
         enable_pre_vote: Some(true),
         // Two election timeouts, the least that openraft allows: long enough for the others to elect.
@@ -177,7 +178,7 @@ pub async fn start(
     };
     let check = Check::new(settings.cluster, settings.member);
     let listeners = std::mem::take(&mut settings.peer_listeners);
-    server::serve(
+    let server = server::serve(
         service,
         check,
         listeners,
@@ -211,6 +212,7 @@ pub async fn start(
         failure,
         election: settings.election,
         stop,
+        server: Mutex::new(Some(server)),
         _folder: folder,
     })
 }
@@ -261,6 +263,7 @@ fn open_databases(
         metrics: metrics.clone(),
         failure: failure.clone(),
         compaction: compaction.clone(),
+        durable_end: log.durable_end(),
         applied_end: applied_sender,
     };
     let machine = StateMachine::start(machine, log.clone(), snapshots.clone(), apply_settings)?;

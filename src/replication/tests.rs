@@ -256,3 +256,157 @@ async fn every_member_proposes_and_reads_and_the_cluster_outlives_its_leader() {
         cluster.stop(id).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_missed_more_than_the_log_keeps_gets_a_snapshot() {
+    let mut cluster = TestCluster::started(3, 200).await;
+    let leader = cluster.leader().await;
+    let laggard = (1..=3).find(|id| *id != leader).unwrap();
+    cluster.node(leader).propose(put("seen", "1")).await.unwrap();
+    cluster.stop(laggard).await;
+    let leader = cluster.leader().await;
+    let writes = (0..1_000).map(|number| {
+        let replication = cluster.node(leader).clone();
+        async move { replication.propose(put(&format!("missed-{number}"), "1")).await }
+    });
+    for written in futures::future::join_all(writes).await {
+        written.unwrap();
+    }
+    let deadline = Instant::now() + PATIENCE;
+    let mut more = 0;
+    while cluster
+        .nodes
+        .values()
+        .any(|node| node.replication.parts.log.purged().is_none())
+    {
+        assert!(Instant::now() < deadline, "the log was not purged");
+        more += 1;
+        cluster
+            .node(leader)
+            .propose(put("more", &more.to_string()))
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    cluster.restart(laggard).await;
+    let view = cluster.node(laggard).read_barrier().await.unwrap();
+    assert_eq!(get(&view, "missed-999").as_deref(), Some("1"));
+    assert_eq!(get(&view, "more"), Some(more.to_string()));
+    let mut is_restored = false;
+    while let Ok(news) = cluster.nodes.get_mut(&laggard).unwrap().news.try_recv() {
+        is_restored |= news.effects.contains(&Effect::Restored);
+    }
+    assert!(is_restored, "it caught up from the log alone");
+    cluster.node(laggard).propose(put("seen", "2")).await.unwrap();
+    drop(view);
+    cluster.stop(laggard).await;
+    cluster.restart(laggard).await;
+    let view = cluster.node(laggard).read_barrier().await.unwrap();
+    assert_eq!(get(&view, "seen").as_deref(), Some("2"));
+    drop(view);
+    for id in 1..=3 {
+        cluster.stop(id).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_folder_of_somebody_else_in_use_or_copied_in_part_is_refused_with_a_reason() {
+    let mut cluster = TestCluster::started(1, 100_000).await;
+    cluster.node(1).propose(put("a", "1")).await.unwrap();
+    let refusal = async |cluster: &TestCluster, change: fn(&mut Settings)| {
+        let mut settings = cluster.settings(1, TcpListener::bind("127.0.0.1:0").unwrap());
+        change(&mut settings);
+        let metrics = Arc::new(Metrics::new().unwrap());
+        match Replication::start(settings, metrics, mpsc::channel(1).0).await {
+            Ok(_) => panic!("it started"),
+            Err(error) => error.to_string(),
+        }
+    };
+    let reason = refusal(&cluster, |_| {}).await;
+    assert!(reason.contains("another process uses it"), "{reason}");
+    cluster.stop(1).await;
+    cluster.restart(1).await;
+    cluster.stop(1).await;
+    let deadline = Instant::now() + PATIENCE;
+    let other_cluster = loop {
+        let reason = refusal(&cluster, |settings| settings.cluster = ClusterId(78)).await;
+        if !reason.contains("another process") || Instant::now() > deadline {
+            break reason;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(
+        other_cluster.contains("it belongs to cluster 4d"),
+        "{other_cluster}"
+    );
+    let reason = refusal(&cluster, |settings| settings.member = MemberId(9)).await;
+    assert!(reason.contains("it belongs to member 1 (node1)"), "{reason}");
+    let folder = cluster.folder.path().join("1");
+    let identity = std::fs::read_to_string(folder.join("identity")).unwrap();
+    std::fs::write(folder.join("identity"), identity.replace("format 1", "format 2")).unwrap();
+    let reason = refusal(&cluster, |_| {}).await;
+    assert!(reason.contains("it has format 2"), "{reason}");
+    std::fs::write(folder.join("identity"), identity).unwrap();
+    std::fs::rename(folder.join("log"), folder.join("elsewhere")).unwrap();
+    let reason = refusal(&cluster, |_| {}).await;
+    assert!(reason.contains("\"log\" is missing"), "{reason}");
+    std::fs::remove_file(folder.join("identity")).unwrap();
+    let reason = refusal(&cluster, |_| {}).await;
+    assert!(reason.contains("no file identity"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+async fn throughput() {
+    let mut cluster = TestCluster::started(3, 100_000).await;
+    cluster.leader().await;
+    for node in cluster.nodes.values_mut() {
+        let mut news = std::mem::replace(&mut node.news, mpsc::channel(1).1);
+        tokio::spawn(async move { while news.recv().await.is_some() {} });
+    }
+    let value = "v".repeat(256);
+    for clients in [1_u64, 16, 64, 256, 1024] {
+        let started = Instant::now();
+        let mut tasks = Vec::new();
+        for client in 0..clients {
+            let replication = cluster.node(client % 3 + 1).clone();
+            let value = value.clone();
+            tasks.push(tokio::spawn(async move {
+                let mut count = 0_u64;
+                while started.elapsed() < Duration::from_secs(4) {
+                    replication
+                        .propose(put(&format!("{client}-{count}"), &value))
+                        .await
+                        .unwrap();
+                    count += 1;
+                }
+                count
+            }));
+        }
+        let mut total = 0;
+        for task in tasks {
+            total += task.await.unwrap();
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        println!("{clients} clients: {:.0} proposals/s", total as f64 / seconds);
+        let started = Instant::now();
+        let mut tasks = Vec::new();
+        for client in 0..clients {
+            let replication = cluster.node(client % 3 + 1).clone();
+            tasks.push(tokio::spawn(async move {
+                let mut count = 0_u64;
+                while started.elapsed() < Duration::from_secs(3) {
+                    replication.read_barrier().await.unwrap();
+                    count += 1;
+                }
+                count
+            }));
+        }
+        let mut total = 0;
+        for task in tasks {
+            total += task.await.unwrap();
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        println!("{clients} clients: {:.0} barriers/s", total as f64 / seconds);
+    }
+}

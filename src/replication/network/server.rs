@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use openraft::errors::Fatal;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
@@ -48,7 +49,8 @@ pub struct PeerService {
     pub peers: Arc<Peers>,
 }
 
-/// Serves peers on `listeners` until `stop`.
+/// Serves peers on `listeners` until `stop`: then the streams of peers, which never end by themselves, are ended, and the
+/// task ends with the last connection.
 ///
 /// # Errors
 /// A listener cannot be used.
@@ -59,7 +61,7 @@ pub fn serve(
     silence: Duration,
     failure: Failure,
     stop: CancellationToken,
-) -> std::io::Result<()> {
+) -> std::io::Result<JoinHandle<()>> {
     let mut incoming = Vec::new();
     for listener in listeners {
         listener.set_nonblocking(true)?;
@@ -68,32 +70,34 @@ pub fn serve(
     }
     let maximum = service.peers.maximum_message_bytes();
     let receiver = Receiver::new(service.snapshots.clone());
-    let server = PeerServer::new(Handler { service, receiver })
-        .max_decoding_message_size(maximum)
-        .max_encoding_message_size(maximum);
+    let server = PeerServer::new(Handler {
+        service,
+        receiver,
+        stop: stop.clone(),
+    })
+    .max_decoding_message_size(maximum)
+    .max_encoding_message_size(maximum);
     let router = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keepalive_interval(Some(silence))
         .http2_keepalive_timeout(Some(silence))
         .add_service(InterceptedService::new(server, check));
-    tokio::spawn(async move {
+    Ok(tokio::spawn(async move {
         let connections = futures::stream::select_all(incoming);
-        let serving = router.serve_with_incoming(connections);
-        tokio::select! {
-            served = serving => if let Err(error) = served {
-                failure.report(format!("peers cannot be served: {error}"));
-            },
-            // Streams of peers never end by themselves: they are cut.
-            () = stop.cancelled() => {}
+        let served = router
+            .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
+            .await;
+        if let Err(error) = served {
+            failure.report(format!("peers cannot be served: {error}"));
         }
-    });
-    Ok(())
+    }))
 }
 
 struct Handler {
     service: PeerService,
     receiver: Receiver,
+    stop: CancellationToken,
 }
 
 type AnswerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -136,7 +140,9 @@ impl Peer for Handler {
         });
         let answers = self.service.raft.stream_append(requests);
         let answers = answers.map(|answer| answer.map(wire::append_result_to_wire).map_err(raft_error));
-        Ok(Response::new(answers.boxed()))
+        Ok(Response::new(
+            answers.take_until(self.stop.clone().cancelled_owned()).boxed(),
+        ))
     }
 
     async fn heartbeat(
@@ -198,7 +204,9 @@ impl Peer for Handler {
     ) -> Result<Response<peer::SnapshotResponse>, Status> {
         let metrics = self.service.peers.metrics();
         metrics.snapshot_installs.set(1);
-        let received = self.receiver.receive(request.into_inner()).await;
+        let receive = self.receiver.receive(request.into_inner());
+        let received = self.stop.run_until_cancelled(receive).await;
+        let received = received.unwrap_or_else(|| Err(Status::unavailable("this member is stopping")));
         let installed = match received {
             Ok(received) => self.install(received).await,
             Err(status) => Err(status),
@@ -217,8 +225,9 @@ impl Peer for Handler {
         let rejections: Arc<dyn Rejections> = Arc::new(RemoteRejections(sender));
         let raft = self.service.raft.clone();
         let peers = self.service.peers.clone();
+        let stop = self.stop.clone();
         tokio::spawn(async move {
-            while let Ok(Some(message)) = messages.message().await {
+            while let Some(Ok(Some(message))) = stop.run_until_cancelled(messages.message()).await {
                 if let Some(Caller(caller)) = caller {
                     peers.received(caller.0, prost::Message::encoded_len(&message));
                 }
@@ -239,7 +248,9 @@ impl Peer for Handler {
                     }))
                 })
         });
-        Ok(Response::new(answers.boxed()))
+        Ok(Response::new(
+            answers.take_until(self.stop.clone().cancelled_owned()).boxed(),
+        ))
     }
 
     async fn read_index(

@@ -1,4 +1,4 @@
-//! Receives a snapshot into `incoming-<id>`, file by file.
+//! Receives a snapshot into a folder of its own, file by file.
 //!
 //! A file gets its name only when its checksum is right and it is durable, so a transfer that breaks is resumed at the
 //! first missing file. One snapshot arrives at a time; leftovers of another one are removed first. Names of files come
@@ -73,9 +73,8 @@ impl Receiver {
             Some(known) if known.folder.id == offer.id => known.folder,
             // Dropping another one's folder removes it.
             Some(_) | None => {
-                let path = self.snapshots.incoming_folder(&offer.id);
-                fs::create_dir_all(&path).map_err(|error| disk_error(&path, &error))?;
-                Arc::new(SnapshotFolder { id: offer.id, path })
+                let folder = self.snapshots.create_incoming(offer.id);
+                Arc::new(folder.map_err(|error| Status::internal(error.to_string()))?)
             }
         };
         let names = offer
