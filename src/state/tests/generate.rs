@@ -149,8 +149,8 @@ fn branches(operation: impl Strategy<Value = Operation> + Clone) -> impl Strateg
 pub(super) fn command() -> impl Strategy<Value = Command> {
     let lease = || select(&[1, 2, -1, i64::MAX][..]).prop_map(LeaseId);
     prop_oneof![
-        8 => put().prop_map(Command::Put),
-        4 => delete().prop_map(Command::DeleteRange),
+        16 => put().prop_map(Command::Put),
+        2 => delete().prop_map(Command::DeleteRange),
         4 => txn().prop_map(Command::Txn),
         2 => (-1_i64..20).prop_map(|revision| Command::Compact { revision: Revision(revision) }),
         3 => (lease(), 2_i64..5).prop_map(|(id, ttl_seconds)| Command::LeaseGrant { id, ttl_seconds }),

@@ -1,6 +1,7 @@
 //! Tests of the state machine, on the engine in memory.
 
 mod determinism;
+mod format;
 mod generate;
 mod golden;
 mod hash;
