@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+use crate::nemesis::Nemesis;
 use crate::run::{RunPlan, run};
 use crate::support::{Program, Result};
 use crate::{Score, nemesis, workload};
@@ -17,14 +18,17 @@ pub enum Mistake {
     AckBeforeFsync,
     /// Linearizable reads are answered from local state.
     ReadWithoutBarrier,
+    /// All disks go back to an earlier state. The server does nothing wrong here: the nemesis does it to any program.
+    Rollback,
 }
 
 impl Mistake {
-    /// The value of `STEAD_FAULT`.
+    /// The name; for a mistake of Stead the value of `STEAD_FAULT`.
     fn name(self) -> &'static str {
         match self {
             Self::AckBeforeFsync => "ack-before-fsync",
             Self::ReadWithoutBarrier => "read-without-barrier",
+            Self::Rollback => "rollback",
         }
     }
 
@@ -33,6 +37,7 @@ impl Mistake {
         match self {
             Self::AckBeforeFsync => ("set", "kill-all"),
             Self::ReadWithoutBarrier => ("register", "partition"),
+            Self::Rollback => ("set", "rollback"),
         }
     }
 }
@@ -40,14 +45,14 @@ impl Mistake {
 /// Runs each of the given mistakes, or all, until it shows.
 ///
 /// Only Stead can be asked to make a mistake. A real etcd reads without a barrier if its clients ask it to, which
-/// shows the same; nothing makes it acknowledge too early.
+/// shows the same; nothing makes it acknowledge too early. Disks go back to an earlier state with any program.
 ///
 /// # Errors
 /// When the harness could not do its work.
 pub async fn run_all(mistakes: &[Mistake], plan: &RunPlan) -> Result<Score> {
     let is_stead = matches!(plan.program, Program::Stead(_));
     let mistakes: Vec<Mistake> = if mistakes.is_empty() {
-        let possible = |mistake: &Mistake| is_stead || *mistake == Mistake::ReadWithoutBarrier;
+        let possible = |mistake: &Mistake| is_stead || *mistake != Mistake::AckBeforeFsync;
         Mistake::value_variants()
             .iter()
             .copied()
@@ -58,20 +63,17 @@ pub async fn run_all(mistakes: &[Mistake], plan: &RunPlan) -> Result<Score> {
     };
     let mut score = Score::default();
     for mistake in mistakes {
-        let serializable_reads = match (is_stead, mistake) {
-            (true, _) => false,
-            (false, Mistake::ReadWithoutBarrier) => true,
-            (false, Mistake::AckBeforeFsync) => {
+        let mut plan = plan.clone();
+        match (mistake, is_stead) {
+            (Mistake::Rollback, _) => {}
+            (_, true) => plan.fault = Some(mistake.name()),
+            (Mistake::ReadWithoutBarrier, false) => plan.serializable_reads = true,
+            (Mistake::AckBeforeFsync, false) => {
                 return Err(
                     "an etcd cannot be asked to acknowledge before it syncs: use --program stead".into(),
                 );
             }
-        };
-        let plan = RunPlan {
-            fault: is_stead.then_some(mistake.name()),
-            serializable_reads,
-            ..plan.clone()
-        };
+        }
         score.count(is_found(mistake, &plan).await?);
     }
     Ok(score)
@@ -80,7 +82,10 @@ pub async fn run_all(mistakes: &[Mistake], plan: &RunPlan) -> Result<Score> {
 async fn is_found(mistake: Mistake, plan: &RunPlan) -> Result<bool> {
     let (workload, nemesis) = mistake.shows_under();
     let workload = workload::all().into_iter().find(|known| known.name() == workload);
-    let nemesis = nemesis::all().into_iter().find(|known| known.name() == nemesis);
+    let nemesis = nemesis::all()
+        .into_iter()
+        .chain([Box::new(nemesis::Rollback::new()) as Box<dyn Nemesis>])
+        .find(|known| known.name() == nemesis);
     let (Some(workload), Some(nemesis)) = (workload, nemesis) else {
         return Err(format!(
             "{} has no workload and nemesis under which it shows",

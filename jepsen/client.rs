@@ -17,6 +17,9 @@ pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a client waits for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a client waits after a connection that could not be made: whoever refuses does so at once.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+
 /// The longest answer that is taken.
 pub const MAXIMUM_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
@@ -115,21 +118,21 @@ impl Connection {
                 .connect()
                 .await
         };
-        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(Ok(channel)) => Ok(self.channel.insert(channel).clone()),
-            Ok(Err(error)) => Err(Failure::DidNotHappen(format!(
-                "no connection to {address}: {error}"
-            ))),
-            Err(_) => Err(Failure::DidNotHappen(format!(
-                "no connection to {address} in {CONNECT_TIMEOUT:?}"
-            ))),
-        }
+        let problem = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(Ok(channel)) => return Ok(self.channel.insert(channel).clone()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("nothing in {CONNECT_TIMEOUT:?}"),
+        };
+        tokio::time::sleep(RECONNECT_PAUSE).await;
+        Err(Failure::DidNotHappen(format!(
+            "no connection to {address}: {problem}"
+        )))
     }
 
     /// Makes one unary call that may change the store.
     ///
     /// # Errors
-    /// See [`Failure`]. After an unknown outcome the connection is forgotten.
+    /// See [`Failure`]. After an unknown outcome, or when nobody listens, the connection is forgotten.
     pub async fn call<T, F>(&mut self, call: impl FnOnce(Channel) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<Response<T>, Status>>,
@@ -137,7 +140,12 @@ impl Connection {
         let channel = self.channel().await?;
         let failure = match tokio::time::timeout(OPERATION_TIMEOUT, call(channel)).await {
             Ok(Ok(response)) => return Ok(response.into_inner()),
-            Ok(Err(status)) => Failure::of_mutation(&status),
+            Ok(Err(status)) => {
+                if connection_was_refused(&status) {
+                    self.disconnect();
+                }
+                Failure::of_mutation(&status)
+            }
             Err(_) => Failure::Unknown(format!("no answer in {OPERATION_TIMEOUT:?}")),
         };
         if matches!(failure, Failure::Unknown(_)) {

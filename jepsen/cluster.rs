@@ -41,6 +41,7 @@ pub struct Cluster {
     network: Network,
     clients: Vec<SocketAddr>,
     logs: Vec<PathBuf>,
+    data: Vec<PathBuf>,
     /// The nodes that ended without being told to, each with how.
     ended: Mutex<Vec<String>>,
 }
@@ -76,7 +77,13 @@ impl Cluster {
             .iter()
             .map(|node| node.log_path().to_owned())
             .collect();
+        let data = processes
+            .nodes()
+            .iter()
+            .map(|node| node.data_directory().to_owned())
+            .collect();
         let cluster = Self {
+            data,
             processes: Mutex::new(processes),
             network,
             clients,
@@ -103,6 +110,11 @@ impl Cluster {
     /// The files that hold what each node printed.
     pub fn logs(&self) -> &[PathBuf] {
         &self.logs
+    }
+
+    /// The data directory of each node.
+    pub fn data_directories(&self) -> &[PathBuf] {
+        &self.data
     }
 
     /// The links between the nodes.

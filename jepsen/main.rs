@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::history::History;
 use crate::nemesis::Nemesis;
@@ -158,7 +158,20 @@ impl Score {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match execute(Arguments::parse().command.unwrap_or(Command::SelfTest)).await {
+    let interrupted = async {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupt = tokio::signal::ctrl_c() => interrupt?,
+            _ = terminate.recv() => {}
+        }
+        Err("interrupted: the servers that were started are stopped".into())
+    };
+    // Whatever comes first, the cluster of an unfinished run is dropped, and its processes with it.
+    let outcome = tokio::select! {
+        outcome = execute(command()) => outcome,
+        interrupted = interrupted => interrupted,
+    };
+    match outcome {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(score)) => {
             println!("{} passed, {} failed", score.passed, score.failed);
@@ -173,6 +186,24 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The command that was asked for. `cargo test` hands the name of a test and flags of its own to every target alike:
+/// what is not a command of the harness means its self-test.
+fn command() -> Command {
+    let is_known = |argument: &String| {
+        let arguments = Arguments::command();
+        argument.starts_with("-h")
+            || argument == "--help"
+            || argument == "help"
+            || arguments.find_subcommand(argument).is_some()
+    };
+    if std::env::args().nth(1).as_ref().is_some_and(is_known)
+        && let Some(command) = Arguments::parse().command
+    {
+        return command;
+    }
+    Command::SelfTest
 }
 
 async fn execute(command: Command) -> Result<Option<Score>> {
@@ -202,7 +233,7 @@ async fn execute(command: Command) -> Result<Option<Score>> {
             }
             Ok(None)
         }
-        Command::SelfTest => self_test::run().map(Some),
+        Command::SelfTest => self_test::run().await.map(Some),
         Command::Catch { fault, options } => catch::run_all(&fault, &options.plan()?).await.map(Some),
     }
 }

@@ -18,6 +18,8 @@ use crate::partition::Shape;
 use crate::support::Result;
 use crate::{Score, workload};
 
+mod network;
+
 const HISTORIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/jepsen/histories");
 
 /// How many random histories are searched in both ways.
@@ -27,7 +29,7 @@ const RANDOM_HISTORIES: u64 = 3_000;
 ///
 /// # Errors
 /// When the known histories cannot be read.
-pub fn run() -> Result<Score> {
+pub async fn run() -> Result<Score> {
     let mut score = Score::default();
     let mut report = |name: &str, outcome: Result<()>| {
         match &outcome {
@@ -60,6 +62,10 @@ pub fn run() -> Result<Score> {
     report(
         "partitions have the shape of their name",
         partitions_have_their_shape(),
+    );
+    report(
+        "bytes obey the link of their direction, and only nodes are connected",
+        network::links_are_obeyed().await,
     );
     Ok(score)
 }

@@ -1,15 +1,67 @@
 //! A node: the layers wired together, started in order and stopped in the reverse one.
+//!
+//! Sockets are bound before the data folder is opened, so that a taken port changes nothing on disk; clients are let in
+//! only once the node can answer them. Holds no logic of its own.
+
+use std::future::pending;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::config::ServerConfig;
+use crate::base::metrics::{Metrics, MetricsError};
+use crate::config::{AutoCompaction, ServerConfig};
+use crate::replication::{self, News, Replication, StartError};
+use crate::service::compaction;
+use crate::service::lease::LeaderDesk;
+use crate::service::watch::{WatchHub, WatchSettings};
+use crate::service::{self, Services};
+use crate::transport::{ConnectionSettings, FrontDoors};
+
+/// Applied batches that one consumer of news may lag behind before apply waits for it.
+const MAXIMUM_PENDING_NEWS: usize = 1_024;
+
+/// Pause before a member tries again to publish its name and client URLs.
+const PUBLISH_AGAIN_MILLISECONDS: u64 = 500;
 
 /// Why a node cannot start, or stopped by itself.
 #[derive(Debug, Error)]
 pub enum NodeError {
-    /// The layers below are not wired yet.
-    #[error("node {0}: this build has no node")]
-    Unavailable(String),
+    /// An address cannot be listened on.
+    #[error(
+        "cannot listen on {address} (--{flag}): {source}; choose another address or stop what listens there"
+    )]
+    Listen {
+        /// The flag it came from.
+        flag: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The system refused something a node needs.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was refused.
+        action: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// Two metrics share a name.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// Replication cannot start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Something without which the node must not go on has failed. It may be started again.
+    #[error("the node stops: {0}")]
+    Failed(String),
 }
 
 /// Runs a node until SIGTERM or SIGINT.
@@ -17,5 +69,184 @@ pub enum NodeError {
 /// # Errors
 /// It cannot start, or a failure stopped it.
 pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
-    Err(NodeError::Unavailable(config.name))
+    let client_listeners = bind_all("listen-client-urls", &config.listen_client)?;
+    let metrics_listeners = bind_all("listen-metrics-urls", &config.listen_metrics)?;
+    let peer_listeners = bind_all("listen-peer-urls", &config.listen_peer)?;
+    let metrics = Arc::new(Metrics::new()?);
+    let desk = Arc::new(LeaderDesk::default());
+    let (news_sender, news) = mpsc::channel(MAXIMUM_PENDING_NEWS);
+    let replication = Replication::start(
+        replication_settings(&config, peer_listeners, Arc::clone(&desk)),
+        Arc::clone(&metrics),
+        news_sender,
+    )
+    .await?;
+
+    let (hub_sender, hub_news) = mpsc::channel(MAXIMUM_PENDING_NEWS);
+    let (service_sender, service_news) = mpsc::channel(MAXIMUM_PENDING_NEWS);
+    tokio::spawn(hand_on_news(news, [hub_sender, service_sender]));
+    let hub_settings = WatchSettings {
+        progress_interval: config.watch_progress_interval,
+    };
+    let hub = WatchHub::start(hub_news, replication.reader(), Arc::clone(&metrics), hub_settings).map_err(
+        |source| NodeError::System {
+            action: "start the watch threads",
+            source,
+        },
+    )?;
+    let services = Services::new(
+        replication.clone(),
+        Arc::clone(&metrics),
+        &desk,
+        service_settings(&config),
+    );
+    tokio::spawn(services.clone().run(service_news));
+    tokio::spawn(publish(
+        services.clone(),
+        config.name.clone(),
+        config.advertise_client_urls.clone(),
+    ));
+
+    let stopping = CancellationToken::new();
+    let doors = TaskTracker::new();
+    let connections = ConnectionSettings {
+        maximum_concurrent_streams: config.maximum_concurrent_streams,
+        keepalive_interval: config.keepalive.interval,
+        keepalive_timeout: config.keepalive.timeout,
+    };
+    let client_doors =
+        FrontDoors::for_clients(&services, hub.clone(), &metrics, connections, stopping.clone());
+    for listener in client_listeners {
+        doors.spawn(client_doors.clone().serve(asynchronous(listener)?));
+    }
+    let metrics_doors = FrontDoors::for_metrics(&services, &metrics, connections, stopping.clone());
+    for listener in metrics_listeners {
+        doors.spawn(metrics_doors.clone().serve(asynchronous(listener)?));
+    }
+    doors.close();
+    tracing::info!(
+        name = config.name,
+        member = %config.member,
+        cluster = %config.cluster,
+        clients = ?config.listen_client,
+        peers = ?config.listen_peer,
+        "ready to serve client requests"
+    );
+
+    let ended = tokio::select! {
+        signal = stop_signal() => signal.map(|name| tracing::info!(signal = name, "stopping")),
+        reason = replication.failed() => Err(NodeError::Failed(reason)),
+        reason = hub.failed() => Err(NodeError::Failed(reason)),
+    };
+    if ended.is_ok() {
+        hub.stop();
+        stopping.cancel();
+        doors.wait().await;
+        replication.shutdown().await;
+        tracing::info!("stopped");
+    }
+    ended
+}
+
+fn bind_all(flag: &'static str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, NodeError> {
+    let bind = |address: &SocketAddr| {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    addresses
+        .iter()
+        .map(|address| {
+            bind(address).map_err(|source| NodeError::Listen {
+                flag,
+                address: *address,
+                source,
+            })
+        })
+        .collect()
+}
+
+fn asynchronous(listener: TcpListener) -> Result<tokio::net::TcpListener, NodeError> {
+    tokio::net::TcpListener::from_std(listener).map_err(|source| NodeError::System {
+        action: "wait for connections",
+        source,
+    })
+}
+
+fn replication_settings(
+    config: &ServerConfig,
+    peer_listeners: Vec<TcpListener>,
+    desk: Arc<LeaderDesk>,
+) -> replication::Settings {
+    replication::Settings {
+        member: config.member,
+        cluster: config.cluster,
+        initial_members: config.initial_members.clone(),
+        new_cluster: config.new_cluster,
+        data_folder: config.data_folder.clone(),
+        peer_listeners,
+        dial_map: config.peer_dial_map.clone(),
+        heartbeat: config.heartbeat,
+        election: config.election,
+        snapshot_entries: config.snapshot_entries,
+        maximum_command_bytes: bytes(config.maximum_request_bytes),
+        leader_requests: desk,
+    }
+}
+
+fn service_settings(config: &ServerConfig) -> service::Settings {
+    service::Settings {
+        member: config.member,
+        cluster: config.cluster,
+        election: config.election,
+        maximum_request_bytes: bytes(config.maximum_request_bytes),
+        maximum_txn_operations: bytes(config.maximum_txn_operations),
+        quota_bytes: config.quota_bytes.and_then(|quota| u64::try_from(quota).ok()),
+        auto_compaction: match config.auto_compaction {
+            AutoCompaction::Off => None,
+            AutoCompaction::Periodic(retention) => Some(compaction::AutoCompaction::Periodic(retention)),
+            AutoCompaction::Revisions(kept) => Some(compaction::AutoCompaction::Revisions(kept)),
+        },
+    }
+}
+
+/// A limit of 32 bits as a size in memory, which has at least as many.
+fn bytes(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// Hands the news of every applied batch to all consumers, in order.
+async fn hand_on_news(mut news: mpsc::Receiver<News>, consumers: [mpsc::Sender<Arc<News>>; 2]) {
+    while let Some(batch) = news.recv().await {
+        let batch = Arc::new(batch);
+        for consumer in &consumers {
+            // A consumer that has ended has nobody left to tell.
+            let _ = consumer.send(Arc::clone(&batch)).await;
+        }
+    }
+}
+
+/// Tells the cluster this member's name and where its clients find it, however often it takes.
+async fn publish(services: Services, name: String, client_urls: Vec<String>) {
+    while let Err(error) = services.cluster.publish(&name, &client_urls).await {
+        tracing::info!(%error, "this member is not published yet; trying again");
+        tokio::time::sleep(Duration::from_millis(PUBLISH_AGAIN_MILLISECONDS)).await;
+    }
+}
+
+/// Resolves with the name of the first signal that asks the process to stop.
+async fn stop_signal() -> Result<&'static str, NodeError> {
+    let listen = |kind| {
+        signal(kind).map_err(|source| NodeError::System {
+            action: "listen for signals",
+            source,
+        })
+    };
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    tokio::select! {
+        Some(()) = terminate.recv() => Ok("SIGTERM"),
+        Some(()) = interrupt.recv() => Ok("SIGINT"),
+        else => pending().await,
+    }
 }

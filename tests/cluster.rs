@@ -2,7 +2,7 @@
 //!
 //! Run `tests/clients/setup.sh` once: it installs the etcd and the clients that these tests need.
 
-mod support;
-
+mod clients;
 mod e2e;
 mod etcd;
+mod support;

@@ -75,18 +75,8 @@ impl Shard<'_> {
                     ));
                 }
             }
-            for (element, add) in &self.adds {
-                if add.succeeded().is_some()
-                    && add.known_at() < read.invoke.time
-                    && !elements.contains_key(element)
-                {
-                    violations.insert(format!(
-                        "lost: element {element}, acknowledged at {}, is missing from a read that began at {at}",
-                        seconds(add.known_at())
-                    ));
-                }
-            }
         }
+        violations.extend(self.losses());
         let mut findings: Vec<Finding> = violations.into_iter().map(Finding::Violation).collect();
         let last_add = self
             .adds
@@ -101,6 +91,30 @@ impl Shard<'_> {
             )));
         }
         findings
+    }
+
+    /// Each acknowledged element that is missing from reads that began later, with the first of them.
+    fn losses(&self) -> Vec<String> {
+        let reads: Vec<(i64, BTreeMap<i64, i64>)> = self
+            .reads
+            .iter()
+            .filter_map(|read| Some((read.invoke.time, elements(read)?)))
+            .collect();
+        let acknowledged = self.adds.iter().filter(|(_, add)| add.succeeded().is_some());
+        acknowledged
+            .filter_map(|(element, add)| {
+                let mut without = reads
+                    .iter()
+                    .filter(|(began, elements)| add.known_at() < *began && !elements.contains_key(element));
+                let (first, _) = without.next()?;
+                Some(format!(
+                    "lost: element {element}, acknowledged at {}, is missing from {} reads, of which the first began at {}",
+                    seconds(add.known_at()),
+                    without.count() + 1,
+                    seconds(*first)
+                ))
+            })
+            .collect()
     }
 }
 

@@ -8,6 +8,7 @@ mod leader;
 mod mixed;
 mod partition;
 mod pause;
+mod rollback;
 
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use crate::cluster::Cluster;
 use crate::edn::Edn;
 use crate::history::Recorder;
 use crate::support::Result;
+
+pub use rollback::Rollback;
 
 /// How long a fault lasts, and how long the cluster is left alone after it, in milliseconds.
 const FAULT_MILLISECONDS: std::ops::RangeInclusive<u64> = 500..=5_000;

@@ -47,9 +47,10 @@ impl Workload for Registers {
     fn clients(&self, plan: Plan) -> Vec<Box<dyn Client>> {
         let registers = Arc::new(Mutex::new(Shared::new()));
         (0..plan.clients)
-            .map(|_| {
+            .map(|index| {
                 Box::new(RegisterClient {
                     shared: registers.clone(),
+                    only_reads: index < plan.nodes,
                     serializable_reads: plan.serializable_reads,
                 }) as Box<dyn Client>
             })
@@ -100,7 +101,7 @@ impl Shared {
         }
     }
 
-    fn draw(&mut self, random: &mut StdRng) -> Request {
+    fn draw(&mut self, only_reads: bool, random: &mut StdRng) -> Request {
         let register = &mut self.active[random.random_range(0..ACTIVE_REGISTERS)];
         if register.operations == MAXIMUM_OPERATIONS_PER_REGISTER {
             *register = Register::fresh(self.next_key);
@@ -109,13 +110,13 @@ impl Shared {
         register.operations += 1;
         let key = register.key;
         let choice = random.random_range(0..10);
-        if choice < 5 {
+        if only_reads || choice < 4 {
             return Request::read("read", keyed(key, Edn::Nil));
         }
         register.last_written += 1;
         let new = register.last_written;
         match register.seen {
-            Some((old, revision)) if choice < 8 => {
+            Some((old, revision)) if choice < 7 => {
                 let function = if random.random() {
                     self.expected_revisions.insert((key, old), revision);
                     "cas-revision"
@@ -141,12 +142,15 @@ fn keyed(key: i64, value: Edn) -> Edn {
 
 struct RegisterClient {
     shared: Arc<Mutex<Shared>>,
+    /// Whether this is one of the clients, one for each node, that only read: on a node that cannot write, the others
+    /// soon wait for a write, and nobody would see how old its state is.
+    only_reads: bool,
     serializable_reads: bool,
 }
 
 impl Client for RegisterClient {
     fn next(&mut self, random: &mut StdRng) -> Request {
-        self.shared.lock().draw(random)
+        self.shared.lock().draw(self.only_reads, random)
     }
 
     fn apply<'a>(

@@ -336,8 +336,6 @@ impl Client for Watcher {
                         .await;
                     if ended.is_err() {
                         connection.disconnect();
-                        // A dead node refuses at once; asking it in a tight loop would only fill the history.
-                        tokio::time::sleep(PROGRESS_INTERVAL).await;
                     }
                     ended?
                 }

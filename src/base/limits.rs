@@ -58,3 +58,7 @@ pub const MAXIMUM_CATCH_UP_REVISIONS: usize = 1_000;
 
 /// Bytes of keys and values that one pass over history reads, the last revision of the pass not counted.
 pub const MAXIMUM_CATCH_UP_BYTES: usize = 512 * 1024;
+
+/// Changes that one page of history looks at, matching or not, the last revision not counted: who reads on a quiet key
+/// yields to others now and then.
+pub const MAXIMUM_HISTORY_PAGE_CHANGES: usize = 16_384;

@@ -9,6 +9,8 @@ use prometheus::{
 };
 use thiserror::Error;
 
+use super::ids::MemberId;
+
 /// A metric could not be registered: two share a name.
 #[derive(Debug, Error)]
 #[error("cannot register a metric: {0}")]
@@ -71,6 +73,42 @@ pub struct Metrics {
     pub watch_events: IntCounter,
     /// Events queued for watches and not yet taken by their streams.
     pub watch_pending_events: IntGauge,
+    /// Ranges asked for.
+    pub ranges: IntCounter,
+    /// Transactions asked for.
+    pub txns: IntCounter,
+    /// Leases granted through this node.
+    pub leases_granted: IntCounter,
+    /// Leases revoked through this node by a client.
+    pub leases_revoked: IntCounter,
+    /// Leases renewed through this node.
+    pub leases_renewed: IntCounter,
+    /// Leases that this node, as the leader, ended when their time was over.
+    pub leases_expired: IntCounter,
+    /// Bytes of the database on disk.
+    pub database_bytes: IntGauge,
+    /// Bytes of the database that live data takes.
+    pub database_bytes_in_use: IntGauge,
+    /// Bytes of the database above which writes are refused; 0: no limit.
+    pub quota_bytes: IntGauge,
+    /// The store's revision.
+    pub revision: IntGauge,
+    /// The compacted revision, -1 if never compacted.
+    pub compacted_revision: IntGauge,
+    /// 1 if the node is a learner.
+    pub is_learner: IntGauge,
+    /// Calls begun, by kind, service and method.
+    pub calls_started: IntCounterVec,
+    /// Calls ended, by kind, service, method and outcome.
+    pub calls_handled: IntCounterVec,
+    /// Bytes of calls received from clients.
+    pub client_received_bytes: IntCounter,
+    /// Bytes of calls sent to clients.
+    pub client_sent_bytes: IntCounter,
+    /// Health pages that said yes.
+    pub health_successes: IntCounter,
+    /// Health pages that said no.
+    pub health_failures: IntCounter,
 }
 
 impl Metrics {
@@ -185,7 +223,76 @@ impl Metrics {
                 "etcd_debugging_mvcc_pending_events_total",
                 "Events waiting to be sent to watches.",
             )?,
+            ranges: counter("etcd_mvcc_range_total", "Ranges asked for.")?,
+            txns: counter("etcd_mvcc_txn_total", "Transactions asked for.")?,
+            leases_granted: counter("etcd_debugging_lease_granted_total", "Leases granted.")?,
+            leases_revoked: counter("etcd_debugging_lease_revoked_total", "Leases revoked.")?,
+            leases_renewed: counter("etcd_debugging_lease_renewed_total", "Leases renewed.")?,
+            leases_expired: counter(
+                "etcd_debugging_server_lease_expired_total",
+                "Leases whose time ended.",
+            )?,
+            database_bytes: gauge(
+                "etcd_mvcc_db_total_size_in_bytes",
+                "Bytes of the database on disk.",
+            )?,
+            database_bytes_in_use: gauge(
+                "etcd_mvcc_db_total_size_in_use_in_bytes",
+                "Bytes of the database that live data takes.",
+            )?,
+            quota_bytes: gauge(
+                "etcd_server_quota_backend_bytes",
+                "Bytes of the database above which writes are refused.",
+            )?,
+            revision: gauge("etcd_debugging_mvcc_current_revision", "The store's revision.")?,
+            compacted_revision: gauge("etcd_debugging_mvcc_compact_revision", "The compacted revision.")?,
+            is_learner: gauge("etcd_server_is_learner", "Whether the node is a learner.")?,
+            calls_started: counters(
+                "grpc_server_started_total",
+                "Calls begun.",
+                &["grpc_type", "grpc_service", "grpc_method"],
+            )?,
+            calls_handled: counters(
+                "grpc_server_handled_total",
+                "Calls ended.",
+                &["grpc_type", "grpc_service", "grpc_method", "grpc_code"],
+            )?,
+            client_received_bytes: counter(
+                "etcd_network_client_grpc_received_bytes_total",
+                "Bytes of calls received from clients.",
+            )?,
+            client_sent_bytes: counter(
+                "etcd_network_client_grpc_sent_bytes_total",
+                "Bytes of calls sent to clients.",
+            )?,
+            health_successes: counter("etcd_server_health_success", "Health pages that said yes.")?,
+            health_failures: counter("etcd_server_health_failures", "Health pages that said no.")?,
             registry,
         })
+    }
+
+    /// Adds what does not change while the process runs: the interface version that is served, the member's id, and what
+    /// the operating system knows of the process (the latter only where it knows it).
+    ///
+    /// # Errors
+    /// It was called before for the same registry.
+    pub fn describe(&self, version: &str, member: MemberId) -> Result<(), MetricsError> {
+        let constant = |name: &str, help: &str, label: &str, value: &str| -> Result<(), MetricsError> {
+            let metric = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+            metric.with_label_values(&[value]).set(1);
+            Ok(self.registry.register(Box::new(metric))?)
+        };
+        constant(
+            "etcd_server_version",
+            "The etcd interface version.",
+            "server_version",
+            version,
+        )?;
+        constant("etcd_server_id", "The member.", "server_id", &member.to_string())?;
+        #[cfg(target_os = "linux")]
+        self.registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
+        Ok(())
     }
 }

@@ -17,7 +17,8 @@ const UNIT_NANOSECONDS: [(&str, u64); 8] = [
 ];
 
 /// Reads a duration; none if it is not one, is negative or too long to be counted in nanoseconds.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn parse(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }

@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use duration::parse as parse_duration;
 pub use error::ConfigError;
 pub use help::help;
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
 
 use super::failure::Failure;
+use crate::base::Revision;
 use crate::base::metrics::Metrics;
 use crate::state::Compactor;
 
@@ -19,6 +21,8 @@ const STEP_PAUSE_MILLISECONDS: u64 = 2;
 pub struct Compaction {
     wanted: Mutex<Wanted>,
     changed: Condvar,
+    /// The last compaction whose history is gone from this node's disk.
+    removed: watch::Sender<Option<Revision>>,
 }
 
 #[derive(Default)]
@@ -37,6 +41,7 @@ impl Compaction {
         let compaction = Arc::new(Self {
             wanted: Mutex::default(),
             changed: Condvar::new(),
+            removed: watch::Sender::new(None),
         });
         let shared = compaction.clone();
         std::thread::Builder::new()
@@ -59,6 +64,13 @@ impl Compaction {
         self.changed.notify_one();
     }
 
+    /// Resolves when compacted history before `revision` is gone from this node's disk.
+    pub async fn removed(&self, revision: Revision) {
+        let mut removed = self.removed.subscribe();
+        // The sender lives as long as this compaction, so it is never closed here.
+        let _ = removed.wait_for(|done| *done >= Some(revision)).await;
+    }
+
     /// Ends the thread after its step.
     pub fn stop(&self) {
         let mut wanted = self.wanted.lock();
@@ -72,7 +84,9 @@ impl Compaction {
             match compactor.step(MAXIMUM_STEP_EVENTS) {
                 Ok(progress) => {
                     metrics.compaction_removed.inc_by(progress.removed);
-                    if !progress.finished {
+                    if progress.finished {
+                        self.removed.send_replace(progress.compacted);
+                    } else {
                         self.wanted.lock().has_work = true;
                         std::thread::sleep(Duration::from_millis(STEP_PAUSE_MILLISECONDS));
                     }

@@ -51,6 +51,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::barrier::{Barrier, LeaderReads};
+use self::compaction::Compaction;
 use self::failure::Failure;
 use self::log::LogStore;
 use self::network::{Lane, Peers};
@@ -59,8 +60,8 @@ use self::snapshot::SnapshotStore;
 use self::status::StatusBoard;
 use self::types::TypeConfig;
 use self::waiters::Waiters;
-use crate::base::MemberId;
 use crate::base::metrics::Metrics;
+use crate::base::{MemberId, Revision};
 use crate::proto::peer;
 use crate::state::command::Command;
 use crate::state::{ReadView, Reader};
@@ -81,6 +82,7 @@ struct Parts {
     raft: Raft,
     log: LogStore,
     snapshots: Arc<SnapshotStore>,
+    compaction: Arc<Compaction>,
     proposer: Arc<Proposer>,
     barrier: Arc<Barrier>,
     leader_reads: LeaderReads,
@@ -227,6 +229,11 @@ impl Replication {
     pub fn database_bytes(&self) -> (u64, u64) {
         let engine = self.parts.snapshots.engine();
         (engine.size_bytes(), engine.live_bytes())
+    }
+
+    /// Resolves when compacted history before `revision` has been removed from this node's disk.
+    pub async fn compaction_removed(&self, revision: Revision) {
+        self.parts.compaction.removed(revision).await;
     }
 
     /// Resolves when raft, the log or the state machine died and the process must exit; with the reason.

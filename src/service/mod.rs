@@ -1,5 +1,241 @@
 //! One pipeline for every request: validate, admit, propose or read, reply.
 //!
-//! Never knows a wire format.
+//! [`Services`] is what a node's front doors call. Its background work ([`Services::run`]) learns what is applied, counts
+//! the time of leases while the node leads, raises the alarm of a full database and compacts.
+//!
+//! How a node is put together: a [`LeaderDesk`] is made first and given to replication as what answers other members; then
+//! replication is started; then [`Services::new`] takes both, and [`Services::run`] the news of every applied batch. Front
+//! doors are built on the services and served.
+//!
+//! Never knows a wire format; never decides by anything but replication, the state and the settings.
 
+mod admit;
+pub mod cluster;
+pub mod compaction;
+mod core;
+pub mod error;
+pub mod header;
+pub mod health;
+pub mod kv;
+pub mod lease;
+pub mod maintenance;
+pub mod range_stream;
+mod validate;
 pub mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::base::metrics::Metrics;
+use crate::base::{ClusterId, MemberId, clock};
+use crate::replication::{News, ReadError, Replication, Status};
+use crate::state::command::{Alarm, Command};
+use admit::Admission;
+use cluster::Cluster;
+use compaction::AutoCompaction;
+use core::Core;
+pub use error::ServiceError;
+use header::Headers;
+use health::Health;
+use kv::Kv;
+use lease::{LeaderDesk, Leases, Lessor};
+use maintenance::Maintenance;
+
+/// Pause before a new leader tries again to pass its first read barrier.
+const BARRIER_AGAIN_MILLISECONDS: u64 = 100;
+
+/// What the services of a node are told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This member.
+    pub member: MemberId,
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// The election timeout.
+    pub election: Duration,
+    /// Bytes that one piece of a streamed range aims at: the largest request.
+    pub maximum_request_bytes: usize,
+    /// Most operations in one list of a transaction.
+    pub maximum_txn_operations: usize,
+    /// Bytes of the database above which writes are refused; none: no limit.
+    pub quota_bytes: Option<u64>,
+    /// When history is forgotten without being asked to; none: never.
+    pub auto_compaction: Option<AutoCompaction>,
+}
+
+/// All services of a node. A handle: clones share one node.
+#[derive(Clone)]
+pub struct Services {
+    /// Keys and values.
+    pub kv: Kv,
+    /// Leases.
+    pub leases: Leases,
+    /// Members.
+    pub cluster: Cluster,
+    /// What operators ask.
+    pub maintenance: Maintenance,
+    /// Whether the node serves.
+    pub health: Health,
+    /// Makes headers.
+    pub headers: Headers,
+    /// Where the node stands.
+    pub status: tokio::sync::watch::Receiver<Status>,
+    /// The settings.
+    pub settings: Settings,
+    core: Arc<Core>,
+    lessor: Lessor,
+}
+
+impl Services {
+    /// The services on top of `replication`, which was started with `desk`. They serve at once; [`Services::run`] must
+    /// run beside them.
+    #[must_use]
+    pub fn new(
+        replication: Replication,
+        metrics: Arc<Metrics>,
+        desk: &LeaderDesk,
+        settings: Settings,
+    ) -> Self {
+        if let Err(error) = metrics.describe(maintenance::ETCD_VERSION, settings.member) {
+            tracing::warn!(%error, "the metrics do not say which member they are of");
+        }
+        let status = replication.status();
+        let headers = Headers::new(settings.cluster, settings.member, status.clone());
+        let core = Arc::new(Core {
+            reader: replication.reader(),
+            replication,
+            headers: headers.clone(),
+            metrics,
+            admission: Admission::new(settings.quota_bytes),
+            settings: settings.clone(),
+        });
+        let lessor = Lessor::new(Arc::clone(&core));
+        desk.open(&lessor);
+        Self {
+            kv: Kv::new(Arc::clone(&core)),
+            leases: Leases::new(Arc::clone(&core), lessor.clone()),
+            cluster: Cluster::new(Arc::clone(&core)),
+            maintenance: Maintenance::new(Arc::clone(&core)),
+            health: Health::new(Arc::clone(&core)),
+            headers,
+            status,
+            settings,
+            core,
+            lessor,
+        }
+    }
+
+    /// Does the background work until `news` ends. `news` is every applied batch in log order, from the start of the node
+    /// on; the caller bounds the channel, and a full one slows apply down, so this never waits for the log.
+    pub async fn run(self, news: mpsc::Receiver<Arc<News>>) {
+        let compaction = async {
+            match self.settings.auto_compaction {
+                Some(mode) => compaction::run(Arc::clone(&self.core), mode).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = compaction => {}
+            () = self.raise_alarms() => {}
+            () = self.expire_leases() => {}
+            () = self.follow_log(news) => {}
+        }
+    }
+
+    /// Learns what is applied and who leads.
+    async fn follow_log(&self, mut news: mpsc::Receiver<Arc<News>>) {
+        if let Err(error) = self.core.admission.read_alarms(&self.core.reader.view()) {
+            tracing::error!(%error, "cannot read the alarms; none is heeded until one changes");
+        }
+        let mut status = self.status.clone();
+        let mut term_led = None;
+        // A new leader's first read barrier, while it is awaited.
+        let mut barrier = std::pin::pin!(futures::future::OptionFuture::from(None));
+        status.mark_changed();
+        loop {
+            tokio::select! {
+                changed = status.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let led = {
+                        let now = status.borrow_and_update();
+                        now.is_leader.then_some(now.term)
+                    };
+                    if led != term_led {
+                        term_led = led;
+                        self.lessor.follow();
+                        barrier.set(led.map(|_| self.first_barrier()).into());
+                    }
+                }
+                Some(passed) = &mut barrier => {
+                    barrier.set(None.into());
+                    if passed.is_ok() {
+                        self.lessor.lead().await;
+                    }
+                }
+                received = news.recv() => {
+                    let Some(received) = received else { return };
+                    if let Err(error) = self.core.admission.learn(&received) {
+                        tracing::error!(%error, "cannot read the alarms; what was known of them still holds");
+                    }
+                    if self.lessor.learn(&received) && self.lessor.is_primary() {
+                        self.lessor.lead().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Passes a read barrier, however often it takes; gives up only when the node stops.
+    async fn first_barrier(&self) -> Result<(), ReadError> {
+        loop {
+            match self.core.replication.read_barrier().await {
+                Ok(_) => return Ok(()),
+                Err(ReadError::Stopped) => return Err(ReadError::Stopped),
+                Err(_) => tokio::time::sleep(Duration::from_millis(BARRIER_AGAIN_MILLISECONDS)).await,
+            }
+        }
+    }
+
+    async fn expire_leases(&self) {
+        let mut ticks = interval();
+        loop {
+            ticks.tick().await;
+            if self.lessor.has_expired(clock::now()) {
+                self.lessor.expire().await;
+            }
+        }
+    }
+
+    /// Measures the database, and raises the alarm once a request was refused for want of space.
+    async fn raise_alarms(&self) {
+        let mut ticks = interval();
+        loop {
+            ticks.tick().await;
+            self.core
+                .admission
+                .measure(self.core.replication.database_bytes().0);
+            if !self.core.admission.take_wish_for_alarm() {
+                continue;
+            }
+            let member = self.settings.member;
+            tracing::warn!("the database has reached its quota; raising the alarm NOSPACE");
+            let command = Command::AlarmActivate {
+                member,
+                alarm: Alarm::NoSpace,
+            };
+            if let Err(error) = self.core.replication.propose(command).await {
+                tracing::warn!(%error, "the alarm NOSPACE was not raised; the next refused write raises it");
+            }
+        }
+    }
+}
+
+fn interval() -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(Duration::from_millis(lease::EXPIRY_INTERVAL_MILLISECONDS));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}

@@ -151,7 +151,7 @@ pub enum Fatal {
         /// What is wrong with it.
         reason: String,
     },
-    /// An entry that does not follow the last applied one.
+    /// An entry at or before the last applied one.
     #[error("log entry {index} came after entry {applied} was applied")]
     OutOfOrder {
         /// The entry's index.

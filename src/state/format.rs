@@ -15,7 +15,19 @@ use crate::storage::StorageError;
 /// The version byte of every record and proposal written by this program.
 pub const VERSION: u8 = 1;
 
-const CONFIGURATION: bincode::config::Configuration = bincode::config::standard();
+/// The longest proposal that is written. The largest request that a node accepts is far smaller.
+const MAXIMUM_PROPOSAL_BYTES: usize = 128 * 1024 * 1024;
+
+/// What decoding may claim to need, so that a damaged length is an error instead of an allocation that ends the process.
+/// A number of one byte counts as its full width, at most eight.
+const MAXIMUM_DECODED_BYTES: usize = 8 * MAXIMUM_PROPOSAL_BYTES;
+
+type Configuration = bincode::config::Configuration<
+    bincode::config::LittleEndian,
+    bincode::config::Varint,
+    bincode::config::Limit<MAXIMUM_DECODED_BYTES>,
+>;
+const CONFIGURATION: Configuration = bincode::config::standard().with_limit::<MAXIMUM_DECODED_BYTES>();
 
 /// The newest version of a live key, without its value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -275,9 +287,19 @@ impl Change {
 /// Encodes a proposal for the log.
 ///
 /// # Errors
-/// It cannot be encoded.
+/// It cannot be encoded, or is so long that it could not be decoded.
 pub fn encode_proposal(proposal: &Proposal) -> Result<Bytes, StorageError> {
-    encode("proposal", proposal)
+    let encoded = encode("proposal", proposal)?;
+    if encoded.len() > MAXIMUM_PROPOSAL_BYTES {
+        return Err(StorageError::Corrupt {
+            what: "proposal",
+            reason: format!(
+                "it takes {} bytes, the most is {MAXIMUM_PROPOSAL_BYTES}",
+                encoded.len()
+            ),
+        });
+    }
+    Ok(encoded)
 }
 
 /// Decodes a proposal of the log.

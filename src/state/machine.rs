@@ -82,7 +82,7 @@ impl Machine {
     /// [`Applied`] for each entry.
     ///
     /// # Errors
-    /// The disk failed, an entry cannot be decoded or does not follow the last one: nothing may be acknowledged, the
+    /// The disk failed, an entry cannot be decoded or was applied before: nothing may be acknowledged, the
     /// node must stop.
     pub fn apply(&mut self, entries: &[LogEntry]) -> Result<Vec<Applied>, Fatal> {
         let Some(last) = entries.last() else {
@@ -94,13 +94,13 @@ impl Machine {
         let mut applied = Vec::with_capacity(entries.len());
         let mut previous_index = current.applied_index;
         for entry in entries {
-            if entry.index <= previous_index && previous_index != 0 {
+            if let Some(applied) = previous_index.filter(|applied| entry.index <= *applied) {
                 return Err(Fatal::OutOfOrder {
                     index: entry.index,
-                    applied: previous_index,
+                    applied,
                 });
             }
-            previous_index = entry.index;
+            previous_index = Some(entry.index);
             applied.push(apply_entry(&mut transition, entry)?);
         }
         let position = AppliedEntry {
@@ -113,7 +113,7 @@ impl Machine {
         self.counters = counters;
         self.published.store(Arc::new(ReadView {
             view: engine.view(),
-            applied_index: last.index,
+            applied_index: Some(last.index),
             counters,
         }));
         Ok(applied)
@@ -205,7 +205,7 @@ fn load(engine: &Arc<dyn Engine>) -> Result<ReadView, Fatal> {
         revision: meta(view.as_ref(), schema::REVISION, "revision")?.unwrap_or(FIRST_REVISION),
         compacted: meta(view.as_ref(), schema::COMPACTED, "compacted revision")?,
     };
-    let applied_index = position(view.as_ref())?.index.unwrap_or_default();
+    let applied_index = position(view.as_ref())?.index;
     Ok(ReadView {
         view,
         applied_index,
@@ -256,6 +256,8 @@ pub struct Compactor {
 /// What a step of the background removal did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompactionProgress {
+    /// The compaction whose history it removes, none if there never was one.
+    pub compacted: Option<Revision>,
     /// Versions that it removed.
     pub removed: u64,
     /// Whether nothing is left to remove.
@@ -271,12 +273,14 @@ impl Compactor {
         let engine = self.engine.load_full();
         let Some(compacted) = self.published.load().compacted() else {
             return Ok(CompactionProgress {
+                compacted: None,
                 removed: 0,
                 finished: true,
             });
         };
         let step = compaction::step(engine.view().as_ref(), compacted, maximum_events)?;
         let progress = CompactionProgress {
+            compacted: Some(compacted),
             removed: step.removed,
             finished: step.finished,
         };

@@ -22,4 +22,5 @@ pub use applied::EventKind;
 pub use format::encode_proposal;
 pub use machine::{AppliedPosition, CompactionProgress, Compactor, LogEntry, Machine, Payload, position};
 pub use mvcc::history::EventPage;
+pub use mvcc::range::RangePage;
 pub use view::{KeyValueHash, PublishedMember, ReadView, Reader};

@@ -13,7 +13,7 @@ use super::apply::{Counters, Transition, attached_keys};
 use super::command::{Alarm, Range, Txn};
 use super::format::{self, ActiveAlarm, Publication};
 use super::mvcc::history::{self, EventPage, PageLimits};
-use super::mvcc::range::Moment;
+use super::mvcc::range::{self, Moment, RangePage};
 use super::mvcc::{self, hash};
 use super::{EventKind, schema};
 use crate::base::{LeaseId, MemberId, Namespace, Revision};
@@ -36,7 +36,8 @@ impl Reader {
 /// The whole state at one applied index. Cheap to share.
 pub struct ReadView {
     pub(super) view: Arc<dyn View>,
-    pub(super) applied_index: u64,
+    /// None before the first entry, whose index may be 0.
+    pub(super) applied_index: Option<u64>,
     pub(super) counters: Counters,
 }
 
@@ -63,10 +64,10 @@ pub struct KeyValueHash {
 }
 
 impl ReadView {
-    /// The log index up to which entries are applied.
+    /// The log index up to which entries are applied; 0 also before the first entry.
     #[must_use]
     pub fn applied_index(&self) -> u64 {
-        self.applied_index
+        self.applied_index.unwrap_or_default()
     }
 
     /// The store's revision.
@@ -95,6 +96,25 @@ impl ReadView {
     /// The outer error: the disk failed. The inner one: compacted or future revision.
     pub fn range(&self, range: &Range) -> Result<Result<RangeAnswer, Refusal>, Fatal> {
         Ok(self.moment().range(range)?)
+    }
+
+    /// Reads the beginning of a range in key order: at most `maximum_keys` key-values, and no more once they are
+    /// `maximum_bytes` of keys and values (at least one). Costs what it returns: nothing is counted, and of `range` only
+    /// the keys, the revision and `keys_only` matter.
+    ///
+    /// # Errors
+    /// As [`ReadView::range`].
+    pub fn range_page(
+        &self,
+        range: &Range,
+        maximum_keys: usize,
+        maximum_bytes: usize,
+    ) -> Result<Result<RangePage, Refusal>, Fatal> {
+        let limits = range::PageLimits {
+            keys: maximum_keys,
+            bytes: maximum_bytes,
+        };
+        Ok(self.moment().page(range, limits)?)
     }
 
     /// Evaluates a transaction that only reads (see [`Txn::is_read_only`]).

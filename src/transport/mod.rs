@@ -1,3 +1,183 @@
 //! Front doors: gRPC and HTTP. Translation only; never decides anything.
+//!
+//! One port speaks both: HTTP/2 with prior knowledge for gRPC clients, HTTP/1.1 for everything that reads a page. What is
+//! neither is answered with an error, or not at all, and its connection closed; nobody else notices.
 
+mod connections;
 pub mod grpc;
+pub mod http;
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ::http::{Request, Response};
+use axum::Router;
+use axum::routing::future::RouteFuture;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use crate::base::metrics::Metrics;
+use crate::service::Services;
+use crate::service::watch::WatchHub;
+use grpc::GrpcDoor;
+
+/// The front doors of a node. A handle: clones share one.
+#[derive(Clone)]
+pub struct FrontDoors {
+    shared: Arc<Shared>,
+}
+
+/// How connections are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionSettings {
+    /// Most streams that a client may have open on one connection.
+    pub maximum_concurrent_streams: u32,
+    /// Silence after which a client is asked whether it is still there; none for never.
+    pub keepalive_interval: Option<Duration>,
+    /// Time in which it must answer; none for any.
+    pub keepalive_timeout: Option<Duration>,
+}
+
+struct Shared {
+    grpc: Option<GrpcDoor>,
+    http: Router,
+    connections: ConnectionSettings,
+    stopping: CancellationToken,
+}
+
+impl FrontDoors {
+    /// What clients are served: the services over gRPC, the pages over HTTP.
+    #[must_use]
+    pub fn for_clients(
+        services: &Services,
+        hub: WatchHub,
+        metrics: &Arc<Metrics>,
+        connections: ConnectionSettings,
+        stopping: CancellationToken,
+    ) -> Self {
+        let http = http::client_pages(services, metrics);
+        let grpc = GrpcDoor::new(services, hub, metrics, stopping.clone());
+        Self {
+            shared: Arc::new(Shared {
+                grpc: Some(grpc),
+                http,
+                connections,
+                stopping,
+            }),
+        }
+    }
+
+    /// What `--listen-metrics-urls` serves: metrics and health, and no calls.
+    #[must_use]
+    pub fn for_metrics(
+        services: &Services,
+        metrics: &Arc<Metrics>,
+        connections: ConnectionSettings,
+        stopping: CancellationToken,
+    ) -> Self {
+        let http = http::metrics_pages(services, metrics);
+        Self {
+            shared: Arc::new(Shared {
+                grpc: None,
+                http,
+                connections,
+                stopping,
+            }),
+        }
+    }
+
+    /// Serves a listener until the token given to the constructor is cancelled; then lets calls end, for a bounded time.
+    pub async fn serve(self, listener: TcpListener) {
+        let stopping = self.shared.stopping.clone();
+        let settings = self.shared.connections;
+        connections::serve(listener, Door(self), settings, stopping).await;
+    }
+
+    fn answer(&self, request: Request<Incoming>) -> Answering {
+        match &self.shared.grpc {
+            Some(grpc) if grpc::is_call(request.headers()) => Answering::Call(grpc.call(request)),
+            _ => Answering::Page(self.shared.http.clone().call(request.map(axum::body::Body::new))),
+        }
+    }
+}
+
+/// The doors as a connection knocks at them.
+#[derive(Clone)]
+struct Door(FrontDoors);
+
+impl hyper::service::Service<Request<Incoming>> for Door {
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.0.answer(request)
+    }
+}
+
+/// A request that is being answered.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are calls, and a box would cost each an allocation"
+)]
+enum Answering {
+    Call(grpc::Call),
+    Page(RouteFuture<Infallible>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<AnswerBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Call(call) => Pin::new(call)
+                .poll(context)
+                .map(|answer| Ok(answer.map(AnswerBody::Call))),
+            Self::Page(page) => Pin::new(page)
+                .poll(context)
+                .map(|answer| answer.map(|answer| answer.map(AnswerBody::Page))),
+        }
+    }
+}
+
+/// What is answered.
+enum AnswerBody {
+    Call(grpc::ResponseBody),
+    Page(axum::body::Body),
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.get_mut() {
+            Self::Call(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+            Self::Page(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Call(body) => body.is_end_stream(),
+            Self::Page(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Call(body) => body.size_hint(),
+            Self::Page(body) => body.size_hint(),
+        }
+    }
+}

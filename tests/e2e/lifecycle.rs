@@ -1,6 +1,6 @@
 //! A cluster starts, elects, survives each signal and stops. Shown on etcd too, which shows that the launcher is right.
 
-use crate::support::{Cluster, Program, Result};
+use crate::support::{Cluster, Program, Result, TestResult};
 
 async fn survives_every_signal(program: Program) -> Result<()> {
     let mut cluster = Cluster::builder(program).nodes(3).start().await?;
@@ -27,11 +27,11 @@ async fn survives_every_signal(program: Program) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_stead_cluster_survives_every_signal() -> Result<()> {
-    survives_every_signal(Program::stead()?).await
+async fn a_stead_cluster_survives_every_signal() -> TestResult {
+    Ok(survives_every_signal(Program::stead()?).await?)
 }
 
 #[tokio::test]
-async fn an_etcd_cluster_survives_every_signal() -> Result<()> {
-    survives_every_signal(Program::etcd()?).await
+async fn an_etcd_cluster_survives_every_signal() -> TestResult {
+    Ok(survives_every_signal(Program::etcd()?).await?)
 }

@@ -1,3 +1,11 @@
-//! A cluster through its life.
+//! Whole clusters through what happens to them: signals, deaths under load, bad input, damaged folders, and the data
+//! of a Kubernetes control plane.
 
+mod data_folder;
+mod durability;
+mod garbage;
+mod http;
+mod kubernetes;
+mod leader_loss;
 mod lifecycle;
+mod watcher;

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use futures::stream::{self, StreamExt};
 
-use crate::support::{Cluster, Program, Result};
+use crate::support::{Cluster, Program, Result, TestResult};
 use script::{Script, Step};
 use session::Session;
 
@@ -101,21 +101,21 @@ async fn every_script_gives_its_answers(program: Program, nodes: usize) -> Resul
 }
 
 #[tokio::test]
-async fn one_etcd_gives_the_answers_of_every_script() -> Result<()> {
-    every_script_gives_its_answers(Program::etcd()?, 1).await
+async fn one_etcd_gives_the_answers_of_every_script() -> TestResult {
+    Ok(every_script_gives_its_answers(Program::etcd()?, 1).await?)
 }
 
 #[tokio::test]
-async fn any_of_three_etcds_gives_the_answers_of_every_script() -> Result<()> {
-    every_script_gives_its_answers(Program::etcd()?, 3).await
+async fn any_of_three_etcds_gives_the_answers_of_every_script() -> TestResult {
+    Ok(every_script_gives_its_answers(Program::etcd()?, 3).await?)
 }
 
 #[tokio::test]
-async fn one_stead_gives_the_answers_of_every_script() -> Result<()> {
-    every_script_gives_its_answers(Program::stead()?, 1).await
+async fn one_stead_gives_the_answers_of_every_script() -> TestResult {
+    Ok(every_script_gives_its_answers(Program::stead()?, 1).await?)
 }
 
 #[tokio::test]
-async fn any_of_three_steads_gives_the_answers_of_every_script() -> Result<()> {
-    every_script_gives_its_answers(Program::stead()?, 3).await
+async fn any_of_three_steads_gives_the_answers_of_every_script() -> TestResult {
+    Ok(every_script_gives_its_answers(Program::stead()?, 3).await?)
 }

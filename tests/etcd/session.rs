@@ -7,8 +7,8 @@ use super::{etcdctl, kv, lease, members};
 use crate::support::{Clients, Cluster, Result};
 
 /// The clients of a running script. Commands go to one node after another, since every node has to give the same
-/// answer; what a node answers from what it has applied itself goes to the first node, after a linearizable read
-/// there.
+/// answer. Before a command that a node answers from what it has applied itself, it is made to catch up; the local
+/// state of one node, such as its watches, is always that of the first.
 pub struct Session {
     nodes: Vec<Clients>,
     endpoints: Vec<String>,
@@ -55,12 +55,12 @@ impl Session {
             "stream" => kv::stream_command(self.next_node(), words).await,
             "put" => kv::put_command(self.next_node(), words).await,
             "delete" => kv::delete_command(self.next_node(), words).await,
-            "txn" => kv::transaction_command(self.next_node(), below).await,
+            "txn" => kv::transaction_command(self.next_settled_node().await?, below).await,
             "compact" => kv::compact_command(self.next_node(), words).await,
             "lease" if first.starts_with("lease list") => {
                 lease::command(self.first_node().await?, words).await
             }
-            "lease" => lease::command(self.next_node(), words).await,
+            "lease" => lease::command(self.next_settled_node().await?, words).await,
             "watch" => {
                 let clients = self.first_node().await?.clone();
                 self.streams.command(&clients, words).await
@@ -85,11 +85,20 @@ impl Session {
         &mut self.nodes[self.next]
     }
 
-    /// The first node, when it has applied all that was acknowledged before.
-    async fn first_node(&mut self) -> Result<&mut Clients> {
-        let clients = &mut self.nodes[0];
-        let barrier = kv::range_request(&mut Words::of("barrier count_only"))?;
-        clients.kv.range(barrier).await?;
-        Ok(clients)
+    /// The next node, for what it may answer without asking the others: a transaction without operations, or with the
+    /// revision it has applied in the header, as for leases.
+    async fn next_settled_node(&mut self) -> Result<&mut Clients> {
+        settled(self.next_node()).await
     }
+
+    async fn first_node(&mut self) -> Result<&mut Clients> {
+        settled(&mut self.nodes[0]).await
+    }
+}
+
+/// The node, when it has applied all that was acknowledged before: a linearizable read waits for that.
+async fn settled(clients: &mut Clients) -> Result<&mut Clients> {
+    let barrier = kv::range_request(&mut Words::of("barrier count_only"))?;
+    clients.kv.range(barrier).await?;
+    Ok(clients)
 }

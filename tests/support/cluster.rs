@@ -142,6 +142,7 @@ impl ClusterBuilder {
                 log_path: directory.path().join(format!("{name}.log")),
                 arguments,
                 environment: self.environment.clone(),
+                launcher: Vec::new(),
                 reservations: vec![client, peer],
                 process: None,
                 name,

@@ -25,3 +25,22 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// The result of everything in the support code.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a test function returns.
+pub type TestResult = std::result::Result<(), Failure>;
+
+/// An error as the test harness shall show it: the harness prints the `Debug` form, which for a boxed error would be
+/// one line with all line breaks escaped.
+pub struct Failure(Error);
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}", self.0)
+    }
+}

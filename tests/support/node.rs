@@ -34,6 +34,7 @@ pub struct Node {
     pub(super) log_path: PathBuf,
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<(String, String)>,
+    pub(super) launcher: Vec<String>,
     pub(super) reservations: Vec<Reservation>,
     pub(super) process: Option<Child>,
 }
@@ -103,10 +104,16 @@ impl Node {
         self.program = program;
     }
 
+    /// A command that turns into the server (by exec, so that signals reach it), such as `nice` or `setpriv`, used from
+    /// the next start on. Empty: none.
+    pub fn set_launcher(&mut self, launcher: &[&str]) {
+        self.launcher = launcher.iter().map(|word| (*word).to_owned()).collect();
+    }
+
     /// The whole command line, as [`Node::start`] runs it.
     pub fn command(&self) -> std::process::Command {
         let client_url = self.endpoint();
-        let mut command = self.program.command();
+        let mut command = self.program.command(&self.launcher);
         command
             .args(["--name", &self.name])
             .arg("--data-dir")

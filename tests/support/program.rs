@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::Result;
 
@@ -59,16 +60,22 @@ impl Program {
         }
     }
 
-    /// The executable and the arguments that come before the server flags.
-    pub(super) fn command(&self) -> std::process::Command {
-        match self {
-            Self::Stead(path) => {
-                let mut command = std::process::Command::new(path);
-                command.arg("server");
+    /// The executable, behind `launcher` if that is not empty, and the arguments that come before the server flags.
+    pub(super) fn command(&self, launcher: &[String]) -> Command {
+        let (path, first_arguments): (&Path, &[&str]) = match self {
+            Self::Stead(path) => (path, &["server"]),
+            Self::Etcd(path) => (path, &[]),
+        };
+        let mut command = match launcher.split_first() {
+            None => Command::new(path),
+            Some((launcher, arguments)) => {
+                let mut command = Command::new(launcher);
+                command.args(arguments).arg(path);
                 command
             }
-            Self::Etcd(path) => std::process::Command::new(path),
-        }
+        };
+        command.args(first_arguments);
+        command
     }
 }
 

@@ -12,14 +12,15 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::history::History;
-use super::hub::{Hub, Phase, Wanted, WatcherId};
+use super::hub::{Hub, WatcherId};
 use super::index::KeyIndex;
+use super::limits::Limits;
 use super::queue::{Push, Queue};
 use super::record::EventRecord;
+use super::watcher::{Phase, Wanted};
 use super::{Shared, WatchBody, WatchResponse};
 use crate::base::Revision;
-use crate::base::limits::{MAXIMUM_CATCH_UP_BYTES, MAXIMUM_CATCH_UP_REVISIONS, MAXIMUM_CATCH_UP_WATCHERS};
+use crate::state::ReadView;
 use crate::state::applied::{Event, Fatal};
 
 /// One watch's part in a pass.
@@ -59,20 +60,21 @@ pub(super) fn run(shared: &Shared) {
 
 /// One pass. Does nothing if no watch is ready.
 pub(super) fn pass(shared: &Shared) -> Result<(), Fatal> {
-    let mut jobs = select(&mut shared.hub.lock());
+    let limits = &shared.totals.limits;
+    let mut jobs = select(&mut shared.hub.lock(), limits);
     if jobs.is_empty() {
         return Ok(());
     }
-    let page = read(shared.source.newest().as_ref(), &mut jobs)?;
+    let page = read(&shared.reader.view(), &mut jobs, limits)?;
     finish(&mut shared.hub.lock(), jobs, &page);
     Ok(())
 }
 
 /// Takes the first ready watch out of the line, and those near the front whose cursors are in its page.
-fn select(hub: &mut Hub) -> Vec<Job> {
+fn select(hub: &mut Hub, limits: &Limits) -> Vec<Job> {
     let mut jobs: Vec<Job> = Vec::new();
     let mut passed_over = VecDeque::new();
-    for _ in 0..MAXIMUM_CATCH_UP_WATCHERS {
+    for _ in 0..limits.pass_watchers {
         let Some(id) = hub.ready.pop_front() else {
             break;
         };
@@ -81,7 +83,10 @@ fn select(hub: &mut Hub) -> Vec<Job> {
         };
         if queue.refuses() {
             hub.park(id);
-        } else if jobs.first().is_none_or(|first| is_near(first.cursor, job.cursor)) {
+        } else if jobs
+            .first()
+            .is_none_or(|first| is_near(first.cursor, job.cursor, limits))
+        {
             jobs.push(job);
         } else {
             passed_over.push_back(id);
@@ -108,14 +113,14 @@ fn job(hub: &Hub, id: WatcherId) -> Option<(Job, Arc<Queue>)> {
 }
 
 /// Whether a page that begins at `first` can hold `cursor`.
-fn is_near(first: Revision, cursor: Revision) -> bool {
-    let page = i64::try_from(MAXIMUM_CATCH_UP_REVISIONS).unwrap_or(i64::MAX);
+fn is_near(first: Revision, cursor: Revision, limits: &Limits) -> bool {
+    let page = i64::try_from(limits.page_revisions).unwrap_or(i64::MAX);
     cursor >= first && cursor.0.saturating_sub(first.0) < page
 }
 
 /// Reads a page from the first cursor that is not compacted, and gives each job its part.
-fn read(history: &dyn History, jobs: &mut [Job]) -> Result<Page, Fatal> {
-    let compacted = history.compacted();
+fn read(view: &ReadView, jobs: &mut [Job], limits: &Limits) -> Result<Page, Fatal> {
+    let compacted = view.compacted();
     let readable = |cursor: Revision| compacted.is_none_or(|compacted| cursor >= compacted);
     let mut index = KeyIndex::new();
     let mut from = None;
@@ -131,10 +136,10 @@ fn read(history: &dyn History, jobs: &mut [Job]) -> Result<Page, Fatal> {
             next: Revision(0),
         });
     };
-    let page = history.events(
+    let page = view.events(
         from,
-        MAXIMUM_CATCH_UP_REVISIONS,
-        MAXIMUM_CATCH_UP_BYTES,
+        limits.page_revisions,
+        limits.page_bytes,
         &mut |namespace, key, kind| {
             let mut wanted = false;
             index.visit(namespace, key, &mut |number: usize| {
@@ -148,7 +153,7 @@ fn read(history: &dyn History, jobs: &mut [Job]) -> Result<Page, Fatal> {
         index.visit(event.namespace, &event.key_value.key, &mut |number| {
             matching.push(number);
         });
-        share(history, jobs, &matching, event, compacted)?;
+        share(view, jobs, &matching, event, compacted)?;
     }
     Ok(Page {
         compacted,
@@ -158,7 +163,7 @@ fn read(history: &dyn History, jobs: &mut [Job]) -> Result<Page, Fatal> {
 
 /// Gives a change to those of the `matching` jobs that want it.
 fn share(
-    history: &dyn History,
+    view: &ReadView,
     jobs: &mut [Job],
     matching: &[usize],
     event: Event,
@@ -177,7 +182,7 @@ fn share(
             continue;
         }
         if job.wanted.with_previous && previous_readable {
-            record.load_previous(history)?;
+            record.load_previous(view)?;
         }
         job.events.push(record.clone());
     }

@@ -7,18 +7,18 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::history::History;
-use super::index::{End, KeyIndex, Span};
+use super::index::KeyIndex;
 use super::queue::{Push, Queue};
 use super::record::EventRecord;
+use super::watcher::{Phase, Wanted, Watcher, next};
 use super::{WatchBody, WatchCreate, WatchRefusal, WatchResponse};
+use crate::base::Revision;
 use crate::base::limits::MAXIMUM_WATCHERS;
 use crate::base::metrics::Metrics;
-use crate::base::{Namespace, Revision};
-use crate::state::applied::{Effect, Event, EventKind, Fatal};
+use crate::state::ReadView;
+use crate::state::applied::{Effect, Event, Fatal};
 
 /// A stream of the hub; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,67 +27,6 @@ pub(super) struct StreamId(u64);
 /// A watch of the hub; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct WatcherId(u64);
-
-/// What a watch wants; fixed when it is created.
-#[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) namespace: Namespace,
-    pub(super) span: Span,
-    pub(super) without_puts: bool,
-    pub(super) without_deletes: bool,
-    pub(super) with_previous: bool,
-    fragment: bool,
-}
-
-impl Wanted {
-    pub(super) fn wants(&self, kind: EventKind) -> bool {
-        match kind {
-            EventKind::Put => !self.without_puts,
-            EventKind::Delete => !self.without_deletes,
-        }
-    }
-
-    pub(super) fn events(&self, events: SmallVec<[Arc<EventRecord>; 1]>) -> WatchBody {
-        WatchBody::Events {
-            events,
-            with_previous: self.with_previous,
-            fragment: self.fragment,
-        }
-    }
-}
-
-/// Who serves a watch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// The hub, with every revision from `from` on that it has not handed out yet.
-    Synced {
-        /// The first revision the watch wants.
-        from: Revision,
-    },
-    /// The catch-up thread.
-    Unsynced {
-        /// The next revision the watch needs.
-        cursor: Revision,
-    },
-    /// Nobody: it needs what is compacted. It keeps its id until it is canceled.
-    Compacted,
-}
-
-/// One watch.
-pub(super) struct Watcher {
-    pub(super) stream: StreamId,
-    pub(super) watch_id: i64,
-    pub(super) queue: Arc<Queue>,
-    pub(super) wanted: Arc<Wanted>,
-    pub(super) phase: Phase,
-    /// As requested; progress is not told before the store is there.
-    start_revision: Revision,
-    progress_notify: bool,
-    /// No event since the last progress notice was due.
-    pub(super) quiet: bool,
-    /// Changes of the revision that is being handed out.
-    pending: SmallVec<[Arc<EventRecord>; 1]>,
-}
 
 struct Stream {
     queue: Arc<Queue>,
@@ -168,18 +107,19 @@ impl Hub {
     }
 
     /// Creates a watch and replies. `current` is the store's revision now; the hub may still be behind it.
-    pub(super) fn create(&mut self, stream_id: StreamId, request: WatchCreate, current: Revision) {
+    pub(super) fn create(&mut self, stream_id: StreamId, request: &WatchCreate, current: Revision) {
         let current = current.max(self.revision);
-        let refusal = self.watchers.len() >= MAXIMUM_WATCHERS;
+        let is_full = self.watchers.len() >= MAXIMUM_WATCHERS;
         let Some(stream) = self.streams.get_mut(&stream_id) else {
             return;
         };
-        let admitted = if refusal {
+        let admitted = if is_full {
             Err(WatchRefusal::TooManyWatches)
         } else {
-            span(&request).and_then(|span| Ok((span, stream.take_watch_id(request.watch_id)?)))
+            Wanted::from_request(request)
+                .and_then(|wanted| Ok((wanted, stream.take_watch_id(request.watch_id)?)))
         };
-        let (span, watch_id) = match admitted {
+        let (wanted, watch_id) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 stream.queue.push_reply(WatchResponse {
@@ -210,14 +150,6 @@ impl Hub {
             Phase::Unsynced {
                 cursor: request.start_revision,
             }
-        };
-        let wanted = Wanted {
-            namespace: request.keys.namespace,
-            span,
-            without_puts: request.without_puts,
-            without_deletes: request.without_deletes,
-            with_previous: request.with_previous,
-            fragment: request.fragment,
         };
         self.index.insert(wanted.namespace, &wanted.span, id);
         let watcher = Watcher {
@@ -300,11 +232,11 @@ impl Hub {
         }
     }
 
-    /// Takes the news of one applied batch, in which `history` is the state after it.
+    /// Takes the news of one applied batch, in which `view` is the state after it.
     ///
     /// # Errors
     /// The disk failed.
-    pub(super) fn absorb(&mut self, history: &dyn History, effects: &[Effect]) -> Result<(), Fatal> {
+    pub(super) fn absorb(&mut self, view: &ReadView, effects: &[Effect]) -> Result<(), Fatal> {
         for effect in effects {
             match effect {
                 Effect::Changed { revision, events } if *revision > self.revision => {
@@ -312,9 +244,9 @@ impl Hub {
                         // News were lost; history has them.
                         self.jump_to(Revision(revision.0 - 1));
                     }
-                    self.hand_out(history, *revision, events)?;
+                    self.hand_out(view, *revision, events)?;
                 }
-                Effect::Restored => self.jump_to(history.revision()),
+                Effect::Restored => self.jump_to(view.revision()),
                 // Older changes are known. Watches are served from history up to the compacted revision at that time; the
                 // rest does not concern watches.
                 Effect::Changed { .. }
@@ -338,7 +270,7 @@ impl Hub {
     }
 
     /// Hands the changes of the next revision to the synced watches.
-    fn hand_out(&mut self, history: &dyn History, revision: Revision, events: &[Event]) -> Result<(), Fatal> {
+    fn hand_out(&mut self, view: &ReadView, revision: Revision, events: &[Event]) -> Result<(), Fatal> {
         let mut touched: SmallVec<[WatcherId; 64]> = SmallVec::new();
         for event in events {
             let mut record: Option<Arc<EventRecord>> = None;
@@ -360,7 +292,7 @@ impl Hub {
                     watcher.pending.push(record.clone());
                 });
             if let Some(record) = record.filter(|_| previous_wanted) {
-                record.load_previous(history)?;
+                record.load_previous(view)?;
             }
         }
         for id in touched {
@@ -390,16 +322,20 @@ impl Hub {
     fn jump_to(&mut self, revision: Revision) {
         let handed_out = self.revision;
         self.revision = handed_out.max(revision);
+        let mut behind = Vec::new();
         for (id, watcher) in &mut self.watchers {
             if let Phase::Synced { from } = watcher.phase {
                 let cursor = from.max(next(handed_out));
                 if cursor <= self.revision {
                     watcher.phase = Phase::Unsynced { cursor };
                     self.metrics.slow_watchers.inc();
-                    self.ready.push_back(*id);
+                    behind.push(*id);
                 }
             }
         }
+        // The oldest watch first, not the one that a hash map names first.
+        behind.sort_unstable();
+        self.ready.extend(behind);
     }
 
     fn tell_requested_progress(&mut self) {
@@ -447,21 +383,6 @@ impl Hub {
     }
 }
 
-impl Watcher {
-    fn is_due(&self, revision: Revision) -> bool {
-        matches!(self.phase, Phase::Synced { from } if from <= revision)
-    }
-
-    /// Whether all events up to the hub's `revision` are queued, and the watch has begun. A watch that began after a
-    /// revision which the hub has yet to hand out has not: telling it that revision would go back in time.
-    fn is_up_to_date(&self, revision: Revision) -> bool {
-        match self.phase {
-            Phase::Synced { from } => from <= next(revision) && self.start_revision <= revision,
-            Phase::Unsynced { .. } | Phase::Compacted => false,
-        }
-    }
-}
-
 impl Stream {
     /// The id for a new watch: the one asked for, or the next free one.
     fn take_watch_id(&mut self, asked: i64) -> Result<i64, WatchRefusal> {
@@ -478,33 +399,4 @@ impl Stream {
         self.next_watch_id = id.wrapping_add(1);
         Ok(id)
     }
-}
-
-/// The revision after `revision`.
-pub(super) fn next(revision: Revision) -> Revision {
-    Revision(revision.0.saturating_add(1))
-}
-
-/// The keys that a request means. They are copied, so that a watch does not hold on to its whole request.
-fn span(request: &WatchCreate) -> Result<Span, WatchRefusal> {
-    let start = match request.keys.key.as_ref() {
-        [] => Bytes::from_static(&[0]),
-        key => Bytes::copy_from_slice(key),
-    };
-    let span = match request.keys.end.as_ref() {
-        [] => Span::Key(start),
-        [0] => Span::Range {
-            start,
-            end: End::Never,
-        },
-        end if start.as_ref() >= end => return Err(WatchRefusal::EmptyRange),
-        end => Span::Range {
-            start,
-            end: End::Before(Bytes::copy_from_slice(end)),
-        },
-    };
-    if request.start_revision < Revision(0) {
-        return Err(WatchRefusal::NegativeStart);
-    }
-    Ok(span)
 }

@@ -119,7 +119,7 @@ impl<T: Copy + Ord> KeyIndex<T> {
         match span {
             Span::Key(key) => {
                 if let Some(values) = index.keys.get_mut(key) {
-                    remove_sorted(values, value);
+                    remove_sorted(values, &value);
                     if values.is_empty() {
                         index.keys.remove(key);
                     }
@@ -152,8 +152,8 @@ fn insert_sorted<T: Ord>(values: &mut Vec<T>, value: T) {
     }
 }
 
-fn remove_sorted<T: Ord>(values: &mut Vec<T>, value: T) {
-    if let Ok(position) = values.binary_search(&value) {
+fn remove_sorted<T: Ord>(values: &mut Vec<T>, value: &T) {
+    if let Ok(position) = values.binary_search(value) {
         values.remove(position);
     }
 }
@@ -241,7 +241,7 @@ fn remove_range<T: Copy + Ord>(link: Link<T>, start: &Bytes, end: &End, value: T
     let mut node = link?;
     match node.compare(start, end) {
         Ordering::Equal => {
-            remove_sorted(&mut node.values, value);
+            remove_sorted(&mut node.values, &value);
             if node.values.is_empty() {
                 return merge(node.left, node.right);
             }
@@ -364,7 +364,7 @@ mod tests {
         }
         let mut found = Vec::new();
         index.visit(Namespace::DEFAULT, b"/registry/004711/pod", &mut |number| {
-            found.push(number)
+            found.push(number);
         });
         assert_eq!(found, [4711]);
         let deepest = depth(&index.namespaces[&Namespace::DEFAULT].ranges);

@@ -26,14 +26,15 @@
 //! change replaced), never drops a watch for being slow.
 
 mod catchup;
-mod history;
 mod hub;
 mod index;
+mod limits;
 mod queue;
 mod record;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod watcher;
 
 use std::io;
 use std::sync::Arc;
@@ -45,8 +46,8 @@ use smallvec::SmallVec;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
-use self::history::{History, Source};
 use self::hub::Hub;
+use self::limits::Limits;
 use self::queue::NodeTotals;
 pub use self::record::EventRecord;
 pub use self::stream::{WatchStreamHandle, WatchStreamReceiver};
@@ -54,9 +55,9 @@ use crate::base::Revision;
 use crate::base::limits::{DEFAULT_WATCH_PROGRESS_MILLISECONDS, MAXIMUM_WATCHERS};
 use crate::base::metrics::Metrics;
 use crate::replication::News;
-use crate::state::Reader;
 use crate::state::applied::{Effect, Fatal};
 use crate::state::command::Keys;
+use crate::state::{ReadView, Reader};
 
 /// A request to watch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -175,28 +176,28 @@ struct Shared {
     hub: Mutex<Hub>,
     /// Wakes the catch-up thread: a watch waits for history, or the hub has stopped.
     catch_up: Condvar,
-    source: Box<dyn Source>,
+    reader: Reader,
     totals: Arc<NodeTotals>,
     settings: WatchSettings,
     failure: watch::Sender<Option<String>>,
 }
 
 impl Shared {
-    fn new(source: Box<dyn Source>, metrics: Arc<Metrics>, settings: WatchSettings) -> Self {
+    fn new(reader: Reader, metrics: Arc<Metrics>, settings: WatchSettings, limits: Limits) -> Self {
         Self {
-            hub: Mutex::new(Hub::new(source.newest().revision(), metrics.clone())),
+            hub: Mutex::new(Hub::new(reader.view().revision(), metrics.clone())),
             catch_up: Condvar::new(),
-            source,
-            totals: Arc::new(NodeTotals::new(metrics.clone())),
+            reader,
+            totals: Arc::new(NodeTotals::new(metrics, limits)),
             settings,
             failure: watch::Sender::new(None),
         }
     }
 
     /// Takes the news of one applied batch.
-    fn absorb(&self, history: &dyn History, effects: &[Effect]) -> Result<(), Fatal> {
+    fn absorb(&self, view: &ReadView, effects: &[Effect]) -> Result<(), Fatal> {
         let mut hub = self.hub.lock();
-        hub.absorb(history, effects)?;
+        hub.absorb(view, effects)?;
         self.wake_catch_up(&hub);
         Ok(())
     }
@@ -233,7 +234,7 @@ impl WatchHub {
         metrics: Arc<Metrics>,
         settings: WatchSettings,
     ) -> io::Result<Self> {
-        let shared = Arc::new(Shared::new(Box::new(reader), metrics, settings));
+        let shared = Arc::new(Shared::new(reader, metrics, settings, Limits::default()));
         let hub = shared.clone();
         thread::Builder::new()
             .name("watch-hub".to_owned())
@@ -272,7 +273,7 @@ impl WatchHub {
 
 fn take_news(shared: &Shared, mut news: mpsc::Receiver<Arc<News>>) {
     while let Some(batch) = news.blocking_recv() {
-        if let Err(error) = shared.absorb(batch.view.as_ref(), &batch.effects) {
+        if let Err(error) = shared.absorb(&batch.view, &batch.effects) {
             shared.fail("look up the previous value of a change", &error);
             return;
         }

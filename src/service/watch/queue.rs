@@ -12,11 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::limits::Limits;
 use super::{WatchBody, WatchResponse};
-use crate::base::limits::{
-    MAXIMUM_WATCH_NODE_BYTES, MAXIMUM_WATCH_STREAM_BYTES, MAXIMUM_WATCH_STREAM_REPLIES,
-    MAXIMUM_WATCH_STREAM_RESPONSES,
-};
 use crate::base::metrics::Metrics;
 
 /// What a response costs in memory beside its events, in bytes.
@@ -24,13 +21,15 @@ const RESPONSE_OVERHEAD_BYTES: usize = 128;
 
 /// What counts for all streams of a node together.
 pub(super) struct NodeTotals {
+    pub(super) limits: Limits,
     queued_bytes: AtomicUsize,
     metrics: Arc<Metrics>,
 }
 
 impl NodeTotals {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(metrics: Arc<Metrics>, limits: Limits) -> Self {
         Self {
+            limits,
             queued_bytes: AtomicUsize::new(0),
             metrics,
         }
@@ -129,7 +128,7 @@ impl Queue {
         loop {
             {
                 let state = self.state.lock();
-                if state.replies < MAXIMUM_WATCH_STREAM_REPLIES || state.abandoned || state.ended {
+                if state.replies < self.totals.limits.stream_replies || state.abandoned || state.ended {
                     return;
                 }
             }
@@ -224,17 +223,19 @@ impl Queue {
     }
 
     fn is_full(&self, state: &State, more_bytes: usize) -> bool {
+        let limits = &self.totals.limits;
         !state.responses.is_empty()
-            && (state.responses.len() >= MAXIMUM_WATCH_STREAM_RESPONSES
-                || state.bytes.saturating_add(more_bytes) > MAXIMUM_WATCH_STREAM_BYTES
-                || self.totals.queued_bytes.load(Ordering::Relaxed) > MAXIMUM_WATCH_NODE_BYTES)
+            && (state.responses.len() >= limits.stream_responses
+                || state.bytes.saturating_add(more_bytes) > limits.stream_bytes
+                || self.totals.queued_bytes.load(Ordering::Relaxed) > limits.node_bytes)
     }
 
     /// Whether there is room for what was refused, and enough of it that asking again is worth a read of history.
     fn is_half_empty(&self, state: &State, refused_bytes: usize) -> bool {
+        let limits = &self.totals.limits;
         state.responses.is_empty()
-            || (state.responses.len() <= MAXIMUM_WATCH_STREAM_RESPONSES / 2
-                && state.bytes <= MAXIMUM_WATCH_STREAM_BYTES / 2
+            || (state.responses.len() <= limits.stream_responses / 2
+                && state.bytes <= limits.stream_bytes / 2
                 && !self.is_full(state, refused_bytes))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::history::History;
+use crate::state::ReadView;
 use crate::state::applied::{Event, Fatal, KeyValue};
 
 /// What a record costs in memory beside its keys and values, in bytes (two allocations, reference counts, cells).
@@ -61,12 +61,17 @@ impl EventRecord {
     }
 
     /// Looks up what the change replaced, unless that was done already.
-    pub(super) fn load_previous(&self, history: &dyn History) -> Result<(), Fatal> {
-        if self.previous.get().is_none() {
-            let previous = history.superseded(&self.event)?;
-            // Only the thread that built the record loads it, so that a second value cannot come in between.
-            self.previous.get_or_init(|| previous);
+    pub(super) fn load_previous(&self, view: &ReadView) -> Result<(), Fatal> {
+        if self.previous.get().is_some() {
+            return Ok(());
         }
+        let event = &self.event;
+        let previous = match event.superseded {
+            Some(id) => view.version(event.namespace, &event.key_value.key, id)?,
+            None => None,
+        };
+        // Only the thread that built the record loads it, so that a second value cannot come in between.
+        self.previous.get_or_init(|| previous);
         Ok(())
     }
 

@@ -59,8 +59,8 @@ impl WatchStreamHandle {
         self.queue.room_for_reply().await;
         let mut hub = self.shared.hub.lock();
         // Read under the lock: what the hub has handed out is in this state, whatever comes later is not yet handed out.
-        let current = self.shared.source.newest().revision();
-        hub.create(self.stream, request, current);
+        let current = self.shared.reader.view().revision();
+        hub.create(self.stream, &request, current);
         self.shared.wake_catch_up(&hub);
     }
 
@@ -75,7 +75,7 @@ impl WatchStreamHandle {
     /// none starts in the future (etcd): the client asks again.
     pub fn request_progress(&mut self) {
         let mut hub = self.shared.hub.lock();
-        let current = self.shared.source.newest().revision();
+        let current = self.shared.reader.view().revision();
         hub.request_progress(self.stream, current);
     }
 
@@ -86,12 +86,17 @@ impl WatchStreamHandle {
 }
 
 impl WatchStreamReceiver {
+    /// Queues the progress notices that are due at the end of an interval.
+    pub(super) fn notify_progress(&self) {
+        self.shared.hub.lock().notify_progress(self.stream);
+    }
+
     /// The next response; none when the hub has stopped. Losing the future loses nothing.
     pub async fn next(&mut self) -> Option<WatchResponse> {
         loop {
             let now = clock::now();
             if now >= self.next_progress {
-                self.shared.hub.lock().notify_progress(self.stream);
+                self.notify_progress();
                 self.next_progress = now + self.progress_interval;
             }
             match self.queue.pop() {

@@ -28,10 +28,7 @@ pub struct Step {
 }
 
 /// Where the removal has got to: the first revision whose events it has not dealt with yet.
-///
-/// # Errors
-/// The disk failed, or the record is damaged.
-pub fn cursor(view: &dyn View) -> Result<Revision, StorageError> {
+fn cursor(view: &dyn View) -> Result<Revision, StorageError> {
     let record = view.get(Family::Meta, schema::COMPACTION_CURSOR)?;
     Ok(record
         .map(|record| format::decode("compaction cursor", &record))
@@ -40,7 +37,7 @@ pub fn cursor(view: &dyn View) -> Result<Revision, StorageError> {
 }
 
 /// The versions that an event makes unreadable once history before `compacted` is forgotten.
-pub fn removed_by(id: VersionId, change: &Change, compacted: Revision) -> impl Iterator<Item = VersionId> {
+fn removed_by(id: VersionId, change: &Change, compacted: Revision) -> impl Iterator<Item = VersionId> {
     let superseded = change
         .superseded
         .filter(|superseded| id.revision < compacted || superseded.revision < compacted);

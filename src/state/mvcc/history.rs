@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::expected_version;
+use crate::base::limits::MAXIMUM_HISTORY_PAGE_CHANGES;
 use crate::base::{Namespace, Revision};
 use crate::state::applied::{Event, EventKind, KeyValue, VersionId};
 use crate::state::format::Change;
@@ -44,18 +45,25 @@ pub fn events(
     };
     let mut revisions = 0;
     let mut bytes = 0;
+    let mut looked_at = 0;
+    let mut last_revision = None;
     let mut last_matched = None;
     let mut cursor = view.scan(Family::Events, schema::event_range(from, None))?;
     while let Some((encoded, record)) = cursor.item() {
         let id = schema::event_id(encoded)?;
-        let starts_revision = last_matched != Some(id.revision);
-        if starts_revision && (revisions >= limits.revisions || bytes >= limits.bytes) {
+        let starts_revision = last_revision != Some(id.revision);
+        let is_full = revisions >= limits.revisions
+            || bytes >= limits.bytes
+            || looked_at >= MAXIMUM_HISTORY_PAGE_CHANGES;
+        if starts_revision && is_full {
             page.next = id.revision;
             return Ok(page);
         }
+        looked_at += 1;
+        last_revision = Some(id.revision);
         let change = Change::decode(&Bytes::copy_from_slice(record))?;
         if matches(change.namespace, &change.key, change.kind) {
-            if starts_revision {
+            if last_matched != Some(id.revision) {
                 revisions += 1;
                 last_matched = Some(id.revision);
             }

@@ -18,6 +18,24 @@ use crate::storage::{Cursor, Family, StorageError, View};
 /// Older versions of one key that are stepped over one by one before the cursor seeks past them.
 const STEPS_BEFORE_SEEK: usize = 8;
 
+/// The beginning of a range.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RangePage {
+    /// The key-values, in key order.
+    pub key_values: Vec<KeyValue>,
+    /// Whether the range holds more keys after them.
+    pub more: bool,
+}
+
+/// How much of a range one page takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageLimits {
+    /// Most key-values.
+    pub keys: usize,
+    /// Bytes of keys and values after which nothing more is taken.
+    pub bytes: usize,
+}
+
 /// Where a read stands: which view, and what that view's revisions are.
 #[derive(Clone, Copy)]
 pub struct Moment<'view> {
@@ -61,6 +79,29 @@ impl Moment<'_> {
         Ok(Ok(collector.finish(self.revision)))
     }
 
+    /// Reads the beginning of a range in key order, at most `limits` of it (at least one key-value). Costs what it
+    /// returns: nothing is counted, and of `range` only the keys, the revision and `keys_only` matter.
+    ///
+    /// # Errors
+    /// As [`Moment::range`].
+    pub fn page(
+        &self,
+        range: &Range,
+        limits: PageLimits,
+    ) -> Result<Result<RangePage, Refusal>, StorageError> {
+        let revision = match self.resolve(range.revision) {
+            Ok(revision) => revision,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let mut collector = Collector::new(range);
+        collector.capacity = limits.keys.max(1);
+        collector.page_bytes = Some(limits.bytes);
+        self.scan(revision, &mut collector)?;
+        let more = collector.cut;
+        let key_values = collector.finish(self.revision).key_values;
+        Ok(Ok(RangePage { key_values, more }))
+    }
+
     fn scan(&self, revision: Revision, collector: &mut Collector<'_>) -> Result<(), StorageError> {
         let range = collector.range;
         if revision < self.revision {
@@ -97,7 +138,9 @@ impl Moment<'_> {
     ) -> Result<(), StorageError> {
         let mut cursor = self.view.scan(Family::Heads, schema::head_range(keys))?;
         while let Some((encoded, record)) = cursor.item() {
-            collector.count += 1;
+            if !collector.arrives() {
+                break;
+            }
             if collector.wants_more() {
                 let head: Head = format::decode("head", &Bytes::copy_from_slice(record))?;
                 let key = Bytes::copy_from_slice(schema::head_user_key(encoded));
@@ -139,7 +182,9 @@ impl Moment<'_> {
                 Version::decode_header(record)?
             };
             if !version.is_tombstone() {
-                collector.count += 1;
+                if !collector.arrives() {
+                    break;
+                }
                 if collector.wants_more() {
                     collector.keep(key_value(schema::prefix_user_key(&prefix), id.revision, version));
                 }
@@ -199,6 +244,11 @@ struct Collector<'range> {
     capacity: usize,
     kept: Vec<KeyValue>,
     count: i64,
+    /// For a page: bytes of keys and values after which nothing more is kept.
+    page_bytes: Option<usize>,
+    kept_bytes: usize,
+    /// Whether a page is full and another key came by.
+    cut: bool,
 }
 
 impl<'range> Collector<'range> {
@@ -208,6 +258,9 @@ impl<'range> Collector<'range> {
             capacity: usize::MAX,
             kept: Vec::new(),
             count: 0,
+            page_bytes: None,
+            kept_bytes: 0,
+            cut: false,
         };
         if range.count_only {
             collector.capacity = 0;
@@ -242,8 +295,21 @@ impl<'range> Collector<'range> {
         self.range.limit > 0 && natural && !self.has_filters()
     }
 
+    /// Takes note of a key of the range. False if the scan is over: the page is full.
+    fn arrives(&mut self) -> bool {
+        if self.page_bytes.is_some() && !self.wants_more() {
+            self.cut = true;
+            return false;
+        }
+        self.count += 1;
+        true
+    }
+
     fn wants_more(&self) -> bool {
-        self.kept.len() < self.capacity
+        let has_room = self
+            .page_bytes
+            .is_none_or(|bytes| self.kept.is_empty() || self.kept_bytes < bytes);
+        has_room && self.kept.len() < self.capacity
     }
 
     fn passes_filters(&self, key_value: &KeyValue) -> bool {
@@ -263,6 +329,7 @@ impl<'range> Collector<'range> {
 
     fn keep(&mut self, key_value: KeyValue) {
         if self.passes_filters(&key_value) {
+            self.kept_bytes += key_value.key.len() + key_value.value.len();
             self.kept.push(key_value);
         }
     }

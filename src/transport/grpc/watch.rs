@@ -36,6 +36,9 @@ use crate::service::watch::{
 use crate::state::applied::{Event, EventKind, KeyValue};
 use crate::state::command::Keys;
 
+/// The path of the one method.
+const METHOD_PATH: &str = "/etcdserverpb.Watch/Watch";
+
 /// The tag of `WatchResponse.events`.
 const EVENTS_TAG: u32 = 11;
 
@@ -385,19 +388,19 @@ where
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let service = self.clone();
         Box::pin(async move {
-            match request.uri().path().rsplit_once('/') {
-                Some((_, "Watch")) => {
-                    let limit = Some(service.maximum_message_bytes);
-                    let mut grpc = Grpc::new(WatchCodec).apply_max_message_size_config(limit, None);
-                    Ok(grpc.streaming(Watch(service), request).await)
-                }
-                other => {
-                    let method = other.map_or("", |(_, method)| method);
-                    let name = <Self as NamedService>::NAME;
-                    let reason = format!("unknown method {method} for service {name}");
-                    Ok(Status::unimplemented(reason).into_http())
-                }
+            if request.uri().path() != METHOD_PATH {
+                let path = request.uri().path();
+                let method = path.rsplit_once('/').map_or(path, |(_, method)| method);
+                let name = <Self as NamedService>::NAME;
+                let reason = format!("unknown method {method} for service {name}");
+                return Ok(Status::unimplemented(reason).into_http());
             }
+            let limit = Some(service.maximum_message_bytes);
+            let mut grpc = Grpc::new(WatchCodec).apply_max_message_size_config(limit, None);
+            Ok(grpc.streaming(Watch(service), request).await)
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,385 @@
+//! A client of several endpoints of one etcd v3 store.
+//!
+//! The rules of repeating are those of etcd's own client: a read is repeated on the next endpoint when an endpoint is
+//! lost; a change only when it provably was never sent, since repeating one that may have been made could make it
+//! twice. Every call has a deadline. Never hides that an outcome is unknown.
+
+use std::error::Error as _;
+use std::future::Future;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use thiserror::Error;
+use tokio::time::{sleep, timeout};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, ConnectError, Response, Status};
+
+use super::exit::{CliError, Exit};
+use crate::base::clock;
+use crate::proto::etcdserverpb::cluster_client::ClusterClient;
+use crate::proto::etcdserverpb::kv_client::KvClient;
+use crate::proto::etcdserverpb::lease_client::LeaseClient;
+use crate::proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use crate::proto::etcdserverpb::watch_client::WatchClient;
+
+/// Pause after all endpoints were tried in vain.
+const RETRY_MILLISECONDS: u64 = 100;
+
+/// Time between two pings on a quiet connection with open streams, as etcdctl has it: above the 5 s that servers allow.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Time to wait for the answer to a ping.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Largest answer that is accepted.
+pub(super) const MAXIMUM_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Why a call has no answer.
+#[derive(Debug, Error)]
+pub(super) enum ClientError {
+    /// Nothing was sent, since no endpoint could be reached.
+    #[error(
+        "cannot connect to {endpoints}: {reason}; start a server there (`stead dev`) or name others with --endpoints"
+    )]
+    NotConnected {
+        /// All that were tried.
+        endpoints: String,
+        /// What the last one said.
+        reason: String,
+    },
+    /// It was sent, and nobody knows what became of it.
+    #[error("no answer from {endpoint}: {reason}; if it was a change, it may have been made")]
+    Unknown {
+        /// Who did not answer.
+        endpoint: String,
+        /// What is known.
+        reason: String,
+    },
+    /// The server said no.
+    #[error("{}", .0.message())]
+    Refused(Status),
+}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        let exit = match &error {
+            ClientError::NotConnected { .. } | ClientError::Unknown { .. } => Exit::BadConnection,
+            ClientError::Refused(status)
+                if matches!(status.code(), Code::InvalidArgument | Code::OutOfRange) =>
+            {
+                Exit::InvalidInput
+            }
+            ClientError::Refused(_) => Exit::Server,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+/// Whether a call may be made twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    WhenLost,
+    WhenNeverSent,
+}
+
+/// One endpoint. Its connection is made at the first call, and anew after a loss.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    /// The address, as it was given.
+    pub(super) endpoint: String,
+    /// Its connection.
+    pub(super) channel: Channel,
+}
+
+impl Node {
+    /// The key-value service.
+    pub(super) fn kv(&self) -> KvClient<Channel> {
+        KvClient::new(self.channel.clone()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
+    }
+
+    /// The watch service.
+    pub(super) fn watch(&self) -> WatchClient<Channel> {
+        WatchClient::new(self.channel.clone()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
+    }
+
+    /// The lease service.
+    pub(super) fn lease(&self) -> LeaseClient<Channel> {
+        LeaseClient::new(self.channel.clone()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
+    }
+
+    /// The cluster service.
+    pub(super) fn cluster(&self) -> ClusterClient<Channel> {
+        ClusterClient::new(self.channel.clone())
+    }
+
+    /// The maintenance service.
+    pub(super) fn maintenance(&self) -> MaintenanceClient<Channel> {
+        MaintenanceClient::new(self.channel.clone())
+    }
+}
+
+/// A client of several endpoints.
+#[derive(Debug)]
+pub(super) struct Client {
+    nodes: Vec<Node>,
+    current: Mutex<Position>,
+    dial_timeout: Duration,
+    command_timeout: Duration,
+}
+
+/// The endpoint in use and its index.
+#[derive(Debug, Clone)]
+struct Position {
+    index: usize,
+    node: Node,
+}
+
+impl Client {
+    /// A client of comma-separated endpoints, `host:port` or `http://host:port`. Connects to none yet.
+    ///
+    /// # Errors
+    /// An endpoint cannot be.
+    pub(super) fn new(
+        endpoints: &str,
+        dial_timeout: Duration,
+        command_timeout: Duration,
+    ) -> Result<Self, CliError> {
+        let nodes = endpoints
+            .split(',')
+            .map(|endpoint| node(endpoint.trim(), dial_timeout))
+            .collect::<Result<Vec<_>, _>>()?;
+        let Some(first) = nodes.first() else {
+            return Err(CliError::invalid(
+                "--endpoints is empty; write host:port,host:port",
+            ));
+        };
+        Ok(Self {
+            current: Mutex::new(Position {
+                index: 0,
+                node: first.clone(),
+            }),
+            nodes,
+            dial_timeout,
+            command_timeout,
+        })
+    }
+
+    /// All endpoints, in the order they were given.
+    pub(super) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The same client with one endpoint only.
+    pub(super) fn only(&self, node: &Node) -> Self {
+        Self {
+            nodes: vec![node.clone()],
+            current: Mutex::new(Position {
+                index: 0,
+                node: node.clone(),
+            }),
+            dial_timeout: self.dial_timeout,
+            command_timeout: self.command_timeout,
+        }
+    }
+
+    /// The same settings for other endpoints.
+    ///
+    /// # Errors
+    /// An endpoint cannot be.
+    pub(super) fn with_endpoints(&self, endpoints: &str) -> Result<Self, CliError> {
+        Self::new(endpoints, self.dial_timeout, self.command_timeout)
+    }
+
+    /// How long one call may take.
+    pub(super) fn command_timeout(&self) -> Duration {
+        self.command_timeout
+    }
+
+    /// The endpoint in use.
+    pub(super) fn current(&self) -> Node {
+        self.current.lock().node.clone()
+    }
+
+    /// Moves on to the next endpoint, unless another call has done so already; waits a little after a whole round.
+    pub(super) async fn move_on(&self, lost: &Node) {
+        let whole_round = {
+            let mut position = self.current.lock();
+            if position.node.endpoint != lost.endpoint {
+                return;
+            }
+            let next = position.index.saturating_add(1);
+            let index = if next < self.nodes.len() { next } else { 0 };
+            if let Some(node) = self.nodes.get(index) {
+                *position = Position {
+                    index,
+                    node: node.clone(),
+                };
+            }
+            index == 0
+        };
+        if whole_round {
+            sleep(Duration::from_millis(RETRY_MILLISECONDS)).await;
+        }
+    }
+
+    /// A call that changes nothing.
+    ///
+    /// # Errors
+    /// No answer before the deadline, or a refusal.
+    pub(super) async fn read<T, F>(&self, call: impl Fn(Node) -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.call(Repeat::WhenLost, call).await
+    }
+
+    /// A call that changes something.
+    ///
+    /// # Errors
+    /// No answer before the deadline, an outcome that is unknown, or a refusal.
+    pub(super) async fn write<T, F>(&self, call: impl Fn(Node) -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.call(Repeat::WhenNeverSent, call).await
+    }
+
+    async fn call<T, F>(&self, repeat: Repeat, call: impl Fn(Node) -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let started = clock::now();
+        loop {
+            let node = self.current();
+            let left = self.command_timeout.saturating_sub(started.elapsed());
+            let status = match timeout(left, call(node.clone())).await {
+                Ok(Ok(response)) => return Ok(response.into_inner()),
+                Ok(Err(status)) => status,
+                Err(_) => {
+                    return Err(ClientError::Unknown {
+                        endpoint: node.endpoint,
+                        reason: format!("--command-timeout of {:?} is over", self.command_timeout),
+                    });
+                }
+            };
+            let never_sent = is_connect_error(&status);
+            if never_sent && started.elapsed() >= self.dial_timeout {
+                return Err(self.not_connected(&status));
+            }
+            let is_lost = is_lost(&status);
+            let is_last = started.elapsed() >= self.command_timeout;
+            match repeat {
+                _ if never_sent => {}
+                Repeat::WhenLost if is_lost && !is_last => {}
+                _ if is_lost => {
+                    return Err(ClientError::Unknown {
+                        endpoint: node.endpoint,
+                        reason: text_of(&status),
+                    });
+                }
+                _ => return Err(ClientError::Refused(status)),
+            }
+            self.move_on(&node).await;
+        }
+    }
+
+    /// The error for endpoints that cannot be reached.
+    pub(super) fn not_connected(&self, status: &Status) -> ClientError {
+        let endpoints: Vec<&str> = self.nodes.iter().map(|node| node.endpoint.as_str()).collect();
+        ClientError::NotConnected {
+            endpoints: endpoints.join(", "),
+            reason: text_of(status),
+        }
+    }
+}
+
+fn node(endpoint: &str, dial_timeout: Duration) -> Result<Node, CliError> {
+    let invalid = |reason: &str| {
+        CliError::invalid(format!(
+            "--endpoints has {endpoint:?}: {reason}; write host:port,host:port"
+        ))
+    };
+    let url = match endpoint.split_once("://") {
+        None => format!("http://{endpoint}"),
+        Some(("http", _)) => endpoint.to_owned(),
+        Some(("https", _)) => return Err(invalid("TLS is not supported yet")),
+        Some(_) => return Err(invalid("the scheme is unknown")),
+    };
+    if url
+        .rsplit_once(':')
+        .is_none_or(|(_, port)| port.parse::<u16>().is_err())
+    {
+        return Err(invalid("the port is missing"));
+    }
+    let channel = Endpoint::from_shared(url)
+        .map_err(|error| invalid(&error.to_string()))?
+        .connect_timeout(dial_timeout)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .connect_lazy();
+    Ok(Node {
+        endpoint: endpoint.to_owned(),
+        channel,
+    })
+}
+
+/// Whether no byte of the request left this machine.
+pub(super) fn is_connect_error(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.is::<ConnectError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Whether the answer is lost, so that nobody knows what became of the request.
+pub(super) fn is_lost(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded | Code::Aborted => true,
+        // What breaks below the protocol has a cause; what the server says has none.
+        Code::Unknown | Code::Internal => status.source().is_some(),
+        _ => false,
+    }
+}
+
+/// The text of a status with its deepest cause, which says more than "transport error".
+pub(super) fn text_of(status: &Status) -> String {
+    let mut deepest = None;
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        deepest = Some(error.to_string());
+        cause = error.source();
+    }
+    match deepest {
+        Some(cause) => cause,
+        None if status.message().is_empty() => status.code().to_string(),
+        None => status.message().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_endpoint_that_cannot_be_is_named_with_its_mend() {
+        for endpoints in ["https://a:1", "ftp://a:1", "a", "", "a:1,,b:2", "a:99999"] {
+            let error = Client::new(endpoints, Duration::ZERO, Duration::ZERO).unwrap_err();
+            assert_eq!(error.exit, Exit::InvalidInput);
+            assert!(error.message.contains("write host:port"), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_a_lost_answer_leaves_the_outcome_unknown() {
+        assert!(is_lost(&Status::unavailable("etcdserver: request timed out")));
+        assert!(is_lost(&Status::deadline_exceeded("")));
+        assert!(!is_lost(&Status::invalid_argument("")));
+        assert!(!is_lost(&Status::unknown("etcdserver: too many requests")));
+        assert!(!is_connect_error(&Status::unavailable("")));
+    }
+}

@@ -1,0 +1,335 @@
+//! `stead member` and `stead endpoint`: who is in the cluster, and how each node is.
+
+use std::io::{self, Write};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::client::{Client, ClientError};
+use super::exit::{CliError, Exit};
+use super::output::{Format, revision, write_json};
+use crate::base::{ClusterId, MemberId, clock};
+use crate::proto::etcdserverpb::alarm_request::AlarmAction;
+use crate::proto::etcdserverpb::{
+    AlarmRequest, AlarmType, HashKvRequest, HashKvResponse, Member as MemberEntry, MemberListRequest,
+    MemberListResponse, RangeRequest, StatusRequest, StatusResponse,
+};
+
+/// The key that a health check reads; it need not exist.
+const HEALTH_KEY: &str = "health";
+
+/// The arguments of `stead member`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Member {
+    #[command(subcommand)]
+    command: MemberCommand,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum MemberCommand {
+    /// Show all members
+    #[command(after_help = "Examples:\n  stead member list\n  stead member list -o json")]
+    List,
+}
+
+impl Member {
+    /// Asks and shows the answer.
+    ///
+    /// # Errors
+    /// The call failed.
+    pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
+        let MemberCommand::List = self.command;
+        let answer = members(client).await?;
+        let mut out = io::stdout().lock();
+        match format {
+            Format::Json => {
+                let header = answer.header.unwrap_or_default();
+                let members: Vec<Value> = answer
+                    .members
+                    .iter()
+                    .map(|member| {
+                        json!({
+                            "id": MemberId(member.id).to_string(),
+                            "name": member.name,
+                            "started": is_started(member),
+                            "peer_urls": member.peer_ur_ls,
+                            "client_urls": member.client_ur_ls,
+                            "learner": member.is_learner,
+                        })
+                    })
+                    .collect();
+                let cluster = ClusterId(header.cluster_id).to_string();
+                write_json(out, &json!({"cluster": cluster, "members": members}))
+            }
+            Format::Human => {
+                for member in &answer.members {
+                    writeln!(
+                        out,
+                        "{}, {}, {}, {}, {}, {}",
+                        MemberId(member.id),
+                        if is_started(member) {
+                            "started"
+                        } else {
+                            "unstarted"
+                        },
+                        member.name,
+                        member.peer_ur_ls.join(","),
+                        member.client_ur_ls.join(","),
+                        member.is_learner
+                    )?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A member that never ran has not said its name yet.
+fn is_started(member: &MemberEntry) -> bool {
+    !member.name.is_empty()
+}
+
+async fn members(client: &Client) -> Result<MemberListResponse, ClientError> {
+    let request = MemberListRequest { linearizable: true };
+    client
+        .read(|node| async move { node.cluster().member_list(request).await })
+        .await
+}
+
+/// The arguments of `stead endpoint`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Endpoint {
+    #[command(subcommand)]
+    command: EndpointCommand,
+    /// Look at all members of the cluster, not at --endpoints only
+    #[arg(long, global = true)]
+    cluster: bool,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum EndpointCommand {
+    /// Show version, size and position of each endpoint
+    #[command(
+        after_help = "Examples:\n  stead endpoint status --cluster\n  stead endpoint status --cluster -o json"
+    )]
+    Status,
+    /// Read through each endpoint and look for alarms; exit code 5 if one is not healthy
+    #[command(after_help = "Examples:\n  stead endpoint health --cluster")]
+    Health,
+    /// Show the hash of all keys and their history on each endpoint: equal on all at the same revision
+    #[command(
+        name = "hashkv",
+        after_help = "Examples:\n  stead endpoint hashkv --cluster\n  stead endpoint hashkv --cluster --rev 42"
+    )]
+    HashKv {
+        /// The last revision to hash; 0: now
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+        rev: i64,
+    },
+}
+
+impl Endpoint {
+    /// Asks each endpoint and shows the answers.
+    ///
+    /// # Errors
+    /// An endpoint did not answer or is not healthy; the others are shown all the same.
+    pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
+        let whole;
+        let client = if self.cluster {
+            let urls: Vec<String> = members(client)
+                .await?
+                .members
+                .into_iter()
+                .filter_map(|member| member.client_ur_ls.into_iter().next())
+                .collect();
+            whole = client.with_endpoints(&urls.join(","))?;
+            &whole
+        } else {
+            client
+        };
+        let mut report = Report::new(format);
+        for node in client.nodes() {
+            let only = client.only(node);
+            match self.command {
+                EndpointCommand::Status => {
+                    report.add(&node.endpoint, status(&only).await, status_line, status_json)?
+                }
+                EndpointCommand::HashKv { rev } => {
+                    report.add(&node.endpoint, hash(&only, rev).await, hash_line, hash_json)?;
+                }
+                EndpointCommand::Health => {
+                    let started = clock::now();
+                    let outcome = health(&only).await;
+                    let took = started.elapsed();
+                    report.add(
+                        &node.endpoint,
+                        outcome,
+                        |()| format!("is healthy: successfully committed proposal: took = {took:?}"),
+                        |()| json!({"health": true, "took_seconds": took.as_secs_f64()}),
+                    )?;
+                }
+            }
+        }
+        report.finish()
+    }
+}
+
+/// Answers of many endpoints, and whether one failed.
+struct Report {
+    format: Format,
+    entries: Vec<Value>,
+    worst: Option<Exit>,
+}
+
+impl Report {
+    fn new(format: Format) -> Self {
+        Self {
+            format,
+            entries: Vec::new(),
+            worst: None,
+        }
+    }
+
+    fn add<T>(
+        &mut self,
+        endpoint: &str,
+        outcome: Result<T, CliError>,
+        line: impl FnOnce(&T) -> String,
+        object: impl FnOnce(&T) -> Value,
+    ) -> Result<(), CliError> {
+        let (line, mut value) = match &outcome {
+            Ok(answer) => (Some(line(answer)), object(answer)),
+            Err(error) => {
+                self.worst = Some(error.exit);
+                if self.format == Format::Human {
+                    writeln!(io::stderr(), "{endpoint}: {error}")?;
+                }
+                (None, json!({"error": error.message}))
+            }
+        };
+        match self.format {
+            Format::Json => {
+                if let Some(fields) = value.as_object_mut() {
+                    fields.insert("endpoint".to_owned(), endpoint.into());
+                }
+                self.entries.push(value);
+            }
+            Format::Human => {
+                if let Some(line) = line {
+                    let separator = if line.starts_with("is ") { "" } else { "," };
+                    writeln!(io::stdout(), "{endpoint}{separator} {line}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), CliError> {
+        if self.format == Format::Json {
+            write_json(io::stdout().lock(), &self.entries)?;
+        }
+        match self.worst {
+            None => Ok(()),
+            Some(exit) => Err(CliError::new(exit, "not every endpoint answered well")),
+        }
+    }
+}
+
+async fn status(client: &Client) -> Result<StatusResponse, CliError> {
+    Ok(client
+        .read(|node| async move { node.maintenance().status(StatusRequest {}).await })
+        .await?)
+}
+
+fn status_line(status: &StatusResponse) -> String {
+    let member = status.header.map(|header| header.member_id).unwrap_or_default();
+    format!(
+        "{}, {}, {} kB, {}, {}, {}, {}, {}, {}",
+        MemberId(member),
+        status.version,
+        status.db_size / 1_000,
+        member == status.leader,
+        status.is_learner,
+        status.raft_term,
+        status.raft_index,
+        status.raft_applied_index,
+        status.errors.join("; ")
+    )
+}
+
+fn status_json(status: &StatusResponse) -> Value {
+    let header = status.header.unwrap_or_default();
+    json!({
+        "member": MemberId(header.member_id).to_string(),
+        "cluster": ClusterId(header.cluster_id).to_string(),
+        "revision": revision(status.header.as_ref()),
+        "version": status.version,
+        "database_bytes": status.db_size,
+        "database_bytes_in_use": status.db_size_in_use,
+        "quota_bytes": status.db_size_quota,
+        "leader": MemberId(status.leader).to_string(),
+        "is_leader": status.leader == header.member_id,
+        "learner": status.is_learner,
+        "raft_term": status.raft_term,
+        "raft_index": status.raft_index,
+        "raft_applied_index": status.raft_applied_index,
+        "errors": status.errors,
+    })
+}
+
+async fn hash(client: &Client, rev: i64) -> Result<HashKvResponse, CliError> {
+    let request = HashKvRequest { revision: rev };
+    Ok(client
+        .read(|node| async move { node.maintenance().hash_kv(request).await })
+        .await?)
+}
+
+fn hash_line(answer: &HashKvResponse) -> String {
+    format!("{}, {}", answer.hash, revision(answer.header.as_ref()))
+}
+
+fn hash_json(answer: &HashKvResponse) -> Value {
+    json!({
+        "revision": revision(answer.header.as_ref()),
+        "hash": answer.hash,
+        "hash_revision": answer.hash_revision,
+        "compact_revision": answer.compact_revision,
+    })
+}
+
+/// Healthy is who serves a linearizable read and knows of no alarm.
+async fn health(client: &Client) -> Result<(), CliError> {
+    let unhealthy = |error: ClientError| CliError::new(Exit::Interrupted, format!("is unhealthy: {error}"));
+    client
+        .read(|node| async move {
+            let request = RangeRequest {
+                key: HEALTH_KEY.into(),
+                ..RangeRequest::default()
+            };
+            node.kv().range(request).await
+        })
+        .await
+        .map_err(unhealthy)?;
+    let request = AlarmRequest {
+        action: AlarmAction::Get.into(),
+        ..AlarmRequest::default()
+    };
+    let alarms = client
+        .read(|node| async move { node.maintenance().alarm(request).await })
+        .await
+        .map_err(unhealthy)?
+        .alarms;
+    let active: Vec<&str> = alarms
+        .iter()
+        .filter(|alarm| alarm.alarm() != AlarmType::None)
+        .map(|alarm| alarm.alarm().as_str_name())
+        .collect();
+    if active.is_empty() {
+        Ok(())
+    } else {
+        Err(CliError::new(
+            Exit::Interrupted,
+            format!("is unhealthy: active alarms: {}", active.join(", ")),
+        ))
+    }
+}

@@ -1,0 +1,251 @@
+//! `stead lease`: grants, ends, shows and keeps leases.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::client::{Client, ClientError, Node, is_lost};
+use super::exit::{CliError, Exit};
+use super::kv::parse_lease;
+use super::output::{BytesItem, Format, revision, write_json, write_line};
+use super::signal;
+use crate::base::LeaseId;
+use crate::base::limits::MAXIMUM_LEASE_TTL_SECONDS;
+use crate::proto::etcdserverpb::{
+    LeaseGrantRequest, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseRevokeRequest,
+    LeaseTimeToLiveRequest,
+};
+
+/// A lease is kept alive this many times in its time to live.
+const KEEPALIVES_PER_TTL: u64 = 3;
+
+/// The arguments of `stead lease`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Lease {
+    #[command(subcommand)]
+    command: LeaseCommand,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum LeaseCommand {
+    /// Create a lease
+    #[command(after_help = "Examples:\n  stead lease grant 60\n  stead lease grant 60 --id 1f")]
+    Grant {
+        /// Time to live in seconds
+        #[arg(value_parser = clap::value_parser!(i64).range(1..=MAXIMUM_LEASE_TTL_SECONDS))]
+        ttl: i64,
+        /// The id to give it, in hexadecimal; 0: the server chooses
+        #[arg(long, default_value = "0", value_parser = parse_lease)]
+        id: i64,
+    },
+    /// End a lease: the keys attached to it are deleted
+    #[command(after_help = "Examples:\n  stead lease revoke 694d9a8c3a2b1f0d")]
+    Revoke {
+        /// The lease, in hexadecimal
+        #[arg(value_parser = parse_lease)]
+        lease: i64,
+    },
+    /// Show how long a lease still lives
+    #[command(
+        name = "timetolive",
+        after_help = "Examples:\n  stead lease timetolive 694d9a8c3a2b1f0d --keys"
+    )]
+    TimeToLive {
+        /// The lease, in hexadecimal
+        #[arg(value_parser = parse_lease)]
+        lease: i64,
+        /// Show the keys attached to it
+        #[arg(long)]
+        keys: bool,
+    },
+    /// Show all leases
+    #[command(after_help = "Examples:\n  stead lease list")]
+    List,
+    /// Keep a lease alive until ctrl-C
+    #[command(after_help = "Examples:\n  stead lease keep-alive 694d9a8c3a2b1f0d")]
+    KeepAlive {
+        /// The lease, in hexadecimal
+        #[arg(value_parser = parse_lease)]
+        lease: i64,
+        /// Renew it once only
+        #[arg(long)]
+        once: bool,
+    },
+}
+
+impl Lease {
+    /// Asks and shows the answer.
+    ///
+    /// # Errors
+    /// The call failed.
+    pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
+        match self.command {
+            LeaseCommand::Grant { ttl, id } => grant(client, format, ttl, id).await,
+            LeaseCommand::Revoke { lease } => revoke(client, format, lease).await,
+            LeaseCommand::TimeToLive { lease, keys } => time_to_live(client, format, lease, keys).await,
+            LeaseCommand::List => list(client, format).await,
+            LeaseCommand::KeepAlive { lease, once } => tokio::select! {
+                outcome = keep_alive(client, format, lease, once) => outcome,
+                () = signal::stop()? => Ok(()),
+            },
+        }
+    }
+}
+
+async fn grant(client: &Client, format: Format, ttl: i64, id: i64) -> Result<(), CliError> {
+    let request = LeaseGrantRequest { ttl, id };
+    let answer = client
+        .write(|node| async move { node.lease().lease_grant(request).await })
+        .await?;
+    let lease = LeaseId(answer.id);
+    let mut out = io::stdout().lock();
+    match format {
+        Format::Json => write_json(
+            out,
+            &json!({
+                "revision": revision(answer.header.as_ref()),
+                "lease": lease.to_string(),
+                "ttl": answer.ttl,
+            }),
+        ),
+        Format::Human => Ok(writeln!(out, "lease {lease} granted with TTL({}s)", answer.ttl)?),
+    }
+}
+
+async fn revoke(client: &Client, format: Format, id: i64) -> Result<(), CliError> {
+    let request = LeaseRevokeRequest { id };
+    let answer = client
+        .write(|node| async move { node.lease().lease_revoke(request).await })
+        .await?;
+    let lease = LeaseId(id);
+    let mut out = io::stdout().lock();
+    match format {
+        Format::Json => write_json(
+            out,
+            &json!({"revision": revision(answer.header.as_ref()), "lease": lease.to_string()}),
+        ),
+        Format::Human => Ok(writeln!(out, "lease {lease} revoked")?),
+    }
+}
+
+async fn time_to_live(client: &Client, format: Format, id: i64, keys: bool) -> Result<(), CliError> {
+    let request = LeaseTimeToLiveRequest { id, keys };
+    let answer = client
+        .read(|node| async move { node.lease().lease_time_to_live(request).await })
+        .await?;
+    let lease = LeaseId(id);
+    let mut out = io::stdout().lock();
+    if format == Format::Json {
+        let mut value = json!({
+            "revision": revision(answer.header.as_ref()),
+            "lease": lease.to_string(),
+            "ttl": answer.ttl,
+            "granted_ttl": answer.granted_ttl,
+        });
+        if let (true, Some(fields)) = (keys, value.as_object_mut()) {
+            let items = answer.keys.iter().map(|key| json!(BytesItem(key))).collect();
+            fields.insert("keys".to_owned(), serde_json::Value::Array(items));
+        }
+        return write_json(out, &value);
+    }
+    if answer.ttl < 0 {
+        writeln!(out, "lease {lease} already expired")?;
+    } else {
+        writeln!(
+            out,
+            "lease {lease} granted with TTL({}s), remaining({}s)",
+            answer.granted_ttl, answer.ttl
+        )?;
+        for key in &answer.keys {
+            write_line(&mut out, key)?;
+        }
+    }
+    Ok(())
+}
+
+async fn list(client: &Client, format: Format) -> Result<(), CliError> {
+    let answer = client
+        .read(|node| async move { node.lease().lease_leases(LeaseLeasesRequest {}).await })
+        .await?;
+    let leases: Vec<String> = answer
+        .leases
+        .iter()
+        .map(|lease| LeaseId(lease.id).to_string())
+        .collect();
+    let mut out = io::stdout().lock();
+    match format {
+        Format::Json => write_json(
+            out,
+            &json!({"revision": revision(answer.header.as_ref()), "leases": leases}),
+        ),
+        Format::Human => {
+            writeln!(out, "found {} leases", leases.len())?;
+            for lease in leases {
+                writeln!(out, "{lease}")?;
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn keep_alive(client: &Client, format: Format, id: i64, once: bool) -> Result<(), CliError> {
+    loop {
+        // Renewing a lease twice is renewing it: repeating after a loss is safe.
+        let answer = client
+            .read(|node| async move { renew(&node, id).await.map(tonic::Response::new) })
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(ClientError::Refused(status)) if is_lost(&status) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let lease = LeaseId(id);
+        let Ok(ttl @ 1..) = u64::try_from(answer.ttl) else {
+            return Err(CliError::new(
+                Exit::Server,
+                format!("lease {lease} expired or was revoked; grant a new one"),
+            ));
+        };
+        {
+            let mut out = io::stdout().lock();
+            match format {
+                Format::Json => write_json(out, &json!({"lease": lease.to_string(), "ttl": ttl}))?,
+                Format::Human => writeln!(out, "lease {lease} keepalived with TTL({ttl})")?,
+            }
+        }
+        if once {
+            return Ok(());
+        }
+        sleep(Duration::from_secs(ttl) / u32::try_from(KEEPALIVES_PER_TTL).unwrap_or(1)).await;
+    }
+}
+
+/// One renewal on a stream of its own.
+async fn renew(node: &Node, id: i64) -> Result<LeaseKeepAliveResponse, Status> {
+    const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
+    let (sender, receiver) = mpsc::channel(1);
+    let request = LeaseKeepAliveRequest { id };
+    if sender.try_send(request).is_err() {
+        return Err(Status::unavailable("the request could not be queued"));
+    }
+    let renewal = async {
+        let mut client = node.lease();
+        let mut answers = client
+            .lease_keep_alive(ReceiverStream::new(receiver))
+            .await?
+            .into_inner();
+        answers
+            .message()
+            .await?
+            .ok_or_else(|| Status::unavailable("the server ended the stream"))
+    };
+    timeout(RENEWAL_TIMEOUT, renewal)
+        .await
+        .unwrap_or_else(|_| Err(Status::unavailable("no answer in time")))
+}

@@ -1,0 +1,176 @@
+//! Why a request was not answered: one case for each reason, whatever front door it came through.
+//!
+//! The texts are etcd's, byte for byte, since clients compare them (the Go client turns a text back into a typed
+//! error). Which status of a wire format a case becomes is decided at that format's edge, never here.
+
+use thiserror::Error;
+
+use crate::replication::{AskError, ProposeError, ReadError, TransferError};
+use crate::state::applied::{Fatal, Refusal};
+
+/// Why a request was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ServiceError {
+    /// A request, an operation or a compare without a key.
+    #[error("etcdserver: key is not provided")]
+    EmptyKey,
+    /// `ignore_value` or `ignore_lease` on a key that is not there; also an operation that asks for nothing.
+    #[error("etcdserver: key not found")]
+    KeyNotFound,
+    /// A value next to `ignore_value`.
+    #[error("etcdserver: value is provided")]
+    ValueProvided,
+    /// A lease next to `ignore_lease`.
+    #[error("etcdserver: lease is provided")]
+    LeaseProvided,
+    /// A transaction with more operations in one list than allowed.
+    #[error("etcdserver: too many operations in txn request")]
+    TooManyOperations,
+    /// A transaction that writes one key twice.
+    #[error("etcdserver: duplicate key given in txn request")]
+    DuplicateKey,
+    /// A sort order or target that does not exist.
+    #[error("etcdserver: invalid sort option")]
+    InvalidSortOption,
+    /// The revision is older than the compacted one.
+    #[error("etcdserver: mvcc: required revision has been compacted")]
+    Compacted,
+    /// The revision is yet to come.
+    #[error("etcdserver: mvcc: required revision is a future revision")]
+    FutureRevision,
+    /// The database has reached its quota.
+    #[error("etcdserver: mvcc: database space exceeded")]
+    NoSpace,
+    /// No such lease.
+    #[error("etcdserver: requested lease not found")]
+    LeaseNotFound,
+    /// The lease id is taken.
+    #[error("etcdserver: lease already exists")]
+    LeaseExists,
+    /// A time to live above the maximum.
+    #[error("etcdserver: too large lease TTL")]
+    LeaseTtlTooLarge,
+    /// The encoded request is larger than the limit.
+    #[error("etcdserver: request is too large")]
+    RequestTooLarge,
+    /// Too many requests wait already.
+    #[error("etcdserver: too many requests")]
+    TooManyRequests,
+    /// The node knows no leader.
+    #[error("etcdserver: no leader")]
+    NoLeader,
+    /// Only the leader can do it, and this node does not lead.
+    #[error("etcdserver: not leader")]
+    NotLeader,
+    /// The leader changed while the request waited.
+    #[error("etcdserver: leader changed")]
+    LeaderChanged,
+    /// The node is stopping.
+    #[error("etcdserver: server stopped")]
+    Stopped,
+    /// No answer in time; a write may have been applied.
+    #[error("etcdserver: request timed out")]
+    Timeout,
+    /// No answer in time and the leader changed meanwhile; a write may have been applied.
+    #[error("etcdserver: request timed out, possibly due to previous leader failure")]
+    TimeoutLeaderFailed,
+    /// No answer in time and no quorum in reach; a write may have been applied.
+    #[error("etcdserver: request timed out, possibly due to connection lost")]
+    TimeoutConnectionLost,
+    /// This node did not catch up in time.
+    #[error("etcdserver: request timed out, waiting for the applied index took too long")]
+    TimeoutApplied,
+    /// Leadership did not move in time.
+    #[error("etcdserver: request timed out, leader transfer took too long")]
+    TimeoutTransfer,
+    /// The members' data differ; nothing is written until an operator has mended it.
+    #[error("etcdserver: corrupt cluster")]
+    Corrupt,
+    /// The target of a leadership transfer is unknown or a learner.
+    #[error("etcdserver: bad leader transferee")]
+    BadLeaderTransferee,
+    /// The node that leads cannot prove that it does; another endpoint may answer.
+    #[error("not a primary lessor")]
+    NotPrimaryLessor,
+    /// An enumeration of the request has a number that means nothing.
+    #[error("etcdserver: {field} has no meaning for the number {number}")]
+    UnknownChoice {
+        /// The field.
+        field: &'static str,
+        /// The number.
+        number: i32,
+    },
+    /// Sorted streams would have to be held in memory whole.
+    #[error("RangeStream does not support custom sort orders")]
+    StreamSort,
+    /// Filtered streams are not offered, as in etcd.
+    #[error("RangeStream does not support revision filters")]
+    StreamFilter,
+    /// A request this node does not serve; the sentence says so.
+    #[error("{0}")]
+    Unimplemented(&'static str),
+    /// This node failed: its disk, or what is on it.
+    #[error("stead: {0}")]
+    Internal(String),
+}
+
+impl From<Refusal> for ServiceError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Compacted => Self::Compacted,
+            Refusal::FutureRevision => Self::FutureRevision,
+            Refusal::KeyNotFound => Self::KeyNotFound,
+            Refusal::LeaseNotFound => Self::LeaseNotFound,
+            Refusal::LeaseExists => Self::LeaseExists,
+        }
+    }
+}
+
+impl From<ProposeError> for ServiceError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::Timeout => Self::Timeout,
+            ProposeError::TimeoutLeaderFailed => Self::TimeoutLeaderFailed,
+            ProposeError::TimeoutConnectionLost => Self::TimeoutConnectionLost,
+            ProposeError::TooManyRequests => Self::TooManyRequests,
+            ProposeError::TooLarge => Self::RequestTooLarge,
+            ProposeError::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<ReadError> for ServiceError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::LeaderChanged => Self::LeaderChanged,
+            ReadError::Timeout => Self::Timeout,
+            ReadError::TimeoutApplied => Self::TimeoutApplied,
+            ReadError::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<AskError> for ServiceError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::NoLeader => Self::NoLeader,
+            AskError::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<TransferError> for ServiceError {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::NotLeader => Self::NotLeader,
+            TransferError::BadTarget => Self::BadLeaderTransferee,
+            TransferError::Timeout => Self::TimeoutTransfer,
+        }
+    }
+}
+
+impl From<Fatal> for ServiceError {
+    fn from(error: Fatal) -> Self {
+        Self::Internal(error.to_string())
+    }
+}

@@ -1,0 +1,174 @@
+//! What operators ask: status, hashes, alarms, a change of leader.
+//!
+//! All but alarms and the change of leader is answered from this node alone, so that it works without a quorum.
+
+use std::sync::Arc;
+
+use super::ServiceError;
+use super::core::{Core, read_aside};
+use super::header::{Answered, Header};
+use crate::base::{MemberId, Revision};
+use crate::state::KeyValueHash;
+use crate::state::applied::Answer;
+use crate::state::command::{Alarm, Command};
+
+/// The version of etcd whose interface this is. Clients choose by it what they may ask for, so it never says more than is
+/// served.
+pub const ETCD_VERSION: &str = "3.7.1";
+/// The cluster and storage version that goes with it.
+pub const ETCD_MINOR_VERSION: &str = "3.7.0";
+
+/// Where a member stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Bytes of the database on disk.
+    pub database_bytes: u64,
+    /// An estimate of the bytes that live data takes.
+    pub database_bytes_in_use: u64,
+    /// Bytes above which writes are refused; none: no limit.
+    pub quota_bytes: Option<u64>,
+    /// The leader it knows.
+    pub leader: Option<MemberId>,
+    /// The last log index it knows to be committed.
+    pub committed_index: u64,
+    /// The last log index it applied.
+    pub applied_index: u64,
+    /// The raft term.
+    pub term: u64,
+    /// Whether it is a learner.
+    pub is_learner: bool,
+    /// Active alarms.
+    pub alarms: Vec<(MemberId, Alarm)>,
+}
+
+/// Which alarms a request means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlarmAction {
+    /// List them.
+    List,
+    /// Raise one.
+    Activate,
+    /// Clear one.
+    Deactivate,
+}
+
+/// Maintenance. A handle: clones share one service.
+#[derive(Clone)]
+pub struct Maintenance {
+    core: Arc<Core>,
+}
+
+impl Maintenance {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// A header at this node's revision.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        self.core.headers.at(self.core.reader.view().revision())
+    }
+
+    /// Where this member stands.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn status(&self) -> Result<Answered<MemberStatus>, ServiceError> {
+        let status = self.core.replication.status().borrow().clone();
+        let (database_bytes, database_bytes_in_use) = self.core.replication.database_bytes();
+        let view = self.core.reader.view();
+        let answer = MemberStatus {
+            database_bytes,
+            database_bytes_in_use,
+            quota_bytes: self.core.settings.quota_bytes,
+            leader: status.leader,
+            committed_index: status.committed_index,
+            applied_index: status.applied_index,
+            term: status.term,
+            is_learner: status.is_learner,
+            alarms: view.alarms()?,
+        };
+        Ok(Answered {
+            header: self.core.headers.at(view.revision()),
+            answer,
+        })
+    }
+
+    /// A hash of all versions up to `revision` on this node (0: the current one), comparable between members.
+    ///
+    /// # Errors
+    /// Compacted, future, or the disk failed.
+    pub async fn hash_key_values(&self, revision: Revision) -> Result<Answered<KeyValueHash>, ServiceError> {
+        let view = self.core.reader.view();
+        let header = self.core.headers.at(view.revision());
+        let answer = read_aside(view, move |view| view.hash_kv(revision)).await?;
+        Ok(Answered { header, answer })
+    }
+
+    /// Lists, raises or clears alarms through the log. `member` 0 or `alarm` none in a list: any. The answer holds what is
+    /// listed, or what was changed.
+    ///
+    /// # Errors
+    /// No answer in time, or the disk failed.
+    pub async fn alarm(
+        &self,
+        action: AlarmAction,
+        member: MemberId,
+        alarm: Option<Alarm>,
+    ) -> Result<Answered<Vec<(MemberId, Alarm)>>, ServiceError> {
+        let command = match (action, alarm) {
+            (AlarmAction::List, _) => {
+                let view = self.core.view(false).await?;
+                let mut answer = view.alarms()?;
+                answer.retain(|(_, active)| alarm.is_none_or(|wanted| wanted == *active));
+                return Ok(Answered {
+                    header: self.core.headers.at(view.revision()),
+                    answer,
+                });
+            }
+            (_, None) => {
+                return Ok(Answered {
+                    header: self.header(),
+                    answer: Vec::new(),
+                });
+            }
+            (AlarmAction::Activate, Some(alarm)) => Command::AlarmActivate { member, alarm },
+            (AlarmAction::Deactivate, Some(alarm)) => Command::AlarmDeactivate { member, alarm },
+        };
+        let pick = |answer| {
+            if let Answer::Alarm { changed } = answer {
+                Some(changed)
+            } else {
+                None
+            }
+        };
+        let (revision, changed) = self.core.propose(command, pick).await?;
+        let answer = alarm
+            .filter(|_| changed)
+            .map(|alarm| (member, alarm))
+            .into_iter()
+            .collect();
+        Ok(Answered {
+            header: self.core.headers.at(revision),
+            answer,
+        })
+    }
+
+    /// Hands leadership to `target`; done at once if it leads already.
+    ///
+    /// # Errors
+    /// This node does not lead, the target is unknown or a learner, or it did not take over in time.
+    pub async fn move_leader(&self, target: MemberId) -> Result<(), ServiceError> {
+        if !self.core.replication.status().borrow().is_leader {
+            return Err(ServiceError::NotLeader);
+        }
+        if target == self.core.headers.member() {
+            return Ok(());
+        }
+        Ok(self
+            .core
+            .replication
+            .transfer_leader(target, self.core.request_timeout())
+            .await?)
+    }
+}

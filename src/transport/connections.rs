@@ -1,0 +1,127 @@
+//! Connections of one listener: accepted, bounded in number, closed in order.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{ConnectionSettings, Door};
+
+/// Connections of one listener at one time. More wait to be accepted.
+const MAXIMUM_CONNECTIONS: usize = 16_384;
+/// Bytes that a client may send on one stream before they are read.
+const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Bytes that a client may send on one connection before they are read.
+const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+/// Bytes of the headers of one request.
+const MAXIMUM_HEADER_BYTES: u32 = 64 * 1024;
+/// Time in which an HTTP/1.1 client must have sent the headers of a request.
+const HEADER_SECONDS: u64 = 30;
+/// Longest wait for the answer to a ping if none is set: as good as for ever.
+const ENDLESS_KEEPALIVE: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// Time that calls have to end when the node stops.
+const DRAIN_SECONDS: u64 = 5;
+/// Pause after a connection could not be accepted, which happens when file descriptors run out.
+const ACCEPT_PAUSE_MILLISECONDS: u64 = 100;
+
+/// Serves `listener` until `stopping`; then lets open calls end for at most [`DRAIN_SECONDS`].
+pub(super) async fn serve(
+    listener: TcpListener,
+    door: Door,
+    settings: ConnectionSettings,
+    stopping: CancellationToken,
+) {
+    let builder = Arc::new(builder(settings));
+    let permits = Arc::new(Semaphore::new(MAXIMUM_CONNECTIONS));
+    let connections = TaskTracker::new();
+    let cut = CancellationToken::new();
+    let accepting = async {
+        loop {
+            // Never closed, so that there is always a permit to wait for.
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+                return;
+            };
+            match accept(&listener).await {
+                Ok(stream) => {
+                    let (builder, door) = (Arc::clone(&builder), door.clone());
+                    let (stopping, cut) = (stopping.clone(), cut.clone());
+                    connections.spawn(async move {
+                        let served = serve_connection(&builder, stream, door, stopping);
+                        cut.run_until_cancelled(served).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection; trying again");
+                    tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MILLISECONDS)).await;
+                }
+            }
+        }
+    };
+    stopping.run_until_cancelled(accepting).await;
+    drop(listener);
+    connections.close();
+    if timeout(Duration::from_secs(DRAIN_SECONDS), connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            connections = connections.len(),
+            "closing connections whose calls do not end"
+        );
+        cut.cancel();
+        connections.wait().await;
+    }
+}
+
+async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    let (stream, _) = listener.accept().await?;
+    // Small answers leave at once.
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn builder(settings: ConnectionSettings) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(HEADER_SECONDS));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(settings.maximum_concurrent_streams)
+        .max_header_list_size(MAXIMUM_HEADER_BYTES)
+        .keep_alive_interval(settings.keepalive_interval)
+        .keep_alive_timeout(settings.keepalive_timeout.unwrap_or(ENDLESS_KEEPALIVE));
+    builder
+}
+
+async fn serve_connection(
+    builder: &Builder<TokioExecutor>,
+    stream: TcpStream,
+    door: Door,
+    stopping: CancellationToken,
+) {
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), door));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // What a client sends, or how it leaves, is its own affair.
+        tracing::debug!(%error, "a connection ended");
+    }
+}

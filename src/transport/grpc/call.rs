@@ -1,0 +1,345 @@
+//! One gRPC call on its way through: what it receives is checked and counted, what it sends is counted, and a stream is
+//! ended when the node stops, or when it asked for a leader and there has been none for long.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use prometheus::IntCounter;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+
+use super::error::status;
+use super::methods::Method;
+use crate::replication;
+use crate::service::ServiceError;
+
+/// Elections without a leader after which a stream that asked for one ends, as etcd's.
+const PATIENCE_ELECTIONS: u32 = 3;
+/// Bytes before every message: a flag and the length.
+const PREFIX_BYTES: usize = 5;
+
+/// Counts a call as ended: with the code that was seen, or as canceled if the client went away first.
+pub(super) struct Counted {
+    method: Arc<Method>,
+    is_done: bool,
+}
+
+impl Counted {
+    /// Counts the beginning.
+    pub fn begin(method: Arc<Method>) -> Self {
+        method.started();
+        Self {
+            method,
+            is_done: false,
+        }
+    }
+
+    /// Counts the end. Only the first counts.
+    pub fn end(&mut self, code: Code) {
+        if !std::mem::replace(&mut self.is_done, true) {
+            self.method.handled(code);
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.end(Code::Cancelled);
+    }
+}
+
+/// What a client sends: counted, and no message larger than the limit.
+pub(super) struct RequestBody {
+    inner: Incoming,
+    received: IntCounter,
+    sizes: MessageSizes,
+}
+
+impl RequestBody {
+    pub fn new(inner: Incoming, received: IntCounter, maximum_message_bytes: usize) -> Self {
+        Self {
+            inner,
+            received,
+            sizes: MessageSizes::new(maximum_message_bytes),
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = match std::task::ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Poll::Ready(Some(Err(Status::from_error(Box::new(error))))),
+            None => return Poll::Ready(None),
+        };
+        if let Some(data) = frame.data_ref() {
+            self.received.inc_by(u64::try_from(data.len()).unwrap_or(0));
+            if let Err(refused) = self.sizes.pass(data) {
+                return Poll::Ready(Some(Err(refused)));
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Follows the lengths of the messages in a byte stream, so that one that is too large is refused by its prefix, before
+/// it is held in memory, in the words that clients of etcd know.
+struct MessageSizes {
+    maximum_bytes: usize,
+    /// What has been seen of a prefix.
+    prefix: [u8; PREFIX_BYTES],
+    prefix_bytes: usize,
+    /// What is left of a message after its prefix.
+    left_bytes: usize,
+}
+
+impl MessageSizes {
+    fn new(maximum_bytes: usize) -> Self {
+        Self {
+            maximum_bytes,
+            prefix: [0; PREFIX_BYTES],
+            prefix_bytes: 0,
+            left_bytes: 0,
+        }
+    }
+
+    fn pass(&mut self, data: &[u8]) -> Result<(), Status> {
+        let mut data = data;
+        while !data.is_empty() {
+            let skipped = self.left_bytes.min(data.len());
+            self.left_bytes -= skipped;
+            data = data.get(skipped..).unwrap_or_default();
+            for byte in data.iter().take(PREFIX_BYTES - self.prefix_bytes) {
+                if let Some(slot) = self.prefix.get_mut(self.prefix_bytes) {
+                    *slot = *byte;
+                }
+                self.prefix_bytes += 1;
+                data = data.get(1..).unwrap_or_default();
+            }
+            if self.prefix_bytes == PREFIX_BYTES {
+                self.prefix_bytes = 0;
+                let [_, length @ ..] = self.prefix;
+                self.left_bytes = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+                if self.left_bytes > self.maximum_bytes {
+                    return Err(Status::resource_exhausted(format!(
+                        "grpc: received message larger than max ({} vs. {})",
+                        self.left_bytes, self.maximum_bytes
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a call answers.
+pub(in crate::transport) struct ResponseBody {
+    inner: Option<tonic::body::Body>,
+    sent: IntCounter,
+    /// None for a call of a method that does not exist.
+    counted: Option<Counted>,
+    /// Resolves when the call must end; streams only.
+    ending: Option<BoxFuture<'static, Status>>,
+}
+
+impl ResponseBody {
+    /// The body of `response`, which may be an error without a body.
+    pub(super) fn wrap(
+        response: http::Response<tonic::body::Body>,
+        mut counted: Option<Counted>,
+        sent: IntCounter,
+        ending: Option<BoxFuture<'static, Status>>,
+    ) -> http::Response<Self> {
+        if let (Some(code), Some(counted)) = (code_in(response.headers()), &mut counted) {
+            counted.end(code);
+        }
+        response.map(|inner| Self {
+            inner: Some(inner),
+            sent,
+            counted,
+            ending,
+        })
+    }
+
+    fn end(&mut self, code: Code) {
+        if let Some(counted) = &mut self.counted {
+            counted.end(code);
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.inner.is_some()
+            && let Some(ending) = &mut self.ending
+            && let Poll::Ready(last) = ending.poll_unpin(context)
+        {
+            // Whoever produces the stream learns by its end that nobody reads it any more.
+            self.inner = None;
+            self.ending = None;
+            self.end(last.code());
+            let mut trailers = HeaderMap::new();
+            return Poll::Ready(Some(
+                last.add_header(&mut trailers).map(|()| Frame::trailers(trailers)),
+            ));
+        }
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        let frame = std::task::ready!(Pin::new(inner).poll_frame(context));
+        if let Some(Ok(frame)) = &frame {
+            if let Some(data) = frame.data_ref() {
+                self.sent.inc_by(u64::try_from(data.len()).unwrap_or(0));
+            } else if let Some(code) = frame.trailers_ref().and_then(code_in) {
+                self.end(code);
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(tonic::body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), tonic::body::Body::size_hint)
+    }
+}
+
+fn code_in(headers: &HeaderMap) -> Option<Code> {
+    headers
+        .get(Status::GRPC_STATUS)
+        .map(|code| Code::from_bytes(code.as_bytes()))
+}
+
+/// Whether a call asked to be refused while there is no leader.
+pub(super) fn requires_leader(headers: &HeaderMap) -> bool {
+    headers
+        .get("hasleader")
+        .is_some_and(|value| value.as_bytes() == b"true")
+}
+
+/// Resolves when a stream must end, with the status that ends it.
+pub(super) async fn stream_end(
+    stopping: CancellationToken,
+    leader: Option<watch::Receiver<replication::Status>>,
+    election: Duration,
+) -> Status {
+    let leaderless = async {
+        match leader {
+            Some(leader) => without_leader(leader, election * PATIENCE_ELECTIONS).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = stopping.cancelled() => status(&ServiceError::Stopped),
+        () = leaderless => status(&ServiceError::NoLeader),
+    }
+}
+
+/// Resolves when there has been no leader for `patience`.
+async fn without_leader(mut status: watch::Receiver<replication::Status>, patience: Duration) {
+    loop {
+        let lost = status.wait_for(|status| status.leader.is_none()).await.is_ok();
+        if !lost {
+            // The node is stopping, which ends the stream by itself.
+            return std::future::pending().await;
+        }
+        let found = status.wait_for(|status| status.leader.is_some());
+        if tokio::time::timeout(patience, found).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::MemberId;
+
+    fn message(bytes: u32) -> Vec<u8> {
+        let mut message = vec![0];
+        message.extend(bytes.to_be_bytes());
+        message.resize(PREFIX_BYTES + usize::try_from(bytes).expect("small"), 7);
+        message
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_is_refused_by_its_prefix_however_it_is_cut() {
+        let mut stream = message(10);
+        stream.extend(message(0));
+        stream.extend(message(11));
+        for cut in 1..stream.len() {
+            let mut sizes = MessageSizes::new(10);
+            let seen = stream.chunks(cut).try_for_each(|chunk| sizes.pass(chunk));
+            let refused = seen.expect_err("the third message is too large");
+            assert_eq!(refused.code(), Code::ResourceExhausted);
+            assert_eq!(
+                refused.message(),
+                "grpc: received message larger than max (11 vs. 10)"
+            );
+            let mut sizes = MessageSizes::new(11);
+            assert!(stream.chunks(cut).all(|chunk| sizes.pass(chunk).is_ok()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_needs_a_leader_lives_with_one_and_ends_without() {
+        let election = Duration::from_millis(1);
+        let led = replication::Status {
+            leader: Some(MemberId(1)),
+            ..Default::default()
+        };
+        let (sender, receiver) = watch::channel(led);
+        let mut end = stream_end(CancellationToken::new(), Some(receiver), election).boxed();
+        assert!((&mut end).now_or_never().is_none());
+        sender.send_replace(replication::Status::default());
+        let last = end.await;
+        assert_eq!(
+            (last.code(), last.message()),
+            (Code::Unavailable, "etcdserver: no leader")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_when_the_node_stops() {
+        let stopping = CancellationToken::new();
+        stopping.cancel();
+        let last = stream_end(stopping, None, Duration::from_secs(1)).await;
+        assert_eq!(
+            (last.code(), last.message()),
+            (Code::Unavailable, "etcdserver: server stopped")
+        );
+    }
+}

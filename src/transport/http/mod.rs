@@ -1,0 +1,95 @@
+//! Pages over HTTP: health, version, metrics. Translation only.
+
+mod health;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use prometheus::{Encoder, TextEncoder};
+
+use crate::base::metrics::Metrics;
+use crate::service::Services;
+use crate::service::maintenance::{ETCD_MINOR_VERSION, ETCD_VERSION};
+
+/// What the pages are made from.
+#[derive(Clone)]
+struct Pages {
+    services: Services,
+    metrics: Arc<Metrics>,
+}
+
+/// The pages of the client port.
+pub(super) fn client_pages(services: &Services, metrics: &Arc<Metrics>) -> Router {
+    assemble(
+        routes().route("/version", only_get(get(version))),
+        services,
+        metrics,
+    )
+}
+
+/// The pages of `--listen-metrics-urls`.
+pub(super) fn metrics_pages(services: &Services, metrics: &Arc<Metrics>) -> Router {
+    assemble(routes(), services, metrics)
+}
+
+fn routes() -> Router<Pages> {
+    Router::new()
+        .route("/metrics", only_get(get(metrics_page)))
+        .route("/health", only_get(get(health::health)))
+        .route("/livez", only_get(get(health::livez)))
+        .route("/livez/{check}", only_get(get(health::livez_one)))
+        .route("/readyz", only_get(get(health::readyz)))
+        .route("/readyz/{check}", only_get(get(health::readyz_one)))
+}
+
+fn assemble(routes: Router<Pages>, services: &Services, metrics: &Arc<Metrics>) -> Router {
+    let pages = Pages {
+        services: services.clone(),
+        metrics: Arc::clone(metrics),
+    };
+    routes.fallback(not_found).with_state(pages)
+}
+
+fn only_get(route: MethodRouter<Pages>) -> MethodRouter<Pages> {
+    route.fallback(|| async { plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n".into()) })
+}
+
+async fn not_found() -> Response {
+    plain(StatusCode::NOT_FOUND, "404 page not found\n".into())
+}
+
+fn plain(status: StatusCode, body: String) -> Response {
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    (status, [(header::CONTENT_TYPE, kind)], body).into_response()
+}
+
+/// The versions in the order in which etcd shows them.
+async fn version() -> Response {
+    let body = format!(
+        r#"{{"etcdserver":"{ETCD_VERSION}","etcdcluster":"{ETCD_MINOR_VERSION}","storage":"{ETCD_MINOR_VERSION}"}}"#
+    );
+    let kind = HeaderValue::from_static("application/json");
+    (StatusCode::OK, [(header::CONTENT_TYPE, kind)], body).into_response()
+}
+
+async fn metrics_page(State(pages): State<Pages>) -> Response {
+    pages.services.health.refresh_gauges();
+    let mut body = Vec::new();
+    let encoder = TextEncoder::new();
+    match encoder.encode(&pages.metrics.registry.gather(), &mut body) {
+        Ok(()) => (
+            StatusCode::OK,
+            [(header::CONTENT_TYPE, encoder.format_type().to_owned())],
+            body,
+        )
+            .into_response(),
+        Err(error) => plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("cannot show the metrics: {error}\n"),
+        ),
+    }
+}

@@ -1,0 +1,228 @@
+//! Data folders that a node must not start on: it says what is wrong, ends, and leaves the folder as it is, so that it
+//! starts again when the folder is put right.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use stead::proto::etcdserverpb::{PutRequest, RangeRequest};
+
+use crate::support::{Cluster, Program, Result, TestResult};
+
+const MAXIMUM_WAIT: Duration = Duration::from_secs(30);
+
+/// How much one key holds: enough that a folder has more than empty files.
+const VALUE_BYTES: usize = 1_000;
+const KEYS: usize = 200;
+
+/// A cluster of one node that has written and has been stopped, whose folder can be tampered with.
+async fn written_node() -> Result<Cluster> {
+    let mut cluster = Cluster::builder(Program::stead()?).start().await?;
+    let mut clients = cluster.clients(0)?;
+    for number in 0..KEYS {
+        let request = PutRequest {
+            key: format!("key/{number}").into(),
+            value: vec![b'v'; VALUE_BYTES].into(),
+            ..PutRequest::default()
+        };
+        clients.kv.put(request).await?;
+    }
+    let status = cluster.node(0).terminate()?;
+    assert!(status.success(), "a node stops with 0 at SIGTERM: {status}");
+    Ok(cluster)
+}
+
+/// The node refuses its folder: it ends by itself, not with 0 and not by a signal, and its log names `reason`.
+fn refuses(cluster: &mut Cluster, reason: &str) -> Result<()> {
+    let node = cluster.node(0);
+    let before = fs::metadata(node.log_path())?.len();
+    node.start()?;
+    let status = node.wait_for_exit(MAXIMUM_WAIT)?;
+    assert!(
+        status.code().is_some_and(|code| code != 0),
+        "{status}\n{}",
+        node.log_tail()
+    );
+    let log = fs::read(node.log_path())?;
+    let said = String::from_utf8_lossy(&log[usize::try_from(before)?..]).to_lowercase();
+    assert!(
+        said.contains(reason),
+        "{reason:?} is not in what the node said:\n{said}"
+    );
+    assert!(!said.contains("panicked"), "a refusal is no panic:\n{said}");
+    Ok(())
+}
+
+/// The node starts on its folder and holds everything.
+async fn holds_everything(cluster: &mut Cluster) -> Result<()> {
+    cluster.start_all().await?;
+    let request = RangeRequest {
+        key: "key/".into(),
+        range_end: "key0".into(),
+        count_only: true,
+        ..RangeRequest::default()
+    };
+    let answer = cluster.clients(0)?.kv.range(request).await?.into_inner();
+    assert_eq!(usize::try_from(answer.count)?, KEYS);
+    Ok(())
+}
+
+fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => directories.push(entry.path()),
+                false => files.push(entry.path()),
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn content_of(directory: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    files_below(directory)?
+        .into_iter()
+        .map(|path| Ok((path.clone(), fs::read(path)?)))
+        .collect()
+}
+
+/// Puts the folder back as it was.
+fn restore(directory: &Path, content: &BTreeMap<PathBuf, Vec<u8>>) -> Result<()> {
+    for path in files_below(directory)? {
+        if !content.contains_key(&path) {
+            fs::remove_file(path)?;
+        }
+    }
+    for (path, bytes) in content {
+        fs::write(path, bytes)?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_folder_of_another_cluster_is_refused() -> TestResult {
+    let mut cluster = written_node().await?;
+    let other = Cluster::builder(Program::stead()?)
+        .token("another-cluster")
+        .build()?;
+    let home = cluster.node(0).data_directory().to_owned();
+    let mut stranger = other;
+    let foreign = stranger.node(0).data_directory().to_owned();
+    fs::rename(&home, &foreign)?;
+    // The log of the stranger is made by its first start.
+    fs::write(stranger.node(0).log_path(), "")?;
+    refuses(&mut stranger, "cluster")?;
+    fs::rename(&foreign, &home)?;
+    Ok(holds_everything(&mut cluster).await?)
+}
+
+#[tokio::test]
+async fn a_folder_from_which_a_file_is_missing_is_refused() -> TestResult {
+    let mut cluster = written_node().await?;
+    let folder = cluster.node(0).data_directory().to_owned();
+    let content = content_of(&folder)?;
+    // What a copy that was broken off leaves out. An engine that makes what it does not find would begin anew with an
+    // empty log, and vote as if it had promised nothing.
+    let essential: Vec<&PathBuf> = content
+        .keys()
+        .filter(|path| path.file_name().is_some_and(|name| name == "CURRENT"))
+        .collect();
+    assert!(!essential.is_empty(), "the folder holds a database");
+    for path in essential {
+        fs::remove_file(path)?;
+        refuses(&mut cluster, &folder.display().to_string().to_lowercase())?;
+        restore(&folder, &content)?;
+    }
+    Ok(holds_everything(&mut cluster).await?)
+}
+
+#[tokio::test]
+async fn a_folder_without_one_of_its_databases_is_refused() -> TestResult {
+    let mut cluster = written_node().await?;
+    let folder = cluster.node(0).data_directory().to_owned();
+    let databases: Vec<PathBuf> = files_below(&folder)?
+        .into_iter()
+        .filter(|path| path.file_name().is_some_and(|name| name == "CURRENT"))
+        .filter_map(|path| path.parent().map(Path::to_owned))
+        .collect();
+    for database in databases {
+        let aside = folder.with_extension("aside");
+        fs::rename(&database, &aside)?;
+        refuses(&mut cluster, &folder.display().to_string().to_lowercase())?;
+        fs::remove_dir_all(&database).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
+        fs::rename(&aside, &database)?;
+    }
+    Ok(holds_everything(&mut cluster).await?)
+}
+
+#[tokio::test]
+async fn a_folder_whose_manifest_is_cut_is_refused() -> TestResult {
+    let mut cluster = written_node().await?;
+    let folder = cluster.node(0).data_directory().to_owned();
+    let content = content_of(&folder)?;
+    let manifests = content.iter().filter(|(path, _)| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("MANIFEST-"))
+    });
+    for (path, bytes) in manifests {
+        fs::write(path, &bytes[..bytes.len() / 2])?;
+        refuses(&mut cluster, &folder.display().to_string().to_lowercase())?;
+        restore(&folder, &content)?;
+    }
+    Ok(holds_everything(&mut cluster).await?)
+}
+
+#[tokio::test]
+async fn a_folder_that_is_a_file_is_refused() -> TestResult {
+    let mut cluster = Cluster::builder(Program::stead()?).build()?;
+    let path = cluster.node(0).data_directory().to_owned();
+    fs::write(&path, "not a folder")?;
+    fs::write(cluster.node(0).log_path(), "")?;
+    refuses(&mut cluster, &path.display().to_string().to_lowercase())?;
+    assert_eq!(fs::read_to_string(path)?, "not a folder");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_read_only_folder_is_refused() -> TestResult {
+    let mut cluster = written_node().await?;
+    let folder = cluster.node(0).data_directory().to_owned();
+    let permissions = |mode| -> Result<()> {
+        for path in files_below(&folder)?.iter().chain([&folder]) {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    };
+    if rustix::process::geteuid().is_root() {
+        // Without these capabilities, permissions hold for root, too.
+        let without = "--bounding-set=-dac_override,-dac_read_search,-fowner";
+        cluster.node(0).set_launcher(&["setpriv", without]);
+    }
+    permissions(0o500)?;
+    let refused = refuses(&mut cluster, &folder.display().to_string().to_lowercase());
+    permissions(0o700)?;
+    refused?;
+    Ok(holds_everything(&mut cluster).await?)
+}
+
+#[tokio::test]
+async fn one_folder_serves_one_process() -> TestResult {
+    let mut cluster = Cluster::builder(Program::stead()?).start().await?;
+    let folder = cluster.node(0).data_directory().to_owned();
+    let mut second = Cluster::builder(Program::stead()?).build()?;
+    let place = second.node(0).data_directory().to_owned();
+    std::os::unix::fs::symlink(&folder, &place)?;
+    fs::write(second.node(0).log_path(), "")?;
+    refuses(&mut second, "")?;
+    cluster.wait_until_ready().await?;
+    Ok(())
+}
