@@ -155,14 +155,16 @@ impl LogStore {
         if start >= end {
             return Ok(Vec::new());
         }
-        let (found, disk_end) = {
+        let disk_end = {
             let positions = self.shared.positions.lock();
-            let found = positions.recent.range(start, end, maximum_bytes);
-            (found, positions.recent.first_index().unwrap_or(u64::MAX).min(end))
+            match positions.recent.first_index() {
+                Some(first) if start >= first => {
+                    return Ok(positions.recent.range(start, end, maximum_bytes));
+                }
+                Some(first) => end.min(first),
+                None => end,
+            }
         };
-        if let Some(found) = found {
-            return Ok(found);
-        }
         let engine = self.engine.clone();
         let read = move || read_from_disk(&*engine.view(), start, disk_end, maximum_bytes);
         let found = tokio::task::spawn_blocking(read)
@@ -172,10 +174,7 @@ impl LogStore {
         if found.is_empty() && disk_end < end {
             // Nothing lies before the recent entries: the log begins with them.
             let positions = self.shared.positions.lock();
-            return Ok(positions
-                .recent
-                .range(disk_end, end, maximum_bytes)
-                .unwrap_or_default());
+            return Ok(positions.recent.range(disk_end, end, maximum_bytes));
         }
         Ok(found)
     }
@@ -290,9 +289,11 @@ impl RaftLogReader<TypeConfig> for LogStore {
         let chunks = futures::stream::try_unfold((log, start), move |(log, start)| async move {
             let entries = log.read(start, end, MAXIMUM_READ_BYTES).await?;
             match entries.last() {
-                None if start < end && end != u64::MAX => Err(io::Error::other(format!(
-                    "log entry {start} is not there, though entries up to {end} are committed"
-                ))),
+                None if start < end && log.last().is_some_and(|last| last.index() >= start) => {
+                    Err(io::Error::other(format!(
+                        "log entry {start} is missing, though later ones are there"
+                    )))
+                }
                 None => Ok(None),
                 Some(last) => {
                     let next = last.index().saturating_add(1);

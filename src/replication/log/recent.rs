@@ -69,21 +69,21 @@ impl RecentEntries {
 
     /// Entries of `[start, end)` from `start` on, up to `maximum_bytes` of records but at least one; none if `start` is
     /// not held.
-    pub fn range(&self, start: u64, end: u64, maximum_bytes: usize) -> Option<Vec<Entry>> {
-        let offset = usize::try_from(start.checked_sub(self.first_index()?)?).ok()?;
-        if offset >= self.entries.len() {
-            return None;
-        }
-        let mut bytes = 0;
+    pub fn range(&self, start: u64, end: u64, maximum_bytes: usize) -> Vec<Entry> {
         let mut found = Vec::new();
-        for entry in self.entries.range(offset..) {
+        let offset = self.first_index().and_then(|first| start.checked_sub(first));
+        let Some(offset) = offset.and_then(|offset| usize::try_from(offset).ok()) else {
+            return found;
+        };
+        let mut bytes = 0;
+        for entry in self.entries.range(offset.min(self.entries.len())..) {
             bytes += entry.record_bytes();
             if entry.index() >= end || (bytes > maximum_bytes && !found.is_empty()) {
                 break;
             }
             found.push(entry.clone());
         }
-        Some(found)
+        found
     }
 
     fn clear(&mut self) {

@@ -16,6 +16,7 @@ use openraft::entry::RaftEntry;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use parking_lot::Mutex;
 use prost::Message;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Streaming;
 
 use super::client::{CallError, unreachable};
@@ -47,6 +48,8 @@ struct Answers {
     peers: Arc<Peers>,
     target: NodeId,
     label: String,
+    /// Ends the requests with the answers: a request that waits to be sent holds openraft's state of the stream.
+    _requests: DropGuard,
 }
 
 /// Opens the stream and gives the answers to what `input` sends.
@@ -60,7 +63,10 @@ where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
 {
     let flight = Arc::new(Flight::default());
-    let requests = outbound(input, flight.clone(), peers.clone(), target);
+    let over = CancellationToken::new();
+    let requests =
+        outbound(input, flight.clone(), peers.clone(), target).take_until(over.clone().cancelled_owned());
+    let requests_guard = over.drop_guard();
     let limit = Duration::from_millis(SILENCE_LIMIT_MILLISECONDS);
     let reason = match tokio::time::timeout(limit, client.append(requests)).await {
         Ok(Ok(response)) => {
@@ -70,6 +76,7 @@ where
                 peers,
                 target,
                 label: label(target),
+                _requests: requests_guard,
             };
             let stream = futures::stream::unfold(Some(answers), |answers| async move {
                 let mut answers = answers?;
