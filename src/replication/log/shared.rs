@@ -64,10 +64,10 @@ impl Shared {
 
     /// Removes entries after `last`. Returns the first index that goes and the number of truncations, this included.
     pub fn truncate_after(&self, last: Option<LogId>) -> (u64, u64) {
-        let end = last.map_or(0, |last| last.index().saturating_add(1));
         let mut positions = self.positions.lock();
+        positions.last = positions.last.min(last).max(positions.purged);
+        let end = positions.last.map_or(0, |last| last.index().saturating_add(1));
         positions.recent.truncate(end);
-        positions.last = last;
         positions.truncations += 1;
         self.durable_end.send_if_modified(|durable| {
             let is_lowered = *durable > end;
