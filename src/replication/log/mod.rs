@@ -41,8 +41,19 @@ pub const MAXIMUM_READ_BYTES: usize = 1024 * 1024;
 pub struct LogStore {
     engine: Arc<dyn Engine>,
     shared: Arc<Shared>,
+    writer: Arc<WriterHandle>,
+}
+
+/// The writer's thread and its queue. Without a handle of the log, nobody can write: the thread ends.
+struct WriterHandle {
     queue: Arc<Queue>,
-    writer: Arc<Mutex<Option<JoinHandle<()>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for WriterHandle {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
 }
 
 impl LogStore {
@@ -77,8 +88,10 @@ impl LogStore {
         Ok(Self {
             engine,
             shared,
-            queue,
-            writer: Arc::new(Mutex::new(Some(thread))),
+            writer: Arc::new(WriterHandle {
+                queue,
+                thread: Mutex::new(Some(thread)),
+            }),
         })
     }
 
@@ -120,17 +133,17 @@ impl LogStore {
 
     /// Writes what waits and ends the writer. Blocks until it has ended.
     pub fn close(&self) {
-        self.queue.close();
-        let writer = self.writer.lock().take();
-        if let Some(writer) = writer
-            && writer.join().is_err()
+        self.writer.queue.close();
+        let thread = self.writer.thread.lock().take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
         {
             self.shared.failure.report("the log's writer panicked");
         }
     }
 
     fn push(&self, operation: Operation) -> io::Result<()> {
-        if self.queue.push(operation) {
+        if self.writer.queue.push(operation) {
             Ok(())
         } else {
             Err(io::Error::other("the log is closed"))
@@ -151,10 +164,20 @@ impl LogStore {
             return Ok(found);
         }
         let engine = self.engine.clone();
-        tokio::task::spawn_blocking(move || read_from_disk(&*engine.view(), start, disk_end, maximum_bytes))
+        let read = move || read_from_disk(&*engine.view(), start, disk_end, maximum_bytes);
+        let found = tokio::task::spawn_blocking(read)
             .await
             .map_err(io::Error::other)?
-            .map_err(io::Error::other)
+            .map_err(io::Error::other)?;
+        if found.is_empty() && disk_end < end {
+            // Nothing lies before the recent entries: the log begins with them.
+            let positions = self.shared.positions.lock();
+            return Ok(positions
+                .recent
+                .range(disk_end, end, maximum_bytes)
+                .unwrap_or_default());
+        }
+        Ok(found)
     }
 }
 

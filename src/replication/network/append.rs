@@ -104,7 +104,7 @@ where
         .metrics()
         .peer_sent_bytes
         .with_label_values(&[label(target).as_str()]);
-    input.map_while_some(move |request| {
+    let messages = input.map(move |request: AppendEntriesRequest<TypeConfig>| {
         let purge_end = peers.purge_end();
         if request
             .entries
@@ -118,25 +118,12 @@ where
         sent_bytes.inc_by(u64::try_from(message.encoded_len()).unwrap_or(u64::MAX));
         flight.sent.lock().push_back(Instant::now());
         Some(message)
-    })
+    });
+    // The stream ends at the first request that is not sent.
+    messages
+        .take_while(|message| std::future::ready(message.is_some()))
+        .filter_map(std::future::ready)
 }
-
-/// `map` that ends the stream at the first none.
-trait MapWhileSome: Stream + Sized {
-    fn map_while_some<T, F>(self, mut each: F) -> impl Stream<Item = T> + Send + 'static
-    where
-        Self: Send + 'static,
-        Self::Item: Send,
-        T: Send + 'static,
-        F: FnMut(Self::Item) -> Option<T> + Send + 'static,
-    {
-        self.map(move |item| each(item))
-            .take_while(|mapped| std::future::ready(mapped.is_some()))
-            .filter_map(std::future::ready)
-    }
-}
-
-impl<S: Stream> MapWhileSome for S {}
 
 impl Answers {
     async fn next(&mut self) -> Result<Option<StreamAppendResult<TypeConfig>>, String> {
