@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use super::exit::CliError;
@@ -51,6 +51,16 @@ pub(super) fn start(config: &LogConfig) -> Result<(), CliError> {
     started.map_err(|error| CliError::failure(format!("cannot start the log: {error}")))
 }
 
+/// What is logged at a level. Libraries tell at each level what only their authors need: they are held one level back.
+fn filter(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Debug => "debug,openraft=info,h2=info,hyper=info,hyper_util=info,tonic=info,tower=info",
+        LogLevel::Info => "info,openraft=warn",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    }
+}
+
 #[derive(Clone)]
 enum Sink {
     Stderr,
@@ -75,5 +85,17 @@ impl Write for Outputs {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_of_every_level_can_be_read() {
+        for level in [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error] {
+            assert!(EnvFilter::try_new(filter(level)).is_ok(), "{level:?}");
+        }
     }
 }
