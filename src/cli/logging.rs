@@ -35,14 +35,8 @@ pub(super) fn start(config: &LogConfig) -> Result<(), CliError> {
         });
     }
     let writer = BoxMakeWriter::new(move || Outputs(outputs.clone()));
-    let level = match config.level {
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Error => LevelFilter::ERROR,
-    };
     let log = tracing_subscriber::fmt()
-        .with_max_level(level)
+        .with_env_filter(EnvFilter::new(filter(config.level)))
         .with_writer(writer);
     let started = match config.format {
         LogFormat::Json => log.json().flatten_event(true).try_init(),
