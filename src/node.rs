@@ -30,6 +30,9 @@ const MAXIMUM_PENDING_NEWS: usize = 1_024;
 /// Pause before a member tries again to publish its name and client URLs.
 const PUBLISH_AGAIN_MILLISECONDS: u64 = 500;
 
+/// Longest wait for the publication before clients are let in without it.
+const PUBLISH_PATIENCE_MILLISECONDS: u64 = 7_000;
+
 /// Why a node cannot start, or stopped by itself.
 #[derive(Debug, Error)]
 pub enum NodeError {
@@ -101,11 +104,17 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         service_settings(&config),
     );
     tokio::spawn(services.clone().run(service_news));
-    tokio::spawn(publish(
+    let publication = tokio::spawn(publish(
         services.clone(),
         config.name.clone(),
         config.advertise_client_urls.clone(),
     ));
+    // As in etcd, clients are let in when the members know where to find this one; without a quorum it serves what needs
+    // none all the same, only later.
+    let patience = Duration::from_millis(PUBLISH_PATIENCE_MILLISECONDS);
+    if tokio::time::timeout(patience, publication).await.is_err() {
+        tracing::warn!("there is no quorum yet; serving what needs none");
+    }
 
     let stopping = CancellationToken::new();
     let doors = TaskTracker::new();

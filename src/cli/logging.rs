@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use super::exit::CliError;
@@ -35,20 +35,24 @@ pub(super) fn start(config: &LogConfig) -> Result<(), CliError> {
         });
     }
     let writer = BoxMakeWriter::new(move || Outputs(outputs.clone()));
-    let level = match config.level {
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Error => LevelFilter::ERROR,
-    };
     let log = tracing_subscriber::fmt()
-        .with_max_level(level)
+        .with_env_filter(EnvFilter::new(filter(config.level)))
         .with_writer(writer);
     let started = match config.format {
         LogFormat::Json => log.json().flatten_event(true).try_init(),
         LogFormat::Text => log.with_ansi(false).try_init(),
     };
     started.map_err(|error| CliError::failure(format!("cannot start the log: {error}")))
+}
+
+/// What is logged at a level. Libraries tell at each level what only their authors need: they are held one level back.
+fn filter(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Debug => "debug,openraft=info,h2=info,hyper=info,hyper_util=info,tonic=info,tower=info",
+        LogLevel::Info => "info,openraft=warn",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    }
 }
 
 #[derive(Clone)]
@@ -75,5 +79,17 @@ impl Write for Outputs {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_of_every_level_can_be_read() {
+        for level in [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error] {
+            assert!(EnvFilter::try_new(filter(level)).is_ok(), "{level:?}");
+        }
     }
 }

@@ -113,6 +113,9 @@ pub enum ProposeError {
     /// Too many wait already; it was not proposed.
     #[error("etcdserver: too many requests")]
     TooManyRequests,
+    /// This node does not lead in the term that the proposal is bound to; it was not proposed, or will not be committed.
+    #[error("etcdserver: not leader")]
+    NotLeader,
     /// Larger than the limit; it was not proposed.
     #[error("etcdserver: request is too large")]
     TooLarge,

@@ -126,6 +126,14 @@ impl Replication {
         self.parts.proposer.propose(command).await
     }
 
+    /// Proposes a command that only the leader of `term` may have committed: never forwarded, never tried again.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]; [`ProposeError::NotLeader`] if this node does not lead in `term`.
+    pub async fn propose_as_leader(&self, command: Command, term: u64) -> Result<Committed, ProposeError> {
+        self.parts.proposer.propose_as_leader(command, term).await
+    }
+
     /// The state at or after the moment of the call: every write acknowledged by any member before it is in it. Many
     /// callers share one round.
     ///

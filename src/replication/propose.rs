@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use openraft::errors::ClientWriteError;
 use openraft::raft::ClientWriteResult;
 use tokio::sync::{mpsc, watch};
@@ -20,7 +21,7 @@ use super::interface::{Committed, ProposeError, Status};
 use super::log::LogStore;
 use super::network::Peers;
 use super::status::StatusBoard;
-use super::types::{ProposalBytes, Rejections, Submission, TypeConfig};
+use super::types::{LeaderId, ProposalBytes, Rejections, Submission, TypeConfig};
 use super::waiters::Waiters;
 use crate::base::limits::{MAXIMUM_PENDING_PROPOSAL_BYTES, MAXIMUM_PENDING_PROPOSALS};
 use crate::base::metrics::Metrics;
@@ -62,6 +63,7 @@ pub struct ProposerSettings {
 /// Takes proposals. Shared by all callers.
 pub struct Proposer {
     settings: Arc<ProposerSettings>,
+    raft: Raft,
     next_sequence: AtomicU64,
     pending: AtomicUsize,
     pending_bytes: AtomicUsize,
@@ -78,7 +80,7 @@ impl Proposer {
         let dispatcher = Dispatcher {
             status: settings.status.subscribe(),
             settings: settings.clone(),
-            raft,
+            raft: raft.clone(),
             rejections: Arc::new(Requeue(queue.downgrade())),
             requeue: queue.downgrade(),
             waiting,
@@ -87,6 +89,7 @@ impl Proposer {
         tokio::spawn(dispatcher.run());
         Arc::new(Self {
             settings,
+            raft,
             next_sequence: AtomicU64::new(clock::random_u64()),
             pending: AtomicUsize::new(0),
             pending_bytes: AtomicUsize::new(0),
@@ -106,8 +109,54 @@ impl Proposer {
         result
     }
 
+    /// Proposes a command that only the leader of `term` may have committed. It goes into the log of this node under that
+    /// term or nowhere: it is neither forwarded nor tried again.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]; [`ProposeError::NotLeader`] if this node does not lead in `term`.
+    pub async fn propose_as_leader(&self, command: Command, term: u64) -> Result<Committed, ProposeError> {
+        let (sequence, proposal) = self.encode(command)?;
+        let _admission = self.admit(proposal.len())?;
+        let waiters = &self.settings.waiters;
+        let mut waiter = waiters.register(sequence, proposal.clone());
+        let submission = Submission {
+            sequence,
+            rejections: Arc::new(Withdraw(waiters.clone())),
+            never_appended: was_never_appended,
+        };
+        let leader = LeaderId {
+            term,
+            node_id: self.settings.member.0,
+        };
+        let write = self.raft.write(ProposalBytes(proposal));
+        let submitted = write.with_leader(leader).responder(submission).await;
+        submitted.map_err(|_| ProposeError::Stopped)?;
+        match tokio::time::timeout(self.settings.deadline, waiter.wait()).await {
+            Ok(Some(committed)) => Ok(committed),
+            Ok(None) => Err(ProposeError::NotLeader),
+            Err(_) => Err(ProposeError::Timeout),
+        }
+    }
+
     async fn propose_uncounted(&self, command: Command) -> Result<Committed, ProposeError> {
         let started = Instant::now();
+        let (sequence, proposal) = self.encode(command)?;
+        let _admission = self.admit(proposal.len())?;
+        let mut waiter = self.settings.waiters.register(sequence, proposal);
+        let queued = Queued {
+            sequence,
+            was_rejected: false,
+        };
+        self.queue.send(queued).map_err(|_| ProposeError::Stopped)?;
+        match tokio::time::timeout(self.settings.deadline, waiter.wait()).await {
+            Ok(Some(committed)) => Ok(committed),
+            Ok(None) => Err(ProposeError::Stopped),
+            Err(_) => Err(self.blame(started)),
+        }
+    }
+
+    /// Numbers and encodes a proposal.
+    fn encode(&self, command: Command) -> Result<(u64, Bytes), ProposeError> {
         let sequence = self.next_sequence.fetch_add(1, Ordering::Relaxed);
         let proposal = encode_proposal(&Proposal {
             origin: self.settings.member,
@@ -121,18 +170,7 @@ impl Proposer {
         if proposal.len() > self.settings.maximum_command_bytes {
             return Err(ProposeError::TooLarge);
         }
-        let _admission = self.admit(proposal.len())?;
-        let mut waiter = self.settings.waiters.register(sequence, proposal);
-        let queued = Queued {
-            sequence,
-            was_rejected: false,
-        };
-        self.queue.send(queued).map_err(|_| ProposeError::Stopped)?;
-        match tokio::time::timeout(self.settings.deadline, waiter.wait()).await {
-            Ok(Some(committed)) => Ok(committed),
-            Ok(None) => Err(ProposeError::Stopped),
-            Err(_) => Err(self.blame(started)),
-        }
+        Ok((sequence, proposal))
     }
 
     fn admit(&self, bytes: usize) -> Result<Admission<'_>, ProposeError> {
@@ -228,6 +266,15 @@ impl Rejections for Requeue {
                 was_rejected: true,
             });
         }
+    }
+}
+
+/// Gives up proposals that are bound to a lead that is over.
+struct Withdraw(Waiters);
+
+impl Rejections for Withdraw {
+    fn rejected(&self, sequence: u64) {
+        self.0.withdraw(sequence);
     }
 }
 

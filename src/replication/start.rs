@@ -126,7 +126,7 @@ pub async fn start(
         .await
         .map_err(|error| StartError::Raft(error.to_string()))?;
 
-    let status = StatusBoard::new(settings.member);
+    let status = StatusBoard::new(settings.member, settings.election);
     tokio::spawn(status.clone().follow(
         raft.clone(),
         log.clone(),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Instant as _, ServerState};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -19,6 +19,9 @@ use crate::base::metrics::Metrics;
 /// Shortest time between two updates of the positions: a busy log does not wake the watchers for each entry.
 const UPDATE_PAUSE_MILLISECONDS: u64 = 10;
 
+/// Election timeouts without contact after which the leader counts as lost, although no other is elected yet.
+const LOST_AFTER_ELECTIONS: u32 = 2;
+
 /// The status and the members. A handle: clones share it.
 #[derive(Clone)]
 pub struct StatusBoard {
@@ -26,14 +29,19 @@ pub struct StatusBoard {
     status: Arc<watch::Sender<Status>>,
     membership: Arc<Mutex<Arc<StoredMembership>>>,
     leader_elected_at: Arc<Mutex<Option<Instant>>>,
+    /// When a leader last sent something.
+    heard_at: Arc<Mutex<Instant>>,
+    election: Duration,
 }
 
 impl StatusBoard {
     /// Knows no leader and no members yet.
     #[must_use]
-    pub fn new(member: MemberId) -> Self {
+    pub fn new(member: MemberId, election: Duration) -> Self {
         Self {
             member,
+            election,
+            heard_at: Arc::new(Mutex::new(Instant::now())),
             status: Arc::new(watch::Sender::new(Status::default())),
             membership: Arc::new(Mutex::new(Arc::new(StoredMembership::default()))),
             leader_elected_at: Arc::default(),
@@ -44,6 +52,11 @@ impl StatusBoard {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
+    }
+
+    /// A leader has sent something.
+    pub fn heard_leader(&self) {
+        *self.heard_at.lock() = Instant::now();
     }
 
     /// The leader's id, if one is known.
@@ -112,8 +125,24 @@ impl StatusBoard {
                     // A change of leader ends the pause: it must not wait for the positions.
                     let _ = tokio::time::timeout(pause, server.changed()).await;
                 }
+                () = tokio::time::sleep(self.election / 2) => {}
             }
         }
+    }
+
+    /// Whether this node leads a quorum, or hears its leader. Raft keeps a leader's name until there is another one.
+    fn has_contact(&self, raft: &Raft, is_leader: bool) -> bool {
+        let silence = if is_leader {
+            let receiver = raft.metrics();
+            let metrics = receiver.borrow_watched();
+            match &metrics.last_quorum_acked {
+                Some(acknowledged) => acknowledged.elapsed(),
+                None => Duration::ZERO,
+            }
+        } else {
+            self.heard_at.lock().elapsed()
+        };
+        silence <= LOST_AFTER_ELECTIONS * self.election
     }
 
     fn update(&self, raft: &Raft, log: &LogStore, applied_end: &watch::Receiver<u64>, metrics: &Metrics) {
@@ -122,7 +151,10 @@ impl StatusBoard {
         *self.membership.lock() = server.membership_config.clone();
         let is_leader = server.state == ServerState::Leader;
         let status = Status {
-            leader: server.current_leader.map(MemberId),
+            leader: server
+                .current_leader
+                .map(MemberId)
+                .filter(|_| self.has_contact(raft, is_leader)),
             is_leader,
             is_learner: server.state == ServerState::Learner,
             term: server.vote.leader_id().term,

@@ -69,6 +69,11 @@ impl Waiters {
             .map(|(proposal, _)| proposal.clone())
     }
 
+    /// Lets nobody wait for this proposal any more: whoever does, learns that there is no answer.
+    pub fn withdraw(&self, sequence: u64) {
+        self.waiting.lock().by_sequence.remove(&sequence);
+    }
+
     /// Lets nobody wait any more: who does, learns that there is no answer.
     pub fn close(&self) {
         let mut waiting = self.waiting.lock();

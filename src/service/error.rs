@@ -133,6 +133,7 @@ impl From<ProposeError> for ServiceError {
             ProposeError::TimeoutLeaderFailed => Self::TimeoutLeaderFailed,
             ProposeError::TimeoutConnectionLost => Self::TimeoutConnectionLost,
             ProposeError::TooManyRequests => Self::TooManyRequests,
+            ProposeError::NotLeader => Self::NotLeader,
             ProposeError::TooLarge => Self::RequestTooLarge,
             ProposeError::Stopped => Self::Stopped,
         }

@@ -172,8 +172,8 @@ impl Services {
                 }
                 Some(passed) = &mut barrier => {
                     barrier.set(None.into());
-                    if passed.is_ok() {
-                        self.lessor.lead().await;
+                    if let (Ok(()), Some(term)) = (passed, term_led) {
+                        self.lessor.lead(term).await;
                     }
                 }
                 received = news.recv() => {
@@ -181,8 +181,9 @@ impl Services {
                     if let Err(error) = self.core.admission.learn(&received) {
                         tracing::error!(%error, "cannot read the alarms; what was known of them still holds");
                     }
-                    if self.lessor.learn(&received) && self.lessor.is_primary() {
-                        self.lessor.lead().await;
+                    let must_rebuild = self.lessor.learn(&received) && self.lessor.is_primary();
+                    if let (true, Some(term)) = (must_rebuild, term_led) {
+                        self.lessor.lead(term).await;
                     }
                 }
             }

@@ -133,7 +133,7 @@ pub fn push_version_suffix(encoded: &mut Vec<u8>, id: VersionId) {
 }
 
 /// Turns a version prefix into the first storage key past all versions of that key.
-pub fn push_past_versions(prefix: &mut Vec<u8>) {
+pub fn push_past_versions(prefix: &mut [u8]) {
     // The terminator ends in 0x01, and what continues a longer key after a zero byte is 0xff.
     if let Some(last) = prefix.last_mut() {
         *last = last.saturating_add(1);

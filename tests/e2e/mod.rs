@@ -8,4 +8,5 @@ mod http;
 mod kubernetes;
 mod leader_loss;
 mod lifecycle;
+mod readme;
 mod watcher;

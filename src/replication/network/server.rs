@@ -131,7 +131,9 @@ impl Peer for Handler {
         &self,
         request: Request<Streaming<peer::AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
-        let requests = request.into_inner().scan((), |(), message| {
+        let status = self.service.status.clone();
+        let requests = request.into_inner().scan((), move |(), message| {
+            status.heard_leader();
             let usable = message
                 .map_err(|status| tracing::debug!(%status, "a stream of appends broke"))
                 .ok()
@@ -149,6 +151,7 @@ impl Peer for Handler {
         &self,
         request: Request<peer::AppendRequest>,
     ) -> Result<Response<peer::AppendResponse>, Status> {
+        self.service.status.heard_leader();
         let append = wire::append_from_wire(request.into_inner()).map_err(bad_message)?;
         let (previous, last) = (append.prev_log_id, wire::last_of_append(&append));
         let response = self

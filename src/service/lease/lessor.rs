@@ -5,9 +5,10 @@
 //! and revocations arrive as news of what was applied. A deadline that passes only proposes a revocation: the lease ends
 //! when that is applied.
 //!
-//! Never renews or ends a lease without having proved leadership to a quorum just before.
+//! Never renews or ends a lease without having proved leadership to a quorum just before. A revocation is bound to the term
+//! whose deadline passed: a leader that was paused and has a successor cannot end a lease that the successor renewed.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,8 @@ struct Shared {
     core: Arc<Core>,
     /// Present while this node leads and has built them.
     deadlines: Mutex<Option<Deadlines>>,
+    /// The term in which the deadlines are counted; written under their lock.
+    term: AtomicU64,
     /// Wakes renewals that wait for a revocation to be applied.
     ended: Notify,
     pending_revocations: AtomicUsize,
@@ -68,6 +71,7 @@ impl Lessor {
         let shared = Shared {
             core,
             deadlines: Mutex::new(None),
+            term: AtomicU64::new(0),
             ended: Notify::new(),
             pending_revocations: AtomicUsize::new(0),
         };
@@ -83,10 +87,10 @@ impl Lessor {
         }
     }
 
-    /// Builds the deadlines: this node has just become the leader, and passed a read barrier. Whoever feeds
+    /// Builds the deadlines: this node has just become the leader of `term`, and passed a read barrier. Whoever feeds
     /// [`Lessor::learn`] must not do so between the call and its end, so that no news falls between the picture of the
     /// leases that is read here and what follows it.
-    pub async fn lead(&self) {
+    pub async fn lead(&self, term: u64) {
         let core = &self.shared.core;
         let view = core.reader.view();
         let leases = match tokio::task::spawn_blocking(move || view.leases()).await {
@@ -102,7 +106,9 @@ impl Lessor {
         for (id, ttl_seconds) in leases {
             deadlines.grant(id, ttl_seconds, from);
         }
-        *self.shared.deadlines.lock() = Some(deadlines);
+        let mut guard = self.shared.deadlines.lock();
+        *guard = Some(deadlines);
+        self.shared.term.store(term, Ordering::Relaxed);
     }
 
     /// Forgets the deadlines: this node does not lead, or leads in another term.
@@ -273,19 +279,23 @@ impl Lessor {
         let free = MAXIMUM_PENDING_REVOCATIONS
             .saturating_sub(self.shared.pending_revocations.load(Ordering::Relaxed))
             .min(MAXIMUM_REVOCATIONS_PER_INTERVAL);
-        let expired = match self.shared.deadlines.lock().as_mut() {
-            Some(deadlines) => deadlines.take_expired(clock::now(), free),
+        let (expired, term) = match self.shared.deadlines.lock().as_mut() {
+            Some(deadlines) => (
+                deadlines.take_expired(clock::now(), free),
+                self.shared.term.load(Ordering::Relaxed),
+            ),
             None => return,
         };
         for id in expired {
             self.shared.pending_revocations.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(self.clone().revoke(id));
+            tokio::spawn(self.clone().revoke(id, term));
         }
     }
 
-    async fn revoke(self, id: LeaseId) {
+    async fn revoke(self, id: LeaseId, term: u64) {
         let core = &self.shared.core;
-        let outcome = core.replication.propose(Command::LeaseRevoke { id }).await;
+        let revocation = Command::LeaseRevoke { id };
+        let outcome = core.replication.propose_as_leader(revocation, term).await;
         self.shared.pending_revocations.fetch_sub(1, Ordering::Relaxed);
         let mut guard = self.shared.deadlines.lock();
         let Some(deadlines) = guard.as_mut() else { return };

@@ -1,0 +1,42 @@
+# make run     a local cluster of three nodes, on a fresh Debian or Ubuntu too
+# make test    everything that .ci/run checks
+# make bench   the comparison with etcd
+# make jepsen  half an hour of faults
+#
+# CARGO_TARGET_DIR says where things are built, target/ if it is not set.
+
+SHELL := /bin/bash
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+PATH := $(HOME)/.cargo/bin:$(PATH)
+export PATH
+
+JEPSEN_SECONDS ?= 60
+
+.PHONY: run build test bench jepsen tools clients
+
+run: build
+	$(TARGET)/debug/stead dev
+
+build: tools
+	cargo build --bin stead
+
+# What a build needs and a fresh machine may not have.
+tools:
+	@.ci/tools
+
+# Other people's clients and a real etcd, for the tests.
+clients: tools
+	@tests/clients/setup.sh
+
+test: clients
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+	cargo test
+	cargo test --test jepsen -- run --seconds $(JEPSEN_SECONDS)
+
+bench: clients
+	cargo bench --bench cluster
+
+jepsen: clients
+	cargo test --test jepsen -- run --workload all --nemesis all --seconds 1800
