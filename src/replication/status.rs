@@ -132,7 +132,10 @@ impl StatusBoard {
 
     /// Whether this node leads a quorum, or hears its leader. Raft keeps a leader's name until there is another one.
     fn has_contact(&self, raft: &Raft, is_leader: bool) -> bool {
-        let silence = if is_leader {
+        let silence = if is_leader && self.voters().len() == 1 {
+            // It is its own quorum, and acknowledges nothing to itself while nothing is written.
+            Duration::ZERO
+        } else if is_leader {
             let receiver = raft.metrics();
             let metrics = receiver.borrow_watched();
             match &metrics.last_quorum_acked {
