@@ -152,19 +152,22 @@ impl LogStore {
 
     /// Entries of `[start, end)` from `start` on: up to `maximum_bytes` of records, at least one if there is one.
     async fn read(&self, start: u64, end: u64, maximum_bytes: usize) -> io::Result<Vec<Entry>> {
-        if start >= end {
-            return Ok(Vec::new());
-        }
-        let disk_end = {
+        let (start, end, disk_end) = {
             let positions = self.shared.positions.lock();
+            // The disk may still hold what was truncated or purged a moment ago.
+            let start = start.max(next_index(positions.purged));
+            let end = end.min(next_index(positions.last));
             match positions.recent.first_index() {
                 Some(first) if start >= first => {
                     return Ok(positions.recent.range(start, end, maximum_bytes));
                 }
-                Some(first) => end.min(first),
-                None => end,
+                Some(first) => (start, end, end.min(first)),
+                None => (start, end, end),
             }
         };
+        if start >= end {
+            return Ok(Vec::new());
+        }
         let engine = self.engine.clone();
         let read = move || read_from_disk(&*engine.view(), start, disk_end, maximum_bytes);
         let found = tokio::task::spawn_blocking(read)
