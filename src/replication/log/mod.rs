@@ -154,21 +154,20 @@ impl LogStore {
     async fn read(&self, start: u64, end: u64, maximum_bytes: usize) -> io::Result<Vec<Entry>> {
         let (start, end, disk_end) = {
             let positions = self.shared.positions.lock();
-            // What was truncated or purged may still be on disk: the writer has yet to get there.
+            // The disk may still hold what was truncated or purged a moment ago.
             let start = start.max(next_index(positions.purged));
             let end = end.min(next_index(positions.last));
-            if start >= end {
-                return Ok(Vec::new());
-            }
-            let disk_end = match positions.recent.first_index() {
+            match positions.recent.first_index() {
                 Some(first) if start >= first => {
                     return Ok(positions.recent.range(start, end, maximum_bytes));
                 }
-                Some(first) => end.min(first),
-                None => end,
-            };
-            (start, end, disk_end)
+                Some(first) => (start, end, end.min(first)),
+                None => (start, end, end),
+            }
         };
+        if start >= end {
+            return Ok(Vec::new());
+        }
         let engine = self.engine.clone();
         let read = move || read_from_disk(&*engine.view(), start, disk_end, maximum_bytes);
         let found = tokio::task::spawn_blocking(read)
