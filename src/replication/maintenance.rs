@@ -114,7 +114,8 @@ impl Maintenance {
         snapshot.map(|covered| covered.index().saturating_add(1))
     }
 
-    /// Lets entries go that are in a snapshot and beyond what is kept: openraft purges by count, this adds the bytes,
+    /// Lets entries go that are in a snapshot and beyond what is kept: openraft purges when it makes a snapshot, this
+    /// also whenever a purge was held up, and by bytes,
     /// and followers that still read such entries are cut off, or the leader could not purge.
     async fn bound_log(&self) {
         let Some(snapshot_end) = self.raft_snapshot_end() else {
@@ -128,9 +129,9 @@ impl Maintenance {
             .log
             .purged()
             .map_or(0, |purged| purged.index().saturating_add(1));
-        if by_bytes > purged_end.max(by_count) {
+        if purge_end > purged_end {
             // Raft is dead if it does not take this; that is reported elsewhere.
-            let _ = self.raft.trigger().purge_log(by_bytes.saturating_sub(1)).await;
+            let _ = self.raft.trigger().purge_log(purge_end.saturating_sub(1)).await;
         }
     }
 }

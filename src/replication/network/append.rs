@@ -29,14 +29,31 @@ const SILENCE_LIMIT_MILLISECONDS: u64 = 5_000;
 /// How often the silence is looked at.
 const SILENCE_CHECK_MILLISECONDS: u64 = 500;
 
+/// How long a stream may carry entries that are to be purged. A new leader finds out where a follower stands by sending
+/// from the middle of its log, and a follower that was away catches up: both are done well before.
+const CATCH_UP_SECONDS: u64 = 10;
+
 /// What is on its way.
-#[derive(Default)]
 struct Flight {
+    opened: Instant,
     sent: Mutex<VecDeque<Instant>>,
     is_too_far_behind: AtomicBool,
 }
 
+/// Whether a follower that needs the entry at `first` must be cut off, so that the log can be purged up to `purge_end`.
+fn must_cut_off(first: u64, purge_end: u64, stream_age: Duration, was_cut_off: bool) -> bool {
+    first < purge_end && (was_cut_off || stream_age > Duration::from_secs(CATCH_UP_SECONDS))
+}
+
 impl Flight {
+    fn open() -> Self {
+        Self {
+            opened: Instant::now(),
+            sent: Mutex::default(),
+            is_too_far_behind: AtomicBool::new(false),
+        }
+    }
+
     fn oldest(&self) -> Option<Duration> {
         self.sent.lock().front().map(Instant::elapsed)
     }
@@ -62,7 +79,7 @@ pub async fn open<S>(
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
 {
-    let flight = Arc::new(Flight::default());
+    let flight = Arc::new(Flight::open());
     let over = CancellationToken::new();
     let requests =
         outbound(input, flight.clone(), peers.clone(), target).take_until(over.clone().cancelled_owned());
@@ -113,11 +130,14 @@ where
         .with_label_values(&[label(target).as_str()]);
     let messages = input.map(move |request: AppendEntriesRequest<TypeConfig>| {
         let purge_end = peers.purge_end();
-        if request
-            .entries
-            .first()
-            .is_some_and(|first| first.index() < purge_end)
-        {
+        let was_cut_off = peers.is_cut_off(target);
+        let is_behind = request.entries.first().is_some_and(|first| {
+            must_cut_off(first.index(), purge_end, flight.opened.elapsed(), was_cut_off)
+        });
+        if is_behind {
+            if !was_cut_off {
+                peers.cut_off(target);
+            }
             flight.is_too_far_behind.store(true, Ordering::Relaxed);
             return None;
         }
@@ -169,5 +189,26 @@ impl Answers {
         self.peers.received(self.target, response.encoded_len());
         self.peers.succeeded(self.target);
         wire::append_result_from_wire(response).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_follower_is_cut_off_only_after_it_had_the_time_to_catch_up() {
+        let patience = Duration::from_secs(CATCH_UP_SECONDS);
+        assert!(
+            !must_cut_off(500_000, 990_000, Duration::ZERO, false),
+            "a new leader probes in the middle of its log"
+        );
+        assert!(!must_cut_off(500_000, 990_000, patience, false));
+        assert!(must_cut_off(500_000, 990_000, patience * 2, false));
+        assert!(
+            must_cut_off(500_000, 990_000, Duration::ZERO, true),
+            "until the purge is done"
+        );
+        assert!(!must_cut_off(990_000, 990_000, patience * 2, true));
     }
 }

@@ -77,7 +77,12 @@ pub struct Peers {
     active_since: Mutex<HashMap<NodeId, Instant>>,
     /// Entries below are to be purged: a follower that still needs one gets a snapshot.
     purge_end: AtomicU64,
+    /// When followers were cut off because they need such entries.
+    cut_off_at: Mutex<HashMap<NodeId, Instant>>,
 }
+
+/// How long a follower stays cut off: raft purges only what is on its way to nobody, and is asked to every second.
+const CUT_OFF_SECONDS: u64 = 3;
 
 struct Connection {
     urls: Vec<String>,
@@ -95,6 +100,7 @@ impl Peers {
             connections: Mutex::default(),
             active_since: Mutex::default(),
             purge_end: AtomicU64::new(0),
+            cut_off_at: Mutex::default(),
         }
     }
 
@@ -177,6 +183,18 @@ impl Peers {
     /// Entries below `index` are to be purged from now on.
     pub fn set_purge_end(&self, index: u64) {
         self.purge_end.fetch_max(index, Ordering::Relaxed);
+    }
+
+    /// Sends `target` no entries that are to be purged for a while.
+    fn cut_off(&self, target: NodeId) {
+        self.cut_off_at.lock().insert(target, Instant::now());
+    }
+
+    fn is_cut_off(&self, target: NodeId) -> bool {
+        let cut_off_at = self.cut_off_at.lock();
+        cut_off_at
+            .get(&target)
+            .is_some_and(|at| at.elapsed() < Duration::from_secs(CUT_OFF_SECONDS))
     }
 
     fn purge_end(&self) -> u64 {
