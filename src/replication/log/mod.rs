@@ -51,8 +51,16 @@ struct WriterHandle {
 }
 
 impl Drop for WriterHandle {
+    /// Waits for the thread: a process that ends while it still uses the engine may abort instead.
     fn drop(&mut self) {
         self.queue.close();
+        let is_own = |thread: &JoinHandle<()>| thread.thread().id() == std::thread::current().id();
+        if let Some(thread) = self.thread.get_mut().take()
+            && !is_own(&thread)
+            && thread.join().is_err()
+        {
+            tracing::error!("the log's writer panicked");
+        }
     }
 }
 

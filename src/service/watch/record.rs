@@ -66,9 +66,13 @@ impl EventRecord {
             return Ok(());
         }
         let event = &self.event;
+        // As etcd, which reads the revision before the change: that is compacted even where the version is not removed yet.
+        let is_compacted = view
+            .compacted()
+            .is_some_and(|compacted| event.id.revision <= compacted);
         let previous = match event.superseded {
-            Some(id) => view.version(event.namespace, &event.key_value.key, id)?,
-            None => None,
+            Some(id) if !is_compacted => view.version(event.namespace, &event.key_value.key, id)?,
+            _ => None,
         };
         // Only the thread that built the record loads it, so that a second value cannot come in between.
         self.previous.get_or_init(|| previous);
