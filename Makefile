@@ -29,11 +29,12 @@ tools:
 clients: tools
 	@tests/clients/setup.sh
 
+# One test at a time: many start a cluster, or two, on the same few processors.
 test: clients
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
-	cargo test
+	RUST_TEST_THREADS=1 cargo test
 	cargo test --test jepsen -- run --workload all --nemesis mixed --seconds $(JEPSEN_SECONDS)
 	cargo test --test jepsen -- catch --seconds 20
 

@@ -16,6 +16,9 @@ const MAXIMUM_SHUTDOWN: Duration = Duration::from_secs(30);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
+/// How often a paused process is looked at before it counts as not stopping.
+const MAXIMUM_PAUSE_POLLS: usize = 500;
+
 /// How much of a log is shown when something fails.
 const LOG_TAIL_LINES: usize = 40;
 
@@ -200,9 +203,36 @@ impl Node {
         Ok(())
     }
 
-    /// SIGSTOP: the process stays, its sockets stay open, nothing answers.
+    /// SIGSTOP: the process stays, its sockets stay open, nothing answers. Waits until all its threads have stopped, which
+    /// on a busy machine is a while after the signal.
     pub fn pause(&self) -> Result<()> {
-        self.signal(Signal::STOP)
+        self.signal(Signal::STOP)?;
+        for _ in 0..MAXIMUM_PAUSE_POLLS {
+            if self.is_stopped()? {
+                return Ok(());
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+        Err(format!("{} does not stop on SIGSTOP", self.name).into())
+    }
+
+    /// Whether the kernel says of every thread that it is stopped.
+    fn is_stopped(&self) -> Result<bool> {
+        let process = self.process.as_ref().map_or(0, Child::id);
+        for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+            let Ok(status) = fs::read_to_string(thread?.path().join("stat")) else {
+                // A thread that has ended meanwhile.
+                continue;
+            };
+            let state = status
+                .rsplit(')')
+                .next()
+                .and_then(|rest| rest.trim().chars().next());
+            if state != Some('T') {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// SIGCONT.
