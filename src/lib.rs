@@ -11,6 +11,10 @@
 //! | [`service`] | one pipeline for every request: validate, admit, propose or read, reply | knows a wire format |
 //! | [`transport`] | front doors: gRPC and HTTP. Translation only | decides anything |
 //! | [`node`], [`config`], [`cli`] | wiring, shutdown order, flags, output | hold logic |
+//!
+//! One thing differs from the first design: besides every version of a key, the state holds the header of its newest one
+//! (`heads` in `state::schema`). It makes the look-up of every write a point read behind a bloom filter, and lets counts and
+//! lists of keys pass by the values; it costs one more small record for each write.
 
 /// The generated wire types, one module for each protobuf package.
 #[allow(missing_docs, clippy::all, rustdoc::all)]

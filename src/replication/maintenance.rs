@@ -114,9 +114,9 @@ impl Maintenance {
         snapshot.map(|covered| covered.index().saturating_add(1))
     }
 
-    /// Lets entries go that are in a snapshot and beyond what is kept: openraft purges when it makes a snapshot, this
-    /// also whenever a purge was held up, and by bytes,
-    /// and followers that still read such entries are cut off, or the leader could not purge.
+    /// Lets entries go that are in a snapshot and beyond what is kept: openraft purges when it makes a snapshot, this also
+    /// whenever a purge was held up, and by bytes. Followers that still read such entries after the time to catch up are
+    /// cut off, or the leader could not purge.
     async fn bound_log(&self) {
         let Some(snapshot_end) = self.raft_snapshot_end() else {
             return;
