@@ -9,6 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use prost::Message;
+use stead::base::gather::Gathered;
 use tokio::net::TcpStream;
 
 use super::support::Result;
@@ -57,7 +58,7 @@ impl Connection {
         let (sender, connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .handshake(socket)
+            .handshake(Gathered::new(socket))
             .await?;
         tokio::spawn(connection);
         let mut headers = HeaderMap::new();

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{ConnectionSettings, Door};
+use crate::base::gather::Gathered;
 
 /// Connections of one listener at one time. More wait to be accepted.
 const MAXIMUM_CONNECTIONS: usize = 16_384;
@@ -112,7 +113,7 @@ async fn serve_connection(
     door: Door,
     stopping: CancellationToken,
 ) {
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), door));
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(Gathered::new(stream)), door));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = stopping.cancelled() => {

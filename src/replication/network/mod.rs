@@ -17,8 +17,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use http::Uri;
+use http::uri::Authority;
+use hyper_util::rt::TokioIo;
 use openraft::RaftNetworkFactory;
 use parking_lot::Mutex;
+use tokio::net::TcpStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
@@ -26,6 +30,7 @@ pub use self::client::PeerNetwork;
 use self::introduction::Introduce;
 use super::log::MAXIMUM_READ_BYTES;
 use super::types::{Node, NodeId, TypeConfig};
+use crate::base::gather::Gathered;
 use crate::base::metrics::Metrics;
 use crate::base::{ClusterId, MemberId};
 use crate::proto::peer::peer_client::PeerClient;
@@ -221,14 +226,21 @@ impl Peers {
             .map_err(|error| format!("peer URL {url} of member {target:x} cannot be dialled: {error}"))?;
         Ok(endpoint
             .connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MILLISECONDS))
-            .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .http2_keep_alive_interval(self.settings.silence)
             .keep_alive_timeout(self.settings.silence)
             .keep_alive_while_idle(true)
-            .connect_lazy())
+            .connect_with_connector_lazy(tower::service_fn(connect)))
     }
+}
+
+/// Connects to the host and port of `url`.
+async fn connect(url: Uri) -> std::io::Result<TokioIo<Gathered<TcpStream>>> {
+    let address = url.authority().map_or("", Authority::as_str);
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(TokioIo::new(Gathered::new(stream)))
 }
 
 /// A member in the labels of metrics: hexadecimal, as etcd shows it.

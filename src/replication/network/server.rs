@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::introduction::{Caller, Check};
 use super::snapshot_receive::Receiver;
 use super::{CONNECTION_WINDOW_BYTES, Peers, STREAM_WINDOW_BYTES, wire};
+use crate::base::gather::Gathered;
 use crate::proto::peer;
 use crate::proto::peer::peer_server::{Peer, PeerServer};
 use crate::replication::Raft;
@@ -84,7 +85,7 @@ pub fn serve(
         .http2_keepalive_timeout(Some(silence))
         .add_service(InterceptedService::new(server, check));
     Ok(tokio::spawn(async move {
-        let connections = futures::stream::select_all(incoming);
+        let connections = futures::stream::select_all(incoming).map(|stream| stream.map(Gathered::new));
         let served = router
             .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
             .await;
