@@ -82,7 +82,7 @@ fn entry(index: u64, number: u64) -> LogEntry {
     LogEntry {
         index,
         position: Bytes::from(index.to_be_bytes().to_vec()),
-        payload: Payload::Proposal(encode_proposal(&proposal).expect("a proposal encodes")),
+        payload: Payload::Proposals(encode_proposal(&proposal).expect("a proposal encodes")),
     }
 }
 

@@ -15,6 +15,7 @@ use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tonic::Streaming;
 
+use super::bundle::Bundle;
 use super::interface::Status;
 use super::network::{Lane, Peers};
 use super::types::{Node, Rejections};
@@ -24,8 +25,6 @@ use crate::proto::peer;
 
 /// Messages that wait for the connection.
 const MAXIMUM_WAITING_MESSAGES: usize = 4;
-/// Bytes of proposals in one message, unless a single one is larger.
-const MAXIMUM_MESSAGE_BYTES: usize = 512 * 1024;
 
 /// What waits for the connection: taken by the stream, or taken back when it breaks.
 type Outbox = Arc<Mutex<mpsc::Receiver<peer::ForwardRequest>>>;
@@ -110,9 +109,11 @@ impl Link {
             let Ok(permit) = permit else {
                 return;
             };
-            let message = next_message(backlog, waiters);
-            if !message.proposals.is_empty() {
-                permit.send(message);
+            if let Some(bundle) = Bundle::take(backlog, waiters) {
+                permit.send(peer::ForwardRequest {
+                    sequences: bundle.sequences,
+                    proposals: bundle.proposals,
+                });
             }
         }
     }
@@ -124,32 +125,13 @@ impl Drop for Link {
     }
 }
 
-fn next_message(backlog: &mut VecDeque<u64>, waiters: &Waiters) -> peer::ForwardRequest {
-    let mut message = peer::ForwardRequest::default();
-    let mut bytes = 0;
-    while let Some(sequence) = backlog.front().copied() {
-        let proposal = waiters.proposal(sequence);
-        bytes += proposal.as_ref().map_or(0, |proposal| proposal.len());
-        if bytes > MAXIMUM_MESSAGE_BYTES && !message.proposals.is_empty() {
-            break;
-        }
-        backlog.pop_front();
-        if let Some(proposal) = proposal {
-            message
-                .proposals
-                .push(peer::ForwardedProposal { sequence, proposal });
-        }
-    }
-    message
-}
-
 /// Closes the outbox and gives back what the stream has not taken.
 fn take_back(outbox: &Outbox, rejections: &dyn Rejections) {
     let mut outbox = outbox.lock();
     outbox.close();
     while let Ok(message) = outbox.try_recv() {
-        for proposal in message.proposals {
-            rejections.rejected(proposal.sequence);
+        for sequence in message.sequences {
+            rejections.rejected(sequence);
         }
     }
 }

@@ -322,7 +322,7 @@ impl Applier {
             .observe(started.elapsed().as_secs_f64());
         let mut effects = Vec::new();
         for entry in &mut applied {
-            effects.append(&mut entry.effects);
+            effects.extend(entry.effects.drain(..));
         }
         if let Some(last) = entries.last() {
             self.settings

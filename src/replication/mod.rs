@@ -15,6 +15,7 @@
 //! | `barrier`, `status`, `failure`, `fault` | linearizable reads, who leads, what ended the node, faults on purpose |
 
 mod barrier;
+mod bundle;
 mod compaction;
 mod failure;
 mod fault;

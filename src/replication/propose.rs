@@ -11,17 +11,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use openraft::errors::ClientWriteError;
-use openraft::raft::ClientWriteResult;
 use tokio::sync::{mpsc, watch};
 
 use super::Raft;
+use super::bundle::{Bundle, was_never_appended};
 use super::forward::Link;
 use super::interface::{Committed, ProposeError, Status};
 use super::log::LogStore;
 use super::network::Peers;
 use super::status::StatusBoard;
-use super::types::{LeaderId, ProposalBytes, Rejections, Submission, TypeConfig};
+use super::types::{LeaderId, ProposalBytes, Rejections, Submission};
 use super::waiters::Waiters;
 use crate::base::limits::{MAXIMUM_PENDING_PROPOSAL_BYTES, MAXIMUM_PENDING_PROPOSALS};
 use crate::base::metrics::Metrics;
@@ -29,8 +28,8 @@ use crate::base::{MemberId, clock};
 use crate::state::command::{Command, Proposal};
 use crate::state::encode_proposal;
 
-/// Entries that may be committed but not applied before proposals are refused.
-const MAXIMUM_APPLY_LAG_ENTRIES: u64 = 50_000;
+/// Entries that may be committed but not applied before proposals are refused, as in etcd.
+const MAXIMUM_APPLY_LAG_ENTRIES: u64 = 5_000;
 /// Proposals that the task takes out of the queue at once.
 const MAXIMUM_TAKEN_PROPOSALS: usize = 1_024;
 /// Pause before a rejected proposal is tried again, unless the leader changes first.
@@ -120,7 +119,7 @@ impl Proposer {
         let waiters = &self.settings.waiters;
         let mut waiter = waiters.register(sequence, proposal.clone());
         let submission = Submission {
-            sequence,
+            sequences: vec![sequence],
             rejections: Arc::new(Withdraw(waiters.clone())),
             never_appended: was_never_appended,
         };
@@ -278,13 +277,6 @@ impl Rejections for Withdraw {
     }
 }
 
-/// Whether openraft's result means that the proposal is in no log. `LogEntryDiscarded` does not: another leader may have
-/// committed the entry.
-#[must_use]
-pub fn was_never_appended(result: &ClientWriteResult<TypeConfig>) -> bool {
-    matches!(result, Err(ClientWriteError::ForwardToLeader(_)))
-}
-
 /// The task that hands proposals on.
 struct Dispatcher {
     settings: Arc<ProposerSettings>,
@@ -299,11 +291,25 @@ struct Dispatcher {
 impl Dispatcher {
     async fn run(mut self) {
         let mut taken = Vec::with_capacity(MAXIMUM_TAKEN_PROPOSALS);
+        let limit: usize = std::env::var("NAGLE").ok().and_then(|l| l.parse().ok()).unwrap_or(2);
+        let cap: u64 = std::env::var("NAGLE_MS").ok().and_then(|l| l.parse().ok()).unwrap_or(5);
+        let mut flying: VecDeque<u64> = VecDeque::new();
         loop {
             taken.clear();
             if self.waiting.recv_many(&mut taken, MAXIMUM_TAKEN_PROPOSALS).await == 0 {
                 return;
             }
+            let until = tokio::time::Instant::now() + Duration::from_millis(cap);
+            loop {
+                while flying.front().is_some_and(|sequence| self.settings.waiters.proposal(*sequence).is_none()) {
+                    flying.pop_front();
+                }
+                if flying.len() < limit || tokio::time::Instant::now() >= until { break; }
+                let _ = tokio::time::timeout_at(until, self.settings.waiters.answered()).await;
+            }
+            let room = MAXIMUM_TAKEN_PROPOSALS - taken.len();
+            if room > 0 && !self.waiting.is_empty() { self.waiting.recv_many(&mut taken, room).await; }
+            flying.extend(taken.last().map(|q| q.sequence));
             if taken.iter().any(|queued| queued.was_rejected) {
                 self.pause().await;
             }
@@ -341,20 +347,9 @@ impl Dispatcher {
     }
 
     async fn submit(&self, backlog: &mut VecDeque<u64>) -> bool {
-        while let Some(sequence) = backlog.pop_front() {
-            let Some(proposal) = self.settings.waiters.proposal(sequence) else {
-                continue;
-            };
-            let submission = Submission {
-                sequence,
-                rejections: self.rejections.clone(),
-                never_appended: was_never_appended,
-            };
-            let submitted = self
-                .raft
-                .client_write_ff(ProposalBytes(proposal), Some(submission));
-            if submitted.await.is_err() {
-                // Raft is dead, and the node with it: the waiters hear of it when the node stops.
+        while let Some(bundle) = Bundle::take(backlog, &self.settings.waiters) {
+            if bundle.submit(&self.raft, self.rejections.clone()).await.is_err() {
+                // The waiters hear of it when the node stops.
                 return false;
             }
         }

@@ -68,7 +68,7 @@ pub struct Node {
     pub peer_urls: Vec<String>,
 }
 
-/// An encoded proposal.
+/// Encoded proposals, one behind the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProposalBytes(pub Bytes);
 
@@ -83,8 +83,8 @@ impl fmt::Display for ProposalBytes {
 pub enum Payload {
     /// Nothing: a new leader's first entry.
     Blank,
-    /// An encoded proposal.
-    Proposal(ProposalBytes),
+    /// Proposals.
+    Proposals(ProposalBytes),
     /// A membership.
     Membership(Membership),
 }
@@ -93,7 +93,7 @@ impl fmt::Display for Payload {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Blank => write!(formatter, "blank"),
-            Self::Proposal(proposal) => write!(formatter, "proposal of {proposal}"),
+            Self::Proposals(proposals) => write!(formatter, "proposals of {proposals}"),
             Self::Membership(membership) => write!(formatter, "membership {membership}"),
         }
     }
@@ -109,7 +109,7 @@ impl RaftPayload for Payload {
     }
 
     fn with_normal(self, data: ProposalBytes) -> Self {
-        Self::Proposal(data)
+        Self::Proposals(data)
     }
 
     fn with_membership(self, membership: Membership) -> Self {
@@ -119,7 +119,7 @@ impl RaftPayload for Payload {
     fn get_membership(&self) -> Option<Membership> {
         match self {
             Self::Membership(membership) => Some(membership.clone()),
-            Self::Blank | Self::Proposal(_) => None,
+            Self::Blank | Self::Proposals(_) => None,
         }
     }
 }
@@ -134,7 +134,7 @@ const PAYLOAD_START: usize = POSITION_START + POSITION_BYTES;
 const POSITION_BYTES: usize = 24;
 
 const KIND_BLANK: u8 = 0;
-const KIND_PROPOSAL: u8 = 1;
+const KIND_PROPOSALS: u8 = 1;
 const KIND_MEMBERSHIP: u8 = 2;
 
 /// An entry of the log.
@@ -199,7 +199,7 @@ impl Entry {
         }
         let (kind, payload) = match &self.payload {
             Payload::Blank => (KIND_BLANK, Bytes::new()),
-            Payload::Proposal(proposal) => (KIND_PROPOSAL, proposal.0.clone()),
+            Payload::Proposals(proposals) => (KIND_PROPOSALS, proposals.0.clone()),
             Payload::Membership(membership) => (
                 KIND_MEMBERSHIP,
                 Bytes::from(membership_to_wire(membership).encode_to_vec()),
@@ -211,8 +211,8 @@ impl Entry {
         record.put_slice(&position_bytes(&self.log_id));
         record.put_slice(&payload);
         self.record = record.freeze();
-        if kind == KIND_PROPOSAL {
-            self.payload = Payload::Proposal(ProposalBytes(self.record.slice(PAYLOAD_START..)));
+        if kind == KIND_PROPOSALS {
+            self.payload = Payload::Proposals(ProposalBytes(self.record.slice(PAYLOAD_START..)));
         }
         self.record.clone()
     }
@@ -239,7 +239,7 @@ impl Entry {
         let body = record.slice(PAYLOAD_START..);
         let payload = match kind {
             KIND_BLANK => Payload::Blank,
-            KIND_PROPOSAL => Payload::Proposal(ProposalBytes(body)),
+            KIND_PROPOSALS => Payload::Proposals(ProposalBytes(body)),
             KIND_MEMBERSHIP => Payload::Membership(decode_membership(&body)?),
             other => return Err(corrupt(format!("kind {other} is unknown to this version"))),
         };
@@ -260,7 +260,7 @@ impl Entry {
             position: record.slice(POSITION_START..PAYLOAD_START),
             payload: match self.payload {
                 Payload::Blank => crate::state::Payload::Blank,
-                Payload::Proposal(_) => crate::state::Payload::Proposal(body),
+                Payload::Proposals(_) => crate::state::Payload::Proposals(body),
                 Payload::Membership(_) => crate::state::Payload::Membership(body),
             },
         }
@@ -359,20 +359,20 @@ pub fn membership_from_wire(wire: peer::Membership) -> Result<Membership, String
     Membership::new(configurations, nodes).map_err(|error| error.to_string())
 }
 
-/// Takes back a proposal that was not appended.
+/// Takes back proposals that were not appended.
 pub trait Rejections: Send + Sync + 'static {
     /// The proposal was never appended to any log: it is safe to propose it again.
     fn rejected(&self, sequence: u64);
 }
 
-/// What openraft calls when it is done with a proposal. It costs nothing on success: the answer comes from the local
+/// What openraft calls when it is done with an entry's proposals. It costs nothing on success: the answer comes from the local
 /// apply of the entry, not from here.
 pub struct Submission<T> {
-    /// The proposal's number.
-    pub sequence: u64,
-    /// Whom to tell when it was not appended.
+    /// The numbers of the proposals.
+    pub sequences: Vec<u64>,
+    /// Whom to tell when they were not appended.
     pub rejections: std::sync::Arc<dyn Rejections>,
-    /// Whether a result means that the proposal was never appended.
+    /// Whether a result means that they were never appended.
     pub never_appended: fn(&T) -> bool,
 }
 
@@ -382,7 +382,9 @@ where
 {
     fn on_complete(self, result: T) {
         if (self.never_appended)(&result) {
-            self.rejections.rejected(self.sequence);
+            for sequence in self.sequences {
+                self.rejections.rejected(sequence);
+            }
         }
     }
 }
@@ -404,7 +406,7 @@ mod tests {
         assert_eq!(blank.encode()[..], [&[1, 0][..], &position].concat());
         let mut proposal = Entry::new(
             log_id(5),
-            Payload::Proposal(ProposalBytes(Bytes::from_static(b"put"))),
+            Payload::Proposals(ProposalBytes(Bytes::from_static(b"put"))),
         );
         assert_eq!(proposal.encode()[..], [&[1, 1][..], &position, b"put"].concat());
         let node = Node {

@@ -19,6 +19,7 @@ use crate::state::applied::Applied;
 pub struct Waiters {
     member: MemberId,
     waiting: Arc<Mutex<Waiting>>,
+    answers: Arc<tokio::sync::Notify>,
 }
 
 #[derive(Default)]
@@ -41,6 +42,7 @@ impl Waiters {
         Self {
             member,
             waiting: Arc::default(),
+            answers: Arc::default(),
         }
     }
 
@@ -69,6 +71,8 @@ impl Waiters {
             .map(|(proposal, _)| proposal.clone())
     }
 
+    pub async fn answered(&self) { self.answers.notified().await }
+
     /// Lets nobody wait for this proposal any more: whoever does, learns that there is no answer.
     pub fn withdraw(&self, sequence: u64) {
         self.waiting.lock().by_sequence.remove(&sequence);
@@ -81,19 +85,16 @@ impl Waiters {
         waiting.by_sequence.clear();
     }
 
-    /// Answers whoever waits for one of these entries.
+    /// Answers whoever waits for one of these commands.
     pub fn answer(&self, applied: Vec<Applied>) {
         let mut answers = Vec::new();
         {
             let mut waiting = self.waiting.lock();
             for entry in applied {
-                let Some((origin, sequence)) = entry.proposal else {
-                    continue;
-                };
-                if origin != self.member {
+                if entry.origin != self.member {
                     continue;
                 }
-                if let Some((_, sender)) = waiting.by_sequence.remove(&sequence) {
+                if let Some((_, sender)) = waiting.by_sequence.remove(&entry.sequence) {
                     let committed = Committed {
                         outcome: entry.outcome,
                         revision: entry.revision,
@@ -103,6 +104,7 @@ impl Waiters {
                 }
             }
         }
+        self.answers.notify_one();
         for (sender, committed) in answers {
             // A waiter that gave up in this moment does not hear of it: its outcome stays unknown to it.
             let _ = sender.send(committed);

@@ -4,6 +4,7 @@
 //! node before it acknowledges anything. `?` cannot mix the two, since a refusal is never an `Err` next to a fatal.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use thiserror::Error;
 
 use super::command::Alarm;
@@ -87,8 +88,6 @@ pub struct TxnAnswer {
 /// The answer to a command that was not refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// To an entry that carries no command.
-    Nothing,
     /// To a put.
     Put(PutAnswer),
     /// To a removal.
@@ -202,7 +201,7 @@ pub enum Effect {
         /// The revision.
         revision: Revision,
         /// The changes.
-        events: Vec<Event>,
+        events: Events,
     },
     /// A lease was created.
     LeaseGranted {
@@ -239,17 +238,25 @@ pub enum Effect {
     Restored,
 }
 
+/// The changes of one revision; most make one.
+pub type Events = SmallVec<[Event; 1]>;
+
+/// The news of one command; most make one.
+pub type Effects = SmallVec<[Effect; 1]>;
+
 /// What applying one command gave.
 #[derive(Debug)]
 pub struct Applied {
-    /// The log index.
+    /// The index of its entry in the log.
     pub index: u64,
-    /// Who waits for it, if it was a command: origin and sequence of the proposal.
-    pub proposal: Option<(MemberId, u64)>,
+    /// The member that proposed it.
+    pub origin: MemberId,
+    /// The number under which that member waits for it.
+    pub sequence: u64,
     /// The answer, or why not.
     pub outcome: Result<Answer, Refusal>,
     /// The store's revision after it.
     pub revision: Revision,
     /// News, in order.
-    pub effects: Vec<Effect>,
+    pub effects: Effects,
 }

@@ -139,17 +139,22 @@ pub struct StoredMembership {
     pub membership: Bytes,
 }
 
-fn encode_with_tail(what: &'static str, header: &impl Serialize, tail: &[u8]) -> Result<Bytes, StorageError> {
-    let mut encoded = Vec::with_capacity(64 + tail.len());
+/// Appends a record: the header, and the tail as it is.
+fn push_with_tail(
+    encoded: &mut Vec<u8>,
+    what: &'static str,
+    header: &impl Serialize,
+    tail: &[u8],
+) -> Result<(), StorageError> {
     encoded.push(VERSION);
-    bincode::serde::encode_into_std_write(header, &mut encoded, CONFIGURATION).map_err(|error| {
+    bincode::serde::encode_into_std_write(header, encoded, CONFIGURATION).map_err(|error| {
         StorageError::Corrupt {
             what,
             reason: error.to_string(),
         }
     })?;
     encoded.extend_from_slice(tail);
-    Ok(Bytes::from(encoded))
+    Ok(())
 }
 
 /// Decodes what comes before the tail, with the tail's offset.
@@ -188,7 +193,9 @@ fn decode_with_tail<Header: DeserializeOwned>(
 /// # Errors
 /// The record cannot be encoded.
 pub fn encode(what: &'static str, record: &impl Serialize) -> Result<Bytes, StorageError> {
-    encode_with_tail(what, record, &[])
+    let mut encoded = Vec::new();
+    push_with_tail(&mut encoded, what, record, &[])?;
+    Ok(Bytes::from(encoded))
 }
 
 /// Decodes a record that has no tail.
@@ -207,18 +214,28 @@ pub fn decode<Record: DeserializeOwned>(what: &'static str, encoded: &Bytes) -> 
     }
 }
 
-impl Version {
-    /// Encodes it.
+impl Head {
+    /// Appends its encoding.
     ///
     /// # Errors
     /// It cannot be encoded.
-    pub fn encode(&self) -> Result<Bytes, StorageError> {
+    pub fn push(&self, encoded: &mut Vec<u8>) -> Result<(), StorageError> {
+        push_with_tail(encoded, "head", self, &[])
+    }
+}
+
+impl Version {
+    /// Appends its encoding.
+    ///
+    /// # Errors
+    /// It cannot be encoded.
+    pub fn push(&self, encoded: &mut Vec<u8>) -> Result<(), StorageError> {
         let header = VersionHeader {
             create_revision: self.create_revision,
             version: self.version,
             lease: self.lease,
         };
-        encode_with_tail("version", &header, &self.value)
+        push_with_tail(encoded, "version", &header, &self.value)
     }
 
     /// Decodes it; the value shares the record's bytes.
@@ -250,17 +267,17 @@ impl Version {
 }
 
 impl Change {
-    /// Encodes it.
+    /// Appends its encoding.
     ///
     /// # Errors
     /// It cannot be encoded.
-    pub fn encode(&self) -> Result<Bytes, StorageError> {
+    pub fn push(&self, encoded: &mut Vec<u8>) -> Result<(), StorageError> {
         let header = ChangeHeader {
             is_delete: self.kind == EventKind::Delete,
             namespace: self.namespace,
             superseded: self.superseded.map(|id| (id.revision, id.sub)),
         };
-        encode_with_tail("event", &header, &self.key)
+        push_with_tail(encoded, "event", &header, &self.key)
     }
 
     /// Decodes it; the key shares the record's bytes.
@@ -302,10 +319,17 @@ pub fn encode_proposal(proposal: &Proposal) -> Result<Bytes, StorageError> {
     Ok(encoded)
 }
 
-/// Decodes a proposal of the log.
+/// Decodes the proposals of an entry: encoded ones, one behind the other, at least one.
 ///
 /// # Errors
-/// It is damaged, or of an unknown format version.
-pub fn decode_proposal(encoded: &Bytes) -> Result<Proposal, StorageError> {
-    decode("proposal", encoded)
+/// They are damaged, or of an unknown format version.
+pub fn decode_proposals(encoded: &Bytes) -> Result<Vec<Proposal>, StorageError> {
+    let (first, mut rest) = decode_with_tail("proposal", encoded)?;
+    let mut proposals = vec![first];
+    while !rest.is_empty() {
+        let (next, tail) = decode_with_tail("proposal", &rest)?;
+        proposals.push(next);
+        rest = tail;
+    }
+    Ok(proposals)
 }

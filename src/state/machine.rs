@@ -8,9 +8,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-use super::applied::{Answer, Applied, Fatal, Refusal};
+use super::applied::{Applied, Fatal};
 use super::apply::{Counters, Transition};
-use super::command::Proposal;
 use super::format::{self, AppliedEntry, StoredMembership};
 use super::mvcc::compaction;
 use super::schema;
@@ -40,8 +39,8 @@ pub struct LogEntry {
 pub enum Payload {
     /// Nothing: a new leader's first entry.
     Blank,
-    /// An encoded [`Proposal`].
-    Proposal(Bytes),
+    /// Encoded [`Proposal`](super::command::Proposal)s, one behind the other.
+    Proposals(Bytes),
     /// A membership, stored as it is for replication.
     Membership(Bytes),
 }
@@ -79,7 +78,7 @@ impl Machine {
     }
 
     /// Applies committed entries in order as one atomic batch, publishes the new [`ReadView`], and returns an
-    /// [`Applied`] for each entry.
+    /// [`Applied`] for each proposal.
     ///
     /// # Errors
     /// The disk failed, an entry cannot be decoded or was applied before: nothing may be acknowledged, the
@@ -101,7 +100,7 @@ impl Machine {
                 });
             }
             previous_index = Some(entry.index);
-            applied.push(apply_entry(&mut transition, entry)?);
+            apply_entry(&mut transition, entry, &mut applied)?;
         }
         let position = AppliedEntry {
             index: last.index,
@@ -109,6 +108,10 @@ impl Machine {
         };
         transition.put_meta(schema::APPLIED, format::encode("applied position", &position)?);
         let counters = transition.counters();
+        if counters.revision != self.counters.revision {
+            let revision = format::encode("revision", &counters.revision)?;
+            transition.put_meta(schema::REVISION, revision);
+        }
         engine.write(transition.into_batch(), Durability::Buffered)?;
         self.counters = counters;
         self.published.store(Arc::new(ReadView {
@@ -213,14 +216,11 @@ fn load(engine: &Arc<dyn Engine>) -> Result<ReadView, Fatal> {
     })
 }
 
-fn apply_entry(transition: &mut Transition<'_>, entry: &LogEntry) -> Result<Applied, Fatal> {
-    let mut applied = Applied {
-        index: entry.index,
-        proposal: None,
-        outcome: Ok(Answer::Nothing),
-        revision: transition.counters().revision,
-        effects: Vec::new(),
-    };
+fn apply_entry(
+    transition: &mut Transition<'_>,
+    entry: &LogEntry,
+    applied: &mut Vec<Applied>,
+) -> Result<(), Fatal> {
     match &entry.payload {
         Payload::Blank => {}
         Payload::Membership(membership) => {
@@ -230,19 +230,25 @@ fn apply_entry(transition: &mut Transition<'_>, entry: &LogEntry) -> Result<Appl
             };
             transition.put_meta(schema::MEMBERSHIP, format::encode("membership", &stored)?);
         }
-        Payload::Proposal(encoded) => {
-            let proposal: Proposal = format::decode_proposal(encoded).map_err(|error| Fatal::Decode {
+        Payload::Proposals(encoded) => {
+            let proposals = format::decode_proposals(encoded).map_err(|error| Fatal::Decode {
                 index: entry.index,
                 reason: error.to_string(),
             })?;
-            let (outcome, effects): (Result<Answer, Refusal>, _) = transition.apply(&proposal.command)?;
-            applied.proposal = Some((proposal.origin, proposal.sequence));
-            applied.outcome = outcome;
-            applied.effects = effects;
-            applied.revision = transition.counters().revision;
+            for proposal in proposals {
+                let (outcome, effects) = transition.apply(&proposal.command)?;
+                applied.push(Applied {
+                    index: entry.index,
+                    origin: proposal.origin,
+                    sequence: proposal.sequence,
+                    outcome,
+                    revision: transition.counters().revision,
+                    effects,
+                });
+            }
         }
     }
-    Ok(applied)
+    Ok(())
 }
 
 /// Removes compacted history in the background, in bounded steps. Never pauses writes; safe beside apply, from another

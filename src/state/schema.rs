@@ -50,9 +50,14 @@ const VERSION_SUFFIX_BYTES: usize = 12;
 #[must_use]
 pub fn head(namespace: Namespace, key: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(1 + key.len());
+    push_head(&mut encoded, namespace, key);
+    encoded
+}
+
+/// Appends the `heads` key of a user key.
+pub fn push_head(encoded: &mut Vec<u8>, namespace: Namespace, key: &[u8]) {
     encoded.push(namespace.0);
     encoded.extend_from_slice(key);
-    encoded
 }
 
 /// The user key of a `heads` key.
@@ -103,11 +108,19 @@ fn escape_into(encoded: &mut Vec<u8>, key: &[u8]) {
     encoded.extend_from_slice(rest);
 }
 
+fn with_room_for_version(key: &[u8]) -> Vec<u8> {
+    Vec::with_capacity(1 + key.len() + TERMINATOR.len() + VERSION_SUFFIX_BYTES)
+}
+
 fn escaped(namespace: Namespace, key: &[u8]) -> Vec<u8> {
-    let mut encoded = Vec::with_capacity(1 + key.len() + TERMINATOR.len() + VERSION_SUFFIX_BYTES);
-    encoded.push(namespace.0);
-    escape_into(&mut encoded, key);
+    let mut encoded = with_room_for_version(key);
+    push_escaped(&mut encoded, namespace, key);
     encoded
+}
+
+fn push_escaped(encoded: &mut Vec<u8>, namespace: Namespace, key: &[u8]) {
+    encoded.push(namespace.0);
+    escape_into(encoded, key);
 }
 
 /// What all `versions` keys of a user key begin with, and those of no other.
@@ -121,9 +134,16 @@ pub fn version_prefix(namespace: Namespace, key: &[u8]) -> Vec<u8> {
 /// The `versions` key of one version.
 #[must_use]
 pub fn version(namespace: Namespace, key: &[u8], id: VersionId) -> Vec<u8> {
-    let mut encoded = version_prefix(namespace, key);
-    push_version_suffix(&mut encoded, id);
+    let mut encoded = with_room_for_version(key);
+    push_version(&mut encoded, namespace, key, id);
     encoded
+}
+
+/// Appends the `versions` key of one version.
+pub fn push_version(encoded: &mut Vec<u8>, namespace: Namespace, key: &[u8], id: VersionId) {
+    push_escaped(encoded, namespace, key);
+    encoded.extend_from_slice(&TERMINATOR);
+    push_version_suffix(encoded, id);
 }
 
 /// Appends a version's revision and sub-revision, newest first.
@@ -197,9 +217,14 @@ pub fn prefix_user_key(prefix: &[u8]) -> Bytes {
 #[must_use]
 pub fn event(id: VersionId) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(VERSION_SUFFIX_BYTES);
+    push_event(&mut encoded, id);
+    encoded
+}
+
+/// Appends the `events` key of one change.
+pub fn push_event(encoded: &mut Vec<u8>, id: VersionId) {
     encoded.extend_from_slice(&id.revision.0.cast_unsigned().to_be_bytes());
     encoded.extend_from_slice(&id.sub.to_be_bytes());
-    encoded
 }
 
 /// The change of an `events` key.

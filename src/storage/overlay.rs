@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, btree_map};
 use std::ops::Bound;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{Batch, Cursor, Family, KeyRange, StorageError, View};
 
@@ -19,7 +19,12 @@ use super::{Batch, Cursor, Family, KeyRange, StorageError, View};
 pub struct Overlay<'view> {
     base: &'view dyn View,
     families: BTreeMap<Family, FamilyChanges>,
+    /// Where copied keys and values lie, one behind the other: one allocation for many.
+    copies: BytesMut,
 }
+
+/// What is allocated at once for copied keys and values.
+const COPIES_BYTES: usize = 16 * 1024;
 
 impl<'view> Overlay<'view> {
     /// No changes on top of `base`.
@@ -28,12 +33,27 @@ impl<'view> Overlay<'view> {
         Self {
             base,
             families: BTreeMap::new(),
+            copies: BytesMut::new(),
         }
     }
 
     /// Sets a key.
     pub fn put(&mut self, family: Family, key: impl Into<Bytes>, value: impl Into<Bytes>) {
         self.family(family).changes.insert(key.into(), Some(value.into()));
+    }
+
+    /// Sets a key to copies of what is given.
+    pub fn put_copy(&mut self, family: Family, key: &[u8], value: &[u8]) {
+        let (key, value) = (self.copy(key), self.copy(value));
+        self.put(family, key, value);
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Bytes {
+        if self.copies.capacity() < bytes.len() {
+            self.copies = BytesMut::with_capacity(bytes.len().max(COPIES_BYTES));
+        }
+        self.copies.extend_from_slice(bytes);
+        self.copies.split().freeze()
     }
 
     /// Removes a key; removing what is not there is no error.

@@ -41,7 +41,7 @@ fn entry(term: u64, index: u64) -> Entry {
     let proposal = format!("{term}/{index}");
     Entry::new(
         log_id(term, index),
-        Payload::Proposal(ProposalBytes(Bytes::from(proposal))),
+        Payload::Proposals(ProposalBytes(Bytes::from(proposal))),
     )
 }
 
@@ -292,7 +292,7 @@ async fn a_read_is_bounded_in_bytes_and_the_memory_of_recent_entries_too() {
     let large = vec![7_u8; MAXIMUM_READ_BYTES * 2 / 3];
     let count = 60;
     for index in 0..count {
-        let payload = Payload::Proposal(ProposalBytes(Bytes::from(large.clone())));
+        let payload = Payload::Proposals(ProposalBytes(Bytes::from(large.clone())));
         append(&mut log, vec![Entry::new(log_id(1, index), payload)])
             .await
             .unwrap();

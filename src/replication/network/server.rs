@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use openraft::errors::Fatal;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -23,13 +22,13 @@ use crate::proto::peer;
 use crate::proto::peer::peer_server::{Peer, PeerServer};
 use crate::replication::Raft;
 use crate::replication::barrier::LeaderReads;
+use crate::replication::bundle::Bundle;
 use crate::replication::failure::Failure;
 use crate::replication::interface::LeaderRequests;
 use crate::replication::machine::Snapshot;
-use crate::replication::propose::was_never_appended;
 use crate::replication::snapshot::SnapshotStore;
 use crate::replication::status::StatusBoard;
-use crate::replication::types::{ProposalBytes, Rejections, Submission, TypeConfig};
+use crate::replication::types::Rejections;
 
 /// Rejections in one answer.
 const MAXIMUM_REJECTIONS_PER_ANSWER: usize = 1_024;
@@ -235,10 +234,12 @@ impl Peer for Handler {
                 if let Some(Caller(caller)) = caller {
                     peers.received(caller.0, prost::Message::encoded_len(&message));
                 }
-                for forwarded in message.proposals {
-                    if submit(&raft, forwarded, &rejections).await.is_err() {
-                        return;
-                    }
+                let bundle = Bundle {
+                    sequences: message.sequences,
+                    proposals: message.proposals,
+                };
+                if bundle.submit(&raft, rejections.clone()).await.is_err() {
+                    return;
                 }
             }
         });
@@ -305,18 +306,4 @@ impl Handler {
             vote: Some(wire::vote_to_wire(&installed.vote)),
         })
     }
-}
-
-async fn submit(
-    raft: &Raft,
-    forwarded: peer::ForwardedProposal,
-    rejections: &Arc<dyn Rejections>,
-) -> Result<(), Fatal<TypeConfig>> {
-    let submission = Submission {
-        sequence: forwarded.sequence,
-        rejections: rejections.clone(),
-        never_appended: was_never_appended,
-    };
-    raft.client_write_ff(ProposalBytes(forwarded.proposal), Some(submission))
-        .await
 }

@@ -15,7 +15,7 @@ pub(super) use lease::attached_keys;
 use bytes::Bytes;
 
 use super::applied::{
-    Answer, DeleteRangeAnswer, Effect, Event, EventKind, KeyValue, OperationAnswer, PutAnswer, Refusal,
+    Answer, DeleteRangeAnswer, Effect, Effects, Event, EventKind, Events, KeyValue, OperationAnswer, PutAnswer, Refusal,
     TxnAnswer, VersionId,
 };
 use super::command::Command;
@@ -44,8 +44,12 @@ pub struct Transition<'view> {
     overlay: Overlay<'view>,
     counters: Counters,
     /// Changes of the command in hand; they make one revision.
-    events: Vec<Event>,
-    effects: Vec<Effect>,
+    events: Events,
+    effects: Effects,
+    /// What is being encoded.
+    key: Vec<u8>,
+    /// See `key`.
+    record: Vec<u8>,
 }
 
 impl<'view> Transition<'view> {
@@ -55,8 +59,10 @@ impl<'view> Transition<'view> {
         Self {
             overlay: Overlay::new(view),
             counters,
-            events: Vec::new(),
-            effects: Vec::new(),
+            events: Events::new(),
+            effects: Effects::new(),
+            key: Vec::new(),
+            record: Vec::new(),
         }
     }
 
@@ -84,12 +90,10 @@ impl<'view> Transition<'view> {
     pub fn apply(
         &mut self,
         command: &Command,
-    ) -> Result<(Result<Answer, Refusal>, Vec<Effect>), StorageError> {
+    ) -> Result<(Result<Answer, Refusal>, Effects), StorageError> {
         let outcome = self.dispatch(command)?;
         if !self.events.is_empty() {
             self.counters.revision = self.pending_revision();
-            let record = format::encode("revision", &self.counters.revision)?;
-            self.put_meta(schema::REVISION, record);
             self.effects.push(Effect::Changed {
                 revision: self.counters.revision,
                 events: std::mem::take(&mut self.events),
@@ -180,16 +184,12 @@ impl<'view> Transition<'view> {
             lease,
             value,
         };
-        self.overlay.put(
-            Family::Heads,
-            schema::head(namespace, key),
-            format::encode("head", &head)?,
-        );
-        self.overlay.put(
-            Family::Versions,
-            schema::version(namespace, key, id),
-            version.encode()?,
-        );
+        self.key.clear();
+        self.record.clear();
+        schema::push_head(&mut self.key, namespace, key);
+        head.push(&mut self.record)?;
+        self.overlay.put_copy(Family::Heads, &self.key, &self.record);
+        self.put_version(namespace, key, id, &version)?;
         self.move_attachment(namespace, key, old.map_or(LeaseId::NONE, |old| old.lease), lease);
         let key_value = KeyValue {
             key: key.clone(),
@@ -206,14 +206,25 @@ impl<'view> Transition<'view> {
     fn write_tombstone(&mut self, namespace: Namespace, key: &Bytes, old: &Head) -> Result<(), StorageError> {
         let id = self.next_version_id()?;
         self.overlay.delete(Family::Heads, schema::head(namespace, key));
-        self.overlay.put(
-            Family::Versions,
-            schema::version(namespace, key, id),
-            Version::default().encode()?,
-        );
+        self.put_version(namespace, key, id, &Version::default())?;
         self.move_attachment(namespace, key, old.lease, LeaseId::NONE);
         let key_value = tombstone(key.clone(), id.revision);
         self.push_event(namespace, EventKind::Delete, key_value, id, Some(old))
+    }
+
+    fn put_version(
+        &mut self,
+        namespace: Namespace,
+        key: &[u8],
+        id: VersionId,
+        version: &Version,
+    ) -> Result<(), StorageError> {
+        self.key.clear();
+        self.record.clear();
+        schema::push_version(&mut self.key, namespace, key, id);
+        version.push(&mut self.record)?;
+        self.overlay.put_copy(Family::Versions, &self.key, &self.record);
+        Ok(())
     }
 
     fn move_attachment(&mut self, namespace: Namespace, key: &[u8], from: LeaseId, to: LeaseId) {
@@ -248,8 +259,11 @@ impl<'view> Transition<'view> {
             key: key_value.key.clone(),
             superseded,
         };
-        self.overlay
-            .put(Family::Events, schema::event(id), change.encode()?);
+        self.key.clear();
+        self.record.clear();
+        schema::push_event(&mut self.key, id);
+        change.push(&mut self.record)?;
+        self.overlay.put_copy(Family::Events, &self.key, &self.record);
         self.events.push(Event {
             namespace,
             kind,

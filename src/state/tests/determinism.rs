@@ -8,14 +8,14 @@ use proptest::sample::Index;
 use super::generate::command;
 use super::{Fixture, finish_compaction};
 use crate::base::Revision;
-use crate::state::applied::{Answer, Effect, Refusal};
+use crate::state::applied::{Answer, Effects, Refusal};
 use crate::state::command::Command;
 use crate::storage::memory::MemoryEngine;
 use crate::storage::rocks::{DatabaseKind, RocksEngine, RocksOptions};
 use crate::storage::{Engine, Family};
 
 /// What one command gave.
-type Gave = (Result<Answer, Refusal>, Revision, Vec<Effect>);
+type Gave = (Result<Answer, Refusal>, Revision, Effects);
 
 /// All rows of all families, and the hash of the newest revision.
 type Everything = (Vec<Vec<(Vec<u8>, Vec<u8>)>>, u32);

@@ -116,7 +116,9 @@ fn the_bytes_of_headers_members_and_alarms_stay_the_same() {
 }
 
 fn check_version(version: &Version, golden: &str) {
-    let encoded = version.encode().expect("a version encodes");
+    let mut encoded = Vec::new();
+    version.push(&mut encoded).expect("a version encodes");
+    let encoded = Bytes::from(encoded);
     assert_eq!(hex(&encoded), golden);
     assert_eq!(&Version::decode(&encoded).expect("a version decodes"), version);
     let header = Version::decode_header(&encoded).expect("its header decodes");
@@ -166,7 +168,9 @@ fn the_bytes_of_changes_stay_the_same() {
         ..put.clone()
     };
     for (change, golden) in [(put, "010001006b657900"), (delete, "01010301fb5802026b657900")] {
-        let encoded = change.encode().expect("a change encodes");
+        let mut encoded = Vec::new();
+        change.push(&mut encoded).expect("a change encodes");
+        let encoded = Bytes::from(encoded);
         assert_eq!(hex(&encoded), golden);
         assert_eq!(Change::decode(&encoded).expect("a change decodes"), change);
         refuses_damage(&encoded, change.key.len(), Change::decode);
@@ -245,8 +249,8 @@ fn check_command(command: Command, golden: &str) {
     };
     check(&proposal, &format!("01fbcdab09{golden}"));
     let encoded = format::encode_proposal(&proposal).expect("a proposal encodes");
-    let decoded = format::decode_proposal(&encoded).expect("a proposal decodes");
-    assert_eq!(decoded, proposal);
+    let decoded = format::decode_proposals(&encoded).expect("a proposal decodes");
+    assert_eq!(decoded, [proposal]);
 }
 
 #[test]
@@ -318,10 +322,10 @@ fn the_bytes_of_sort_orders_and_targets_stay_the_same() {
 fn a_length_that_no_memory_could_hold_is_an_error() {
     // A put whose key claims to be 2^62 bytes long.
     let claims = unhex("0101010001fd0000000000000040");
-    format::decode_proposal(&claims).expect_err("the key is not there");
+    format::decode_proposals(&claims).expect_err("the key is not there");
     // A transaction with 2^62 conditions.
     let claims = unhex("01010102fd0000000000000040");
-    format::decode_proposal(&claims).expect_err("the conditions are not there");
+    format::decode_proposals(&claims).expect_err("the conditions are not there");
 }
 
 proptest! {
@@ -336,9 +340,9 @@ proptest! {
     ) {
         let proposal = Proposal { origin: MemberId(origin), sequence, command };
         let encoded = format::encode_proposal(&proposal).expect("a proposal encodes");
-        prop_assert_eq!(format::decode_proposal(&encoded).expect("a proposal decodes"), proposal);
+        prop_assert_eq!(format::decode_proposals(&encoded).expect("a proposal decodes"), [proposal]);
         let short = encoded.slice(..cut.index(encoded.len()));
-        prop_assert!(format::decode_proposal(&short).is_err());
+        prop_assert!(format::decode_proposals(&short).is_err());
     }
 
     #[test]
@@ -352,9 +356,9 @@ proptest! {
         let mut encoded = format::encode_proposal(&proposal).expect("a proposal encodes").to_vec();
         let at = at.index(encoded.len());
         encoded[at] = byte;
-        let _ = format::decode_proposal(&Bytes::from(encoded));
+        let _ = format::decode_proposals(&Bytes::from(encoded));
         let garbage = Bytes::from([&[format::VERSION], garbage.as_slice()].concat());
-        let _ = format::decode_proposal(&garbage);
+        let _ = format::decode_proposals(&garbage);
         let _ = format::decode::<Head>("head", &garbage);
         let _ = format::decode::<Publication>("publication", &garbage);
         let _ = format::decode::<AppliedEntry>("applied position", &garbage);

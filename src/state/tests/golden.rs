@@ -215,7 +215,7 @@ impl Output<'_> {
 
     fn answer(&mut self, answer: &Answer) {
         match answer {
-            Answer::Nothing | Answer::Compact | Answer::LeaseRevoke | Answer::PublishMember => {
+            Answer::Compact | Answer::LeaseRevoke | Answer::PublishMember => {
                 self.line(format_args!("done"));
             }
             Answer::Put(put) => self.put("", put),

@@ -122,7 +122,7 @@ pub(super) fn entry(index: u64, command: Command) -> LogEntry {
     LogEntry {
         index,
         position: Bytes::from(index.to_be_bytes().to_vec()),
-        payload: Payload::Proposal(encode_proposal(&proposal).expect("a proposal encodes")),
+        payload: Payload::Proposals(encode_proposal(&proposal).expect("a proposal encodes")),
     }
 }
 

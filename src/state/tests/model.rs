@@ -10,7 +10,7 @@ use prost::Message;
 use crate::base::{LeaseId, Namespace, Revision};
 use crate::proto::mvccpb;
 use crate::state::applied::{
-    Answer, DeleteRangeAnswer, Effect, Event, EventKind, KeyValue, OperationAnswer, PutAnswer, RangeAnswer,
+    Answer, DeleteRangeAnswer, Effect, Effects, Event, EventKind, Events, KeyValue, OperationAnswer, PutAnswer, RangeAnswer,
     Refusal, TxnAnswer, VersionId,
 };
 use crate::state::command::{
@@ -41,8 +41,8 @@ impl Model {
     }
 
     /// Applies a command.
-    pub(super) fn apply(&mut self, command: &Command) -> (Result<Answer, Refusal>, Vec<Effect>) {
-        let mut effects = Vec::new();
+    pub(super) fn apply(&mut self, command: &Command) -> (Result<Answer, Refusal>, Effects) {
+        let mut effects = Effects::new();
         let changes_before = self.events.len();
         let outcome = match command {
             Command::Put(put) => {
@@ -61,7 +61,7 @@ impl Model {
             Command::LeaseRevoke { id } => self.revoke(*id, &mut effects),
             other => panic!("the model does not know {other:?}"),
         };
-        let events = self.events[changes_before..].to_vec();
+        let events = Events::from(&self.events[changes_before..]);
         if !events.is_empty() {
             self.revision += 1;
             effects.push(Effect::Changed {
@@ -191,7 +191,7 @@ impl Model {
         }
     }
 
-    fn grant(&mut self, id: LeaseId, ttl_seconds: i64, effects: &mut Vec<Effect>) -> Result<Answer, Refusal> {
+    fn grant(&mut self, id: LeaseId, ttl_seconds: i64, effects: &mut Effects) -> Result<Answer, Refusal> {
         if self.leases.contains_key(&id) {
             return Err(Refusal::LeaseExists);
         }
@@ -200,7 +200,7 @@ impl Model {
         Ok(Answer::LeaseGrant { id, ttl_seconds })
     }
 
-    fn revoke(&mut self, id: LeaseId, effects: &mut Vec<Effect>) -> Result<Answer, Refusal> {
+    fn revoke(&mut self, id: LeaseId, effects: &mut Effects) -> Result<Answer, Refusal> {
         self.leases.remove(&id).ok_or(Refusal::LeaseNotFound)?;
         for (namespace, key) in self.attached(id) {
             self.write(namespace, &key, None);
@@ -218,7 +218,7 @@ impl Model {
         self.versions.keys().filter(is_attached).cloned().collect()
     }
 
-    fn compact(&mut self, revision: i64, effects: &mut Vec<Effect>) -> Result<Answer, Refusal> {
+    fn compact(&mut self, revision: i64, effects: &mut Effects) -> Result<Answer, Refusal> {
         if revision <= self.compacted.unwrap_or(-1) {
             return Err(Refusal::Compacted);
         }

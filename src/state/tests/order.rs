@@ -48,7 +48,7 @@ fn a_batch_with_an_entry_of_an_unknown_format_changes_nothing() {
     let mut machine = machine();
     machine.apply(&[blank(0)]).expect("the first entry");
     let unknown = LogEntry {
-        payload: Payload::Proposal(Bytes::from_static(&[255, 0, 0])),
+        payload: Payload::Proposals(Bytes::from_static(&[255, 0, 0])),
         ..blank(2)
     };
     let error = machine

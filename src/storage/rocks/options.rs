@@ -33,7 +33,7 @@ impl Default for RocksOptions {
     fn default() -> Self {
         Self {
             state_cache_bytes: 128 * MEBIBYTE_BYTES,
-            state_write_buffer_bytes: 64 * MEBIBYTE_BYTES,
+            state_write_buffer_bytes: 16 * MEBIBYTE_BYTES,
             log_write_buffer_bytes: 32 * MEBIBYTE_BYTES,
         }
     }
@@ -151,6 +151,7 @@ pub(super) fn family(
             result.set_compression_per_level(&[DBCompressionType::None, DBCompressionType::Lz4]);
             // The write buffer manager says when to flush; this only keeps one family from exceeding it alone.
             result.set_write_buffer_size(options.state_write_buffer_bytes);
+            result.set_level_zero_file_num_compaction_trigger(LEVEL_ZERO_FILES);
         }
         DatabaseKind::Log => {
             result.set_compression_type(DBCompressionType::None);
@@ -160,6 +161,9 @@ pub(super) fn family(
     result.set_max_write_buffer_number(MAXIMUM_WRITE_BUFFERS);
     result
 }
+
+/// xxx
+const LEVEL_ZERO_FILES: i32 = 8;
 
 /// Whether single keys are looked up that may be absent, which is what a filter makes cheap.
 fn is_read_by_whole_key(family: Family) -> bool {

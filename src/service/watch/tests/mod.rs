@@ -82,7 +82,7 @@ impl Node {
         LogEntry {
             index: self.index,
             position: Bytes::from(self.index.to_be_bytes().to_vec()),
-            payload: Payload::Proposal(encode_proposal(&proposal).expect("a proposal encodes")),
+            payload: Payload::Proposals(encode_proposal(&proposal).expect("a proposal encodes")),
         }
     }
 
