@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::applied::{Applied, Fatal};
-use super::apply::{Counters, Transition};
+use super::apply::{Counters, RecentHeads, Transition};
 use super::format::{self, AppliedEntry, StoredMembership};
 use super::mvcc::compaction;
 use super::schema;
@@ -60,6 +60,7 @@ pub struct AppliedPosition {
 pub struct Machine {
     engine: Arc<ArcSwap<Arc<dyn Engine>>>,
     counters: Counters,
+    recent: RecentHeads,
     published: Arc<ArcSwap<ReadView>>,
 }
 
@@ -73,6 +74,7 @@ impl Machine {
         Ok(Self {
             engine: Arc::new(ArcSwap::from_pointee(engine)),
             counters: read_view.counters,
+            recent: RecentHeads::new(),
             published: Arc::new(ArcSwap::from_pointee(read_view)),
         })
     }
@@ -89,7 +91,7 @@ impl Machine {
         };
         let engine = self.engine.load_full();
         let current = self.published.load_full();
-        let mut transition = Transition::new(current.view.as_ref(), self.counters);
+        let mut transition = Transition::new(current.view.as_ref(), self.counters, Some(&mut self.recent));
         let mut applied = Vec::with_capacity(entries.len());
         let mut previous_index = current.applied_index;
         for entry in entries {
@@ -147,6 +149,7 @@ impl Machine {
     pub fn replace(&mut self, engine: Arc<dyn Engine>) -> Result<(), Fatal> {
         let read_view = load(&engine)?;
         self.counters = read_view.counters;
+        self.recent.forget();
         self.engine.store(Arc::new(engine));
         self.published.store(Arc::new(read_view));
         Ok(())

@@ -122,7 +122,7 @@ impl ReadView {
     /// # Errors
     /// As [`ReadView::range`].
     pub fn read_transaction(&self, txn: &Txn) -> Result<Result<TxnAnswer, Refusal>, Fatal> {
-        Ok(Transition::new(self.view.as_ref(), self.counters).transaction(txn)?)
+        Ok(Transition::new(self.view.as_ref(), self.counters, None).transaction(txn)?)
     }
 
     /// Changes from revision `from` on for which `matches` says yes, at most `maximum_revisions` revisions or

@@ -8,9 +8,11 @@ mod compact;
 mod delete;
 mod lease;
 mod put;
+mod recent;
 mod txn;
 
 pub(super) use lease::attached_keys;
+pub(super) use recent::RecentHeads;
 
 use bytes::Bytes;
 
@@ -42,6 +44,8 @@ type Outcome<T> = Result<Result<T, Refusal>, StorageError>;
 /// The state that a batch of entries is turning into another one.
 pub struct Transition<'view> {
     overlay: Overlay<'view>,
+    /// None for a transaction that only reads.
+    recent: Option<&'view mut RecentHeads>,
     counters: Counters,
     /// Changes of the command in hand; they make one revision.
     events: Events,
@@ -53,11 +57,12 @@ pub struct Transition<'view> {
 }
 
 impl<'view> Transition<'view> {
-    /// Starts from a view and its counters.
+    /// Starts from a view, its counters, and the headers that are remembered of it.
     #[must_use]
-    pub fn new(view: &'view dyn View, counters: Counters) -> Self {
+    pub fn new(view: &'view dyn View, counters: Counters, recent: Option<&'view mut RecentHeads>) -> Self {
         Self {
             overlay: Overlay::new(view),
+            recent,
             counters,
             events: Events::new(),
             effects: Effects::new(),
@@ -154,7 +159,11 @@ impl<'view> Transition<'view> {
     }
 
     fn head(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Head>, StorageError> {
-        mvcc::head(&self.overlay, namespace, key)
+        let remembered = self.recent.as_ref().and_then(|recent| recent.get(namespace, key));
+        match remembered {
+            Some(head) => Ok(Some(head)),
+            None => mvcc::head(&self.overlay, namespace, key),
+        }
     }
 
     fn lease_exists(&self, id: LeaseId) -> Result<bool, StorageError> {
@@ -189,6 +198,9 @@ impl<'view> Transition<'view> {
         schema::push_head(&mut self.key, namespace, key);
         head.push(&mut self.record)?;
         self.overlay.put_copy(Family::Heads, &self.key, &self.record);
+        if let Some(recent) = &mut self.recent {
+            recent.put(namespace, key, head);
+        }
         self.put_version(namespace, key, id, &version)?;
         self.move_attachment(namespace, key, old.map_or(LeaseId::NONE, |old| old.lease), lease);
         let key_value = KeyValue {
@@ -206,6 +218,9 @@ impl<'view> Transition<'view> {
     fn write_tombstone(&mut self, namespace: Namespace, key: &Bytes, old: &Head) -> Result<(), StorageError> {
         let id = self.next_version_id()?;
         self.overlay.delete(Family::Heads, schema::head(namespace, key));
+        if let Some(recent) = &mut self.recent {
+            recent.remove(namespace, key);
+        }
         self.put_version(namespace, key, id, &Version::default())?;
         self.move_attachment(namespace, key, old.lease, LeaseId::NONE);
         let key_value = tombstone(key.clone(), id.revision);
