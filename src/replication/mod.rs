@@ -26,6 +26,7 @@ mod log;
 mod machine;
 mod maintenance;
 mod network;
+mod pace;
 mod propose;
 mod snapshot;
 mod start;

@@ -19,6 +19,7 @@ use super::forward::Link;
 use super::interface::{Committed, ProposeError, Status};
 use super::log::LogStore;
 use super::network::Peers;
+use super::pace::Pace;
 use super::status::StatusBoard;
 use super::types::{LeaderId, ProposalBytes, Rejections, Submission};
 use super::waiters::Waiters;
@@ -83,6 +84,7 @@ impl Proposer {
             rejections: Arc::new(Requeue(queue.downgrade())),
             requeue: queue.downgrade(),
             waiting,
+            pace: Pace::default(),
             link: None,
         };
         tokio::spawn(dispatcher.run());
@@ -285,31 +287,25 @@ struct Dispatcher {
     rejections: Arc<Requeue>,
     requeue: mpsc::WeakUnboundedSender<Queued>,
     waiting: mpsc::UnboundedReceiver<Queued>,
+    pace: Pace,
     link: Option<Link>,
 }
 
 impl Dispatcher {
     async fn run(mut self) {
         let mut taken = Vec::with_capacity(MAXIMUM_TAKEN_PROPOSALS);
-        let limit: usize = std::env::var("NAGLE").ok().and_then(|l| l.parse().ok()).unwrap_or(2);
-        let cap: u64 = std::env::var("NAGLE_MS").ok().and_then(|l| l.parse().ok()).unwrap_or(5);
-        let mut flying: VecDeque<u64> = VecDeque::new();
         loop {
             taken.clear();
             if self.waiting.recv_many(&mut taken, MAXIMUM_TAKEN_PROPOSALS).await == 0 {
                 return;
             }
-            let until = tokio::time::Instant::now() + Duration::from_millis(cap);
-            loop {
-                while flying.front().is_some_and(|sequence| self.settings.waiters.proposal(*sequence).is_none()) {
-                    flying.pop_front();
-                }
-                if flying.len() < limit || tokio::time::Instant::now() >= until { break; }
-                let _ = tokio::time::timeout_at(until, self.settings.waiters.answered()).await;
+            self.pace.wait(&self.settings.waiters).await;
+            while taken.len() < MAXIMUM_TAKEN_PROPOSALS
+                && let Ok(queued) = self.waiting.try_recv()
+            {
+                taken.push(queued);
             }
-            let room = MAXIMUM_TAKEN_PROPOSALS - taken.len();
-            if room > 0 && !self.waiting.is_empty() { self.waiting.recv_many(&mut taken, room).await; }
-            flying.extend(taken.last().map(|q| q.sequence));
+            self.pace.hand_on(taken.iter().map(|queued| queued.sequence));
             if taken.iter().any(|queued| queued.was_rejected) {
                 self.pause().await;
             }
@@ -317,7 +313,7 @@ impl Dispatcher {
             while !backlog.is_empty() {
                 if !self.hand_on(&mut backlog).await {
                     self.pause().await;
-                    backlog.retain(|sequence| self.settings.waiters.proposal(*sequence).is_some());
+                    backlog.retain(|sequence| self.settings.waiters.is_waiting(*sequence));
                 }
             }
         }

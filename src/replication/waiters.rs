@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::base::MemberId;
 use crate::replication::interface::Committed;
@@ -19,7 +19,8 @@ use crate::state::applied::Applied;
 pub struct Waiters {
     member: MemberId,
     waiting: Arc<Mutex<Waiting>>,
-    answers: Arc<tokio::sync::Notify>,
+    /// Told after a batch of answers. One task listens.
+    answers: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -71,7 +72,16 @@ impl Waiters {
             .map(|(proposal, _)| proposal.clone())
     }
 
-    pub async fn answered(&self) { self.answers.notified().await }
+    /// Whether somebody still waits for the proposal.
+    #[must_use]
+    pub fn is_waiting(&self, sequence: u64) -> bool {
+        self.waiting.lock().by_sequence.contains_key(&sequence)
+    }
+
+    /// Waits for the next answers, those since the last call included.
+    pub async fn answered(&self) {
+        self.answers.notified().await;
+    }
 
     /// Lets nobody wait for this proposal any more: whoever does, learns that there is no answer.
     pub fn withdraw(&self, sequence: u64) {

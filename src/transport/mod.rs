@@ -103,7 +103,9 @@ impl FrontDoors {
     fn answer(&self, request: Request<Incoming>) -> Answering {
         match &self.shared.grpc {
             Some(grpc) if grpc::is_call(request.headers()) => Answering::Call(grpc.call(request)),
-            _ => Answering::Page(self.shared.http.clone().call(request.map(axum::body::Body::new))),
+            _ => Answering::Page(Box::new(
+                self.shared.http.clone().call(request.map(axum::body::Body::new)),
+            )),
         }
     }
 }
@@ -123,13 +125,10 @@ impl hyper::service::Service<Request<Incoming>> for Door {
 }
 
 /// A request that is being answered.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are calls, and a box would cost each an allocation"
-)]
 enum Answering {
     Call(grpc::Call),
-    Page(RouteFuture<Infallible>),
+    /// In a box, so that a call, as nearly all are, is small.
+    Page(Box<RouteFuture<Infallible>>),
 }
 
 impl Future for Answering {
@@ -140,7 +139,7 @@ impl Future for Answering {
             Self::Call(call) => Pin::new(call)
                 .poll(context)
                 .map(|answer| Ok(answer.map(AnswerBody::Call))),
-            Self::Page(page) => Pin::new(page)
+            Self::Page(page) => Pin::new(&mut **page)
                 .poll(context)
                 .map(|answer| answer.map(|answer| answer.map(AnswerBody::Page))),
         }

@@ -10,9 +10,9 @@ use smallvec::SmallVec;
 use super::Head;
 use crate::base::Namespace;
 
-/// Places of the table; a power of two. With keys of 64 bytes it takes about 5 MiB.
-const PLACES: usize = 1 << 15;
-/// Longer keys are not remembered: the table stays below 20 MiB whatever the keys are.
+/// Places of the table; a power of two. With keys of 64 bytes it takes about 9 MiB.
+const PLACES: usize = 1 << 16;
+/// Longer keys are not remembered: the table stays below 45 MiB whatever the keys are.
 const MAXIMUM_KEY_BYTES: usize = 512;
 /// Keys of up to so many bytes lie in the table itself.
 const INLINE_KEY_BYTES: usize = 64;
