@@ -98,6 +98,8 @@ fn builder(settings: ConnectionSettings) -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        // No gRPC client reads the date, and it would be in every answer.
+        .auto_date_header(false)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(settings.maximum_concurrent_streams)
