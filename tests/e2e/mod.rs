@@ -9,4 +9,5 @@ mod kubernetes;
 mod leader_loss;
 mod lifecycle;
 mod readme;
+mod transfer;
 mod watcher;
