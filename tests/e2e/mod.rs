@@ -3,6 +3,7 @@
 
 mod data_folder;
 mod durability;
+mod full_disk;
 mod garbage;
 mod http;
 mod kubernetes;
@@ -11,3 +12,4 @@ mod lifecycle;
 mod readme;
 mod transfer;
 mod watcher;
+mod writers;
