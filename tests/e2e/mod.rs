@@ -9,6 +9,7 @@ mod http;
 mod kubernetes;
 mod leader_loss;
 mod lifecycle;
+mod long_log;
 mod readme;
 mod transfer;
 mod watcher;
