@@ -62,6 +62,12 @@ fn refuses(cluster: &mut Cluster, reason: &str) -> Result<String> {
 /// The node starts on its folder and holds everything.
 async fn holds_everything(cluster: &mut Cluster) -> Result<()> {
     cluster.start_all().await?;
+    assert_eq!(held_keys(cluster).await?, KEYS);
+    Ok(())
+}
+
+/// How many keys the node holds.
+async fn held_keys(cluster: &Cluster) -> Result<usize> {
     let request = RangeRequest {
         key: "key/".into(),
         range_end: "key0".into(),
@@ -69,8 +75,7 @@ async fn holds_everything(cluster: &mut Cluster) -> Result<()> {
         ..RangeRequest::default()
     };
     let answer = cluster.clients(0)?.kv.range(request).await?.into_inner();
-    assert_eq!(usize::try_from(answer.count)?, KEYS);
-    Ok(())
+    Ok(usize::try_from(answer.count)?)
 }
 
 fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
@@ -357,4 +362,40 @@ async fn a_folder_of_a_newer_format_is_refused_and_left_alone() -> TestResult {
     assert_eq!(fs::read_to_string(&identity)?, newer, "the file was left alone");
     fs::write(&identity, known)?;
     Ok(holds_everything(&mut cluster).await?)
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_make_a_snapshot_ends_and_says_why() -> TestResult {
+    let mut cluster = Cluster::builder(Program::stead()?)
+        .argument(format!("--snapshot-count={}", KEYS / 2))
+        .start()
+        .await?;
+    let folder = cluster.node(0).data_directory().to_owned();
+    // A file where the snapshots would be.
+    let obstacle = folder.join("snapshots");
+    fs::write(&obstacle, "in the way")?;
+    let mut clients = cluster.clients(0)?;
+    let mut acknowledged = 0;
+    // The node may end before the last of them.
+    for number in 0..KEYS {
+        let request = PutRequest {
+            key: format!("key/{number}").into(),
+            ..PutRequest::default()
+        };
+        match clients.kv.put(request).await {
+            Ok(_) => acknowledged += 1,
+            Err(_) => break,
+        }
+    }
+    let node = cluster.node(0);
+    let status = node.wait_for_exit(MAXIMUM_WAIT)?;
+    let said = fs::read_to_string(node.log_path())?;
+    assert!(status.code().is_some_and(|code| code != 0), "{status}\n{said}");
+    let last = said.lines().rfind(|line| line.starts_with("error: "));
+    let last = last.ok_or_else(|| format!("it ended without an error:\n{said}"))?;
+    assert!(last.contains(&obstacle.display().to_string()), "{last}");
+    fs::remove_file(&obstacle)?;
+    cluster.start_all().await?;
+    assert!(held_keys(&cluster).await? >= acknowledged);
+    Ok(())
 }
