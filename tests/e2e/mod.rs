@@ -11,6 +11,7 @@ mod leader_loss;
 mod lifecycle;
 mod long_log;
 mod readme;
+mod slow_follower;
 mod transfer;
 mod watcher;
 mod writers;
