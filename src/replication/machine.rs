@@ -245,7 +245,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             .map_err(io::Error::other)?
             .map_err(io::Error::other)?;
         self.call(|done| Command::Replace { engine, done }).await?;
-        self.snapshots.drop_superseded_states();
+        let superseded = self.snapshots.take_superseded_states();
+        let snapshots = self.snapshots.clone();
+        // Nobody waits for it: what it leaves behind, the next start removes.
+        tokio::task::spawn_blocking(move || snapshots.remove_states(&superseded));
         self.last = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         Ok(())

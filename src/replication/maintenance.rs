@@ -89,8 +89,8 @@ impl Maintenance {
     }
 
     async fn flush(&self) -> bool {
-        let engine = self.snapshots.engine();
-        let flushed = tokio::task::spawn_blocking(move || engine.flush()).await;
+        let snapshots = self.snapshots.clone();
+        let flushed = tokio::task::spawn_blocking(move || snapshots.flush()).await;
         match flushed {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::machine::{Snapshot, decode_applied};
 use super::types::SnapshotMeta;
@@ -67,6 +67,9 @@ pub struct SnapshotStore {
     data_folder: PathBuf,
     open_state: OpenState,
     current: Mutex<Current>,
+    /// Held for reading by what writes files of a state beside apply, for writing while replaced states are removed:
+    /// such work may have begun before the state was replaced.
+    beside_apply: RwLock<()>,
 }
 
 struct Current {
@@ -111,6 +114,7 @@ impl SnapshotStore {
                 snapshot: None,
                 superseded: Vec::new(),
             }),
+            beside_apply: RwLock::new(()),
         })
     }
 
@@ -126,11 +130,21 @@ impl SnapshotStore {
         self.current.lock().snapshot.clone()
     }
 
+    /// Makes the state on disk as new as that in memory. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn flush(&self) -> Result<(), StorageError> {
+        let _beside_apply = self.beside_apply.read();
+        self.engine().flush()
+    }
+
     /// Makes a snapshot of the state as it is and keeps it as the current one. Blocks on the disk.
     ///
     /// # Errors
     /// The disk failed.
     pub fn build(&self) -> Result<Snapshot, StorageError> {
+        let _beside_apply = self.beside_apply.read();
         let engine = self.engine();
         let snapshots = self.data_folder.join(SNAPSHOTS_FOLDER);
         fs::create_dir_all(&snapshots).map_err(|source| file_error("create", &snapshots, source))?;
@@ -199,11 +213,18 @@ impl SnapshotStore {
         Ok(engine)
     }
 
-    /// Removes the files of states that were replaced. Files that readers still hold open stay until they let go.
-    pub fn drop_superseded_states(&self) {
-        let superseded = std::mem::take(&mut self.current.lock().superseded);
+    /// Takes the folders of states that were replaced, to be removed when apply uses them no more.
+    #[must_use]
+    pub fn take_superseded_states(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.current.lock().superseded)
+    }
+
+    /// Removes the files of states that were replaced, when nothing is written to them any more. Files that readers still
+    /// hold open stay until they let go. Blocks on the disk.
+    pub fn remove_states(&self, superseded: &[PathBuf]) {
+        let _alone = self.beside_apply.write();
         for folder in superseded {
-            remove_folder(&folder);
+            remove_folder(folder);
         }
     }
 

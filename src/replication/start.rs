@@ -237,16 +237,21 @@ fn open_databases(
 ) -> Result<Databases, StartError> {
     let mut folder = DataFolder::take(settings)?;
     let data_folder = settings.data_folder.as_path();
+    let unreadable = |error: &dyn std::fmt::Display| StartError::DataFolder {
+        folder: data_folder.display().to_string(),
+        reason: error.to_string(),
+    };
     let log_engine = RocksEngine::open(
         &data_folder.join(LOG_FOLDER),
         DatabaseKind::Log,
         RocksOptions::default(),
     )?;
-    let log = LogStore::open(log_engine, metrics.clone(), failure.clone())?;
+    let log =
+        LogStore::open(log_engine, metrics.clone(), failure.clone()).map_err(|error| unreadable(&error))?;
     let snapshots = Arc::new(SnapshotStore::open(data_folder, open_state)?);
     folder.set_complete(data_folder)?;
 
-    let machine = Machine::open(snapshots.engine())?;
+    let machine = Machine::open(snapshots.engine()).map_err(|error| unreadable(&error))?;
     let reader = machine.reader();
     let waiters = Waiters::new(settings.member);
     let compaction =

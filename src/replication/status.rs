@@ -105,6 +105,8 @@ impl StatusBoard {
         failure: Failure,
     ) {
         let mut server = raft.server_metrics();
+        // Apply ends before a raft that dies of it: its end is no reason to look away.
+        let (mut has_ended, mut applies) = (false, true);
         loop {
             self.update(&raft, &log, &applied_end, &metrics);
             if let Err(fatal) = &raft.metrics().borrow_watched().running_state {
@@ -113,14 +115,14 @@ impl StatusBoard {
                 }
                 return;
             }
+            if has_ended {
+                failure.report("raft ended without a reason");
+                return;
+            }
             tokio::select! {
-                changed = server.changed() => if changed.is_err() {
-                    return;
-                },
-                changed = applied_end.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
+                changed = server.changed() => has_ended = changed.is_err(),
+                changed = applied_end.changed(), if applies => {
+                    applies = changed.is_ok();
                     let pause = Duration::from_millis(UPDATE_PAUSE_MILLISECONDS);
                     // A change of leader ends the pause: it must not wait for the positions.
                     let _ = tokio::time::timeout(pause, server.changed()).await;

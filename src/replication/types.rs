@@ -230,7 +230,9 @@ impl Entry {
             return Err(corrupt(format!("{} bytes are too few", record.len())));
         };
         if format != RECORD_FORMAT {
-            return Err(corrupt(format!("format {format} is unknown to this version")));
+            return Err(corrupt(format!(
+                "format {format} is unknown to this version; run the version of stead that wrote it"
+            )));
         }
         if record.len() < PAYLOAD_START {
             return Err(corrupt(format!("{} bytes are too few", record.len())));

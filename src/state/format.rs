@@ -169,7 +169,9 @@ fn decode_header<Header: DeserializeOwned>(
     if *version != VERSION {
         return Err(StorageError::Corrupt {
             what,
-            reason: format!("its format version is {version}, this program knows {VERSION}"),
+            reason: format!(
+                "its format version is {version}, this program knows {VERSION}; run the version of stead that wrote it"
+            ),
         });
     }
     let (header, length) =

@@ -196,7 +196,9 @@ fn load(engine: &Arc<dyn Engine>) -> Result<ReadView, Fatal> {
         Some(other) => {
             return Err(Fatal::Storage(StorageError::Corrupt {
                 what: "state database",
-                reason: format!("its format is {other}, this program knows {DATABASE_FORMAT}"),
+                reason: format!(
+                    "its format is {other}, this program knows {DATABASE_FORMAT}; run the version of stead that wrote it"
+                ),
             }));
         }
         None => {

@@ -5,6 +5,7 @@ mod etcdctl;
 mod golang;
 mod python;
 mod rust;
+mod writes;
 
 use std::path::Path;
 use std::process::Stdio;

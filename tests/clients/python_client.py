@@ -1,14 +1,23 @@
 """What the Python client etcd3 does with a cluster: one function for each claim.
 
 Usage: python_client.py HOST:PORT ...  It exits with 0 if every claim holds.
+
+With `writes` before the addresses it puts one new key after another until its input ends, and prints each key whose put
+was acknowledged; the value is the key.
 """
 
 import queue
 import sys
+import threading
 
 import etcd3
+import grpc
 
 TIMEOUT_SECONDS = 30
+
+# Of one put, and the pause after one that failed.
+PUT_TIMEOUT_SECONDS = 5
+PAUSE_SECONDS = 0.05
 
 
 def keys_are_written_on_one_node_and_read_on_another(clients):
@@ -97,11 +106,43 @@ def members_and_status_are_told(clients):
     assert list(clients[0].list_alarms()) == []
 
 
-def main(addresses):
+def writes(clients):
+    ended = threading.Event()
+
+    def wait_for_the_end_of_the_input():
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=wait_for_the_end_of_the_input, daemon=True).start()
+    number = 0
+    # This client knows one address: after a failure, the next one has its turn with the next key.
+    node = 0
+    while not ended.is_set():
+        key = f"writes/python/{number}"
+        number += 1
+        try:
+            clients[node].put(key, key)
+        except (etcd3.exceptions.Etcd3Exception, grpc.RpcError) as error:
+            print(f"{key}: {error!r}", file=sys.stderr, flush=True)
+            node = (node + 1) % len(clients)
+            ended.wait(PAUSE_SECONDS)
+        else:
+            print(key, flush=True)
+
+
+def clients_of(addresses, timeout):
     clients = []
     for address in addresses:
         host, port = address.rsplit(":", 1)
-        clients.append(etcd3.client(host=host, port=int(port), timeout=TIMEOUT_SECONDS))
+        clients.append(etcd3.client(host=host, port=int(port), timeout=timeout))
+    return clients
+
+
+def main(arguments):
+    if arguments[0] == "writes":
+        writes(clients_of(arguments[1:], PUT_TIMEOUT_SECONDS))
+        return
+    clients = clients_of(arguments, TIMEOUT_SECONDS)
     for claim in (
         keys_are_written_on_one_node_and_read_on_another,
         prefixes_are_listed_sorted_and_deleted,

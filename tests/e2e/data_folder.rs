@@ -7,7 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use stead::proto::etcdserverpb::{PutRequest, RangeRequest};
+use stead::storage::rocks::{DatabaseKind, RocksEngine, RocksOptions};
+use stead::storage::{Batch, Durability, Engine, Family};
 
 use crate::support::{Cluster, Program, Result, TestResult};
 
@@ -34,8 +37,9 @@ async fn written_node() -> Result<Cluster> {
     Ok(cluster)
 }
 
-/// The node refuses its folder: it ends by itself, not with 0 and not by a signal, and its log names `reason`.
-fn refuses(cluster: &mut Cluster, reason: &str) -> Result<()> {
+/// The node refuses its folder: it ends by itself, not with 0 and not by a signal, and its log names `reason`. Returns
+/// what it said.
+fn refuses(cluster: &mut Cluster, reason: &str) -> Result<String> {
     let node = cluster.node(0);
     let before = fs::metadata(node.log_path())?.len();
     node.start()?;
@@ -52,12 +56,18 @@ fn refuses(cluster: &mut Cluster, reason: &str) -> Result<()> {
         "{reason:?} is not in what the node said:\n{said}"
     );
     assert!(!said.contains("panicked"), "a refusal is no panic:\n{said}");
-    Ok(())
+    Ok(said)
 }
 
 /// The node starts on its folder and holds everything.
 async fn holds_everything(cluster: &mut Cluster) -> Result<()> {
     cluster.start_all().await?;
+    assert_eq!(held_keys(cluster).await?, KEYS);
+    Ok(())
+}
+
+/// How many keys the node holds.
+async fn held_keys(cluster: &Cluster) -> Result<usize> {
     let request = RangeRequest {
         key: "key/".into(),
         range_end: "key0".into(),
@@ -65,8 +75,7 @@ async fn holds_everything(cluster: &mut Cluster) -> Result<()> {
         ..RangeRequest::default()
     };
     let answer = cluster.clients(0)?.kv.range(request).await?.into_inner();
-    assert_eq!(usize::try_from(answer.count)?, KEYS);
-    Ok(())
+    Ok(usize::try_from(answer.count)?)
 }
 
 fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
@@ -235,5 +244,158 @@ async fn one_folder_serves_one_process() -> TestResult {
     fs::write(second.node(0).log_path(), "")?;
     refuses(&mut second, "")?;
     cluster.wait_until_ready().await?;
+    Ok(())
+}
+
+/// The number of a format that this version does not know.
+const NEWER_FORMAT: u8 = 2;
+
+/// What a newer version would say of the mend.
+const RUN_THE_OTHER_VERSION: &str = "run the version of stead that wrote it";
+
+/// Puts another byte at `position` of a stored record, and returns the byte that was there.
+fn set_byte(
+    database: &Path,
+    kind: DatabaseKind,
+    (family, key): (Family, Bytes),
+    position: usize,
+    byte: u8,
+) -> Result<u8> {
+    let engine = RocksEngine::open(database, kind, RocksOptions::default())?;
+    let record = engine.view().get(family, &key)?;
+    let mut record = record
+        .ok_or_else(|| format!("{key:?} is not in {}", database.display()))?
+        .to_vec();
+    let before = std::mem::replace(&mut record[position], byte);
+    let mut batch = Batch::default();
+    batch.put(family, key, record);
+    engine.write(batch, Durability::Synced)?;
+    Ok(before)
+}
+
+/// The key of the newest entry of the log.
+fn last_entry(database: &Path) -> Result<Bytes> {
+    let engine = RocksEngine::open(database, DatabaseKind::Log, RocksOptions::default())?;
+    let view = engine.view();
+    let mut last = None;
+    for index in 1_u64.. {
+        let key = Bytes::copy_from_slice(&index.to_be_bytes());
+        if view.get(Family::Log, &key)?.is_none() {
+            break;
+        }
+        last = Some(key);
+    }
+    Ok(last.ok_or("the log is empty")?)
+}
+
+/// A node refuses what a newer version wrote, and holds everything when the number of the format is put back.
+async fn refuses_a_newer_format(
+    place: impl FnOnce(&Path) -> Result<(PathBuf, DatabaseKind, (Family, Bytes), usize)>,
+) -> Result<()> {
+    let mut cluster = written_node().await?;
+    let folder = cluster.node(0).data_directory().to_owned();
+    let (database, kind, record, position) = place(&folder)?;
+    let known = set_byte(&database, kind, record.clone(), position, NEWER_FORMAT)?;
+    assert!(known < NEWER_FORMAT, "a newer format has a higher number");
+    for _ in 0..2 {
+        let said = refuses(&mut cluster, &folder.display().to_string().to_lowercase())?;
+        assert!(
+            said.contains(&format!("format is {NEWER_FORMAT}"))
+                || said.contains(&format!("format {NEWER_FORMAT}")),
+            "{said}"
+        );
+        assert!(said.contains(RUN_THE_OTHER_VERSION), "{said}");
+    }
+    assert_eq!(
+        set_byte(&database, kind, record, position, known)?,
+        NEWER_FORMAT,
+        "the record was left alone"
+    );
+    holds_everything(&mut cluster).await
+}
+
+#[tokio::test]
+async fn a_state_of_a_newer_format_is_refused_and_left_alone() -> TestResult {
+    Ok(refuses_a_newer_format(|folder| {
+        let state = folder.join(fs::read_to_string(folder.join("current"))?.trim());
+        // A byte for the form of the record, then the number.
+        Ok((state, DatabaseKind::State, (Family::Meta, "format".into()), 1))
+    })
+    .await?)
+}
+
+#[tokio::test]
+async fn a_vote_of_a_newer_format_is_refused_and_left_alone() -> TestResult {
+    Ok(refuses_a_newer_format(|folder| {
+        Ok((
+            folder.join("log"),
+            DatabaseKind::Log,
+            (Family::LogMeta, "vote".into()),
+            0,
+        ))
+    })
+    .await?)
+}
+
+#[tokio::test]
+async fn a_log_entry_of_a_newer_format_is_refused_and_left_alone() -> TestResult {
+    Ok(refuses_a_newer_format(|folder| {
+        let log = folder.join("log");
+        let last = last_entry(&log)?;
+        Ok((log, DatabaseKind::Log, (Family::Log, last), 0))
+    })
+    .await?)
+}
+
+#[tokio::test]
+async fn a_folder_of_a_newer_format_is_refused_and_left_alone() -> TestResult {
+    let mut cluster = written_node().await?;
+    let folder = cluster.node(0).data_directory().to_owned();
+    let identity = folder.join("identity");
+    let known = fs::read_to_string(&identity)?;
+    let newer = known.replace("format 1\n", &format!("format {NEWER_FORMAT}\n"));
+    assert_ne!(newer, known);
+    fs::write(&identity, &newer)?;
+    let said = refuses(&mut cluster, &folder.display().to_string().to_lowercase())?;
+    assert!(said.contains(&format!("format {NEWER_FORMAT}")), "{said}");
+    assert!(said.contains("run the version that wrote it"), "{said}");
+    assert_eq!(fs::read_to_string(&identity)?, newer, "the file was left alone");
+    fs::write(&identity, known)?;
+    Ok(holds_everything(&mut cluster).await?)
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_make_a_snapshot_ends_and_says_why() -> TestResult {
+    let mut cluster = Cluster::builder(Program::stead()?)
+        .argument(format!("--snapshot-count={}", KEYS / 2))
+        .start()
+        .await?;
+    let folder = cluster.node(0).data_directory().to_owned();
+    // A file where the snapshots would be.
+    let obstacle = folder.join("snapshots");
+    fs::write(&obstacle, "in the way")?;
+    let mut clients = cluster.clients(0)?;
+    let mut acknowledged = 0;
+    // The node may end before the last of them.
+    for number in 0..KEYS {
+        let request = PutRequest {
+            key: format!("key/{number}").into(),
+            ..PutRequest::default()
+        };
+        match clients.kv.put(request).await {
+            Ok(_) => acknowledged += 1,
+            Err(_) => break,
+        }
+    }
+    let node = cluster.node(0);
+    let status = node.wait_for_exit(MAXIMUM_WAIT)?;
+    let said = fs::read_to_string(node.log_path())?;
+    assert!(status.code().is_some_and(|code| code != 0), "{status}\n{said}");
+    let last = said.lines().rfind(|line| line.starts_with("error: "));
+    let last = last.ok_or_else(|| format!("it ended without an error:\n{said}"))?;
+    assert!(last.contains(&obstacle.display().to_string()), "{last}");
+    fs::remove_file(&obstacle)?;
+    cluster.start_all().await?;
+    assert!(held_keys(&cluster).await? >= acknowledged);
     Ok(())
 }

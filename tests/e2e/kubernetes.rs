@@ -51,7 +51,8 @@ struct Object {
 /// What a list shows of a key: the value and the revision that made it.
 type Keys = BTreeMap<Bytes, (Bytes, i64)>;
 
-fn data_file() -> Result<PathBuf> {
+/// Where the data is.
+pub(super) fn data_file() -> Result<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let directory = env::var_os("STEAD_SHARED").map_or(beside, PathBuf::from);
     let file = directory.join("kubernetes-registry.jsonl");

@@ -3,10 +3,15 @@
 
 mod data_folder;
 mod durability;
+mod full_disk;
 mod garbage;
 mod http;
 mod kubernetes;
 mod leader_loss;
 mod lifecycle;
+mod long_log;
 mod readme;
+mod slow_follower;
+mod transfer;
 mod watcher;
+mod writers;

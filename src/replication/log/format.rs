@@ -77,6 +77,8 @@ fn decode<M: Message + Default>(what: &'static str, value: &[u8]) -> Result<M, S
     match value.split_first() {
         None => Err(corrupt("it is empty".to_owned())),
         Some((&VALUE_FORMAT, body)) => M::decode(body).map_err(|error| corrupt(error.to_string())),
-        Some((format, _)) => Err(corrupt(format!("format {format} is unknown to this version"))),
+        Some((format, _)) => Err(corrupt(format!(
+            "format {format} is unknown to this version; run the version of stead that wrote it"
+        ))),
     }
 }

@@ -4,6 +4,9 @@
 //! without an answer, or the follower needs entries that are to be purged, it ends as `Unreachable`. The first keeps a
 //! dead connection from holding replication up, the second a slow follower from pinning the leader's log: it gets a
 //! snapshot then.
+//!
+//! openraft waits its pause after a failure when it makes the first request, and one that cannot connect asks for none: a
+//! stream that does not open takes a pause of its own, or a dead peer would be dialled, and logged, without end.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,6 +31,9 @@ use crate::replication::types::{NodeId, TypeConfig};
 const SILENCE_LIMIT_MILLISECONDS: u64 = 5_000;
 /// How often the silence is looked at.
 const SILENCE_CHECK_MILLISECONDS: u64 = 500;
+
+/// Pause after a stream that did not open.
+const OPEN_PAUSE_MILLISECONDS: u64 = 100;
 
 /// How long a stream may carry entries that are to be purged. A new leader finds out where a follower stands by sending
 /// from the middle of its log, and a follower that was away catches up: both are done well before.
@@ -112,6 +118,7 @@ where
         Err(_) => "the stream did not open in time".to_owned(),
     };
     peers.failed(target, Lane::Data);
+    tokio::time::sleep(Duration::from_millis(OPEN_PAUSE_MILLISECONDS)).await;
     Err(unreachable(format!("member {target:x}: {reason}")).into())
 }
 

@@ -64,7 +64,7 @@ fn refuses_damage<Record: std::fmt::Debug>(
         unknown[0] = version;
         let error = decode(&Bytes::from(unknown)).expect_err("an unknown version");
         let says = format!("its format version is {version}, this program knows 1");
-        assert!(error.to_string().ends_with(&says), "{error}");
+        assert!(error.to_string().contains(&says), "{error}");
     }
 }
 
