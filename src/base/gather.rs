@@ -103,3 +103,95 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
         Pin::new(&mut self.inner).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Takes what it is allowed to and records the writes.
+    #[derive(Default)]
+    struct Socket {
+        writes: Vec<Vec<u8>>,
+        /// Bytes that each write takes at most; when none is left, all.
+        room: VecDeque<usize>,
+    }
+
+    impl AsyncWrite for Socket {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let room = self.room.pop_front().unwrap_or(bytes.len()).min(bytes.len());
+            if room == 0 {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.writes.push(bytes[..room].to_vec());
+            Poll::Ready(Ok(room))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_written_before_a_flush_leaves_in_one_write() {
+        let mut stream = Gathered::new(Socket::default());
+        stream.write_all(b"headers ").await.unwrap();
+        stream.write_all(b"data").await.unwrap();
+        assert!(stream.inner.writes.is_empty());
+        stream.flush().await.unwrap();
+        assert_eq!(stream.inner.writes, [b"headers data"]);
+    }
+
+    #[tokio::test]
+    async fn a_flush_lets_the_tasks_that_are_ready_go_first_and_only_once() {
+        let mut stream = Gathered::new(Socket::default());
+        stream.write_all(b"a").await.unwrap();
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(Pin::new(&mut stream).poll_flush(&mut context).is_pending());
+        stream.write_all(b"b").await.unwrap();
+        assert!(Pin::new(&mut stream).poll_flush(&mut context).is_ready());
+        assert_eq!(stream.inner.writes, [b"ab"]);
+        assert!(
+            Pin::new(&mut stream).poll_flush(&mut context).is_ready(),
+            "nothing is left"
+        );
+    }
+
+    #[tokio::test]
+    async fn nothing_is_lost_or_reordered_when_the_socket_takes_little() {
+        let mut stream = Gathered::new(Socket {
+            room: VecDeque::from([3, 0, 1, 0, 0, 5]),
+            ..Socket::default()
+        });
+        let large = vec![7; MAXIMUM_HELD_BYTES + 1];
+        stream.write_all(b"small").await.unwrap();
+        stream.write_all(&large).await.unwrap();
+        stream.write_all(b"last").await.unwrap();
+        assert!(stream.held.len() <= MAXIMUM_HELD_BYTES);
+        stream.shutdown().await.unwrap();
+        let expected = [&b"small"[..], &large, b"last"].concat();
+        assert_eq!(stream.inner.writes.concat(), expected);
+    }
+
+    #[tokio::test]
+    async fn reads_pass_through() {
+        let (mut near, far) = tokio::io::duplex(64);
+        near.write_all(b"hello").await.unwrap();
+        drop(near);
+        let mut read = Vec::new();
+        Gathered::new(far).read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, b"hello");
+    }
+}

@@ -112,6 +112,13 @@ impl Rounds {
     async fn run(mut self) {
         let mut readers = Vec::new();
         while self.waiting.recv_many(&mut readers, MAXIMUM_ROUND_READERS).await > 0 {
+            // Who is about to ask shares the round.
+            tokio::task::yield_now().await;
+            while readers.len() < MAXIMUM_ROUND_READERS
+                && let Ok(reader) = self.waiting.try_recv()
+            {
+                readers.push(reader);
+            }
             let started = Instant::now();
             while readers.iter().any(|reader| !reader.is_closed()) {
                 match self.round().await {
@@ -200,6 +207,10 @@ impl LeaderReads {
         tokio::spawn(async move {
             let mut askers = Vec::new();
             while waiting.recv_many(&mut askers, MAXIMUM_ASKED_ROUNDS).await > 0 {
+                tokio::task::yield_now().await;
+                while let Ok(asker) = waiting.try_recv() {
+                    askers.push(asker);
+                }
                 let round = raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
                 let answer = match round {
                     Ok(linearizer) => Ok(linearizer.read_log_id().index()),

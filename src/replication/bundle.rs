@@ -57,21 +57,14 @@ impl Bundle {
                 together.freeze()
             }
         };
-        (!sequences.is_empty()).then_some(Self {
-            sequences,
-            proposals,
-        })
+        (!sequences.is_empty()).then_some(Self { sequences, proposals })
     }
 
     /// Hands the bundle to the log of this node.
     ///
     /// # Errors
     /// Raft is dead, and the node with it.
-    pub async fn submit(
-        self,
-        raft: &Raft,
-        rejections: Arc<dyn Rejections>,
-    ) -> Result<(), Fatal<TypeConfig>> {
+    pub async fn submit(self, raft: &Raft, rejections: Arc<dyn Rejections>) -> Result<(), Fatal<TypeConfig>> {
         let submission = Submission {
             sequences: self.sequences,
             rejections,
@@ -87,4 +80,37 @@ impl Bundle {
 #[must_use]
 pub fn was_never_appended(result: &ClientWriteResult<TypeConfig>) -> bool {
     matches!(result, Err(ClientWriteError::ForwardToLeader(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::MemberId;
+
+    #[test]
+    fn takes_who_still_waits_in_order_until_it_is_full() {
+        let waiters = Waiters::new(MemberId(1));
+        let half = Bytes::from(vec![b'h'; MAXIMUM_BUNDLE_BYTES / 2]);
+        let large = Bytes::from(vec![b'l'; MAXIMUM_BUNDLE_BYTES + 1]);
+        let mut held: Vec<_> = [
+            half.clone(),
+            Bytes::from_static(b"gone"),
+            half.clone(),
+            large.clone(),
+        ]
+        .into_iter()
+        .zip(1..)
+        .map(|(proposal, sequence)| waiters.register(sequence, proposal))
+        .collect();
+        drop(held.remove(1));
+        let mut backlog = VecDeque::from([1, 2, 3, 4, 5]);
+        let first = Bundle::take(&mut backlog, &waiters).unwrap();
+        assert_eq!(first.sequences, [1, 3]);
+        assert_eq!(first.proposals, [half.clone(), half].concat());
+        let second = Bundle::take(&mut backlog, &waiters).unwrap();
+        assert_eq!(second.sequences, [4], "larger than a bundle, so alone");
+        assert_eq!(second.proposals, large);
+        assert_eq!(Bundle::take(&mut backlog, &waiters), None);
+        assert!(backlog.is_empty());
+    }
 }

@@ -300,6 +300,8 @@ impl Dispatcher {
                 return;
             }
             self.pace.wait(&self.settings.waiters).await;
+            // Who is about to propose goes with them.
+            tokio::task::yield_now().await;
             while taken.len() < MAXIMUM_TAKEN_PROPOSALS
                 && let Ok(queued) = self.waiting.try_recv()
             {

@@ -352,7 +352,7 @@ fn an_overlay_reads_as_its_batch_will() {
             let mut overlay = Overlay::new(&*view);
             for change in batch.changes.clone() {
                 match change {
-                    Change::Put(family, key, value) => overlay.put(family, key, value),
+                    Change::Put(family, key, value) => overlay.put_copy(family, &key, &value),
                     Change::Delete(family, key) => overlay.delete(family, key),
                     Change::DeleteRange(family, range) => overlay.delete_range(family, range),
                 }

@@ -17,8 +17,8 @@ pub(super) use recent::RecentHeads;
 use bytes::Bytes;
 
 use super::applied::{
-    Answer, DeleteRangeAnswer, Effect, Effects, Event, EventKind, Events, KeyValue, OperationAnswer, PutAnswer, Refusal,
-    TxnAnswer, VersionId,
+    Answer, DeleteRangeAnswer, Effect, Effects, Event, EventKind, Events, KeyValue, OperationAnswer,
+    PutAnswer, Refusal, TxnAnswer, VersionId,
 };
 use super::command::Command;
 use super::format::{self, Change, Head, Publication, Version};
@@ -92,10 +92,7 @@ impl<'view> Transition<'view> {
     ///
     /// # Errors
     /// The disk failed, or a record is damaged.
-    pub fn apply(
-        &mut self,
-        command: &Command,
-    ) -> Result<(Result<Answer, Refusal>, Effects), StorageError> {
+    pub fn apply(&mut self, command: &Command) -> Result<(Result<Answer, Refusal>, Effects), StorageError> {
         let outcome = self.dispatch(command)?;
         if !self.events.is_empty() {
             self.counters.revision = self.pending_revision();

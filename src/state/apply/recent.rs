@@ -77,3 +77,47 @@ fn position(namespace: Namespace, key: &[u8]) -> usize {
     let hash = crc32c::crc32c_append(u32::from(namespace.0), key);
     usize::try_from(hash).unwrap_or_default() % PLACES
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Revision;
+
+    fn head(revision: i64) -> Head {
+        Head {
+            modification_revision: Revision(revision),
+            ..Head::default()
+        }
+    }
+
+    #[test]
+    fn who_is_written_last_keeps_the_place_and_nobody_gets_the_header_of_another() {
+        let namespace = Namespace::DEFAULT;
+        let mut recent = RecentHeads::new();
+        let first = b"0".to_vec();
+        let place = position(namespace, &first);
+        let shares = |number: &u64| position(namespace, number.to_string().as_bytes()) == place;
+        let second = (1..).find(shares).unwrap().to_string().into_bytes();
+        recent.put(namespace, &first, head(1));
+        assert_eq!(recent.get(namespace, &first), Some(head(1)));
+        assert_eq!(recent.get(namespace, &second), None);
+        assert_eq!(recent.get(Namespace(namespace.0 + 1), &first), None);
+        recent.remove(namespace, &second);
+        assert_eq!(recent.get(namespace, &first), Some(head(1)), "it was not removed");
+        recent.put(namespace, &second, head(2));
+        assert_eq!(recent.get(namespace, &first), None);
+        recent.remove(namespace, &second);
+        assert_eq!(recent.get(namespace, &second), None);
+        recent.put(namespace, &first, head(3));
+        recent.forget();
+        assert_eq!(recent.get(namespace, &first), None);
+    }
+
+    #[test]
+    fn a_key_that_is_too_long_to_remember_does_not_leave_the_header_of_another_in_its_name() {
+        let mut recent = RecentHeads::new();
+        let long = vec![1; MAXIMUM_KEY_BYTES + 1];
+        recent.put(Namespace::DEFAULT, &long, head(1));
+        assert_eq!(recent.get(Namespace::DEFAULT, &long), None);
+    }
+}

@@ -10,8 +10,8 @@ use prost::Message;
 use crate::base::{LeaseId, Namespace, Revision};
 use crate::proto::mvccpb;
 use crate::state::applied::{
-    Answer, DeleteRangeAnswer, Effect, Effects, Event, EventKind, Events, KeyValue, OperationAnswer, PutAnswer, RangeAnswer,
-    Refusal, TxnAnswer, VersionId,
+    Answer, DeleteRangeAnswer, Effect, Effects, Event, EventKind, Events, KeyValue, OperationAnswer,
+    PutAnswer, RangeAnswer, Refusal, TxnAnswer, VersionId,
 };
 use crate::state::command::{
     Command, Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation, Put, Range, SortOrder,

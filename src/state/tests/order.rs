@@ -1,11 +1,13 @@
-//! The order of log entries: none is applied twice, and none after one that stops the node.
+//! The order of log entries and of what they carry: none is applied twice, and none after one that stops the node.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::state::applied::Fatal;
-use crate::state::{LogEntry, Machine, Payload};
+use crate::base::MemberId;
+use crate::state::applied::{Answer, Applied, Fatal};
+use crate::state::command::{Command, Proposal, Put};
+use crate::state::{LogEntry, Machine, Payload, encode_proposal};
 use crate::storage::memory::MemoryEngine;
 
 fn blank(index: u64) -> LogEntry {
@@ -60,4 +62,51 @@ fn a_batch_with_an_entry_of_an_unknown_format_changes_nothing() {
     );
     assert_eq!(machine.reader().view().applied_index(), 0);
     assert_eq!(machine.position().expect("the position").index, Some(0));
+}
+
+#[test]
+fn the_proposals_of_one_entry_are_applied_in_order_each_with_a_revision_and_an_answer_of_its_own() {
+    let mut machine = machine();
+    let proposal = |sequence, key: &'static str| {
+        encode_proposal(&Proposal {
+            origin: MemberId(7),
+            sequence,
+            command: Command::Put(Put {
+                key: Bytes::from_static(key.as_bytes()),
+                previous: true,
+                ..Put::default()
+            }),
+        })
+        .expect("a proposal encodes")
+    };
+    let together = [proposal(1, "a"), proposal(2, "b"), proposal(3, "a")].concat();
+    let entry = LogEntry {
+        payload: Payload::Proposals(Bytes::from(together)),
+        ..blank(0)
+    };
+    let applied = machine.apply(&[entry]).expect("the entry is applied");
+    let seen: Vec<_> = applied
+        .iter()
+        .map(|applied| {
+            (
+                applied.index,
+                applied.origin,
+                applied.sequence,
+                applied.revision.0,
+            )
+        })
+        .collect();
+    let member = MemberId(7);
+    assert_eq!(seen, [(0, member, 1, 2), (0, member, 2, 3), (0, member, 3, 4)]);
+    let previous = |applied: &Applied| match &applied.outcome {
+        Ok(Answer::Put(put)) => put
+            .previous
+            .as_ref()
+            .map(|key_value| key_value.modification_revision.0),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        applied.iter().map(previous).collect::<Vec<_>>(),
+        [None, None, Some(2)]
+    );
 }
