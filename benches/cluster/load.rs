@@ -67,6 +67,7 @@ pub struct Plan {
     pub clients: usize,
     pub connections: usize,
     pub threads: usize,
+    pub key_bytes: usize,
     pub value_bytes: usize,
     pub keys: usize,
 }
@@ -111,7 +112,11 @@ impl Messages {
     fn of(plan: &Plan) -> Self {
         let value = Bytes::from(vec![b'v'; plan.value_bytes]);
         let keys: Vec<Bytes> = (0..plan.keys)
-            .map(|number| format!("load/{number:012}").into())
+            .map(|number| {
+                let mut key = format!("load/{number:012}").into_bytes();
+                key.resize(plan.key_bytes, b'k');
+                key.into()
+            })
             .collect();
         let put = |key: &Bytes| {
             encode(&PutRequest {

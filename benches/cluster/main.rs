@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench --profile dev --bench cluster                              # three nodes of Stead beside three of etcd
 //! cargo bench --profile dev --bench cluster -- --only stead --workloads put
+//! cargo bench --profile dev --bench cluster -- --only stead --keys 1000000 --key-bytes 64 --workloads serializable
 //! cargo bench --profile dev --bench cluster -- --endpoints http://10.0.0.1:2379,http://10.0.0.2:2379 -o json
 //! ```
 //!
@@ -13,6 +14,7 @@
 mod disk;
 mod grpc;
 mod load;
+mod memory;
 mod processor;
 mod report;
 #[path = "../../tests/support/mod.rs"]
@@ -64,6 +66,10 @@ struct Options {
     /// Bytes of every value.
     #[arg(long, default_value_t = 256)]
     value_bytes: usize,
+
+    /// Bytes of every key.
+    #[arg(long, default_value_t = 17, value_parser = clap::value_parser!(u16).range(17..))]
+    key_bytes: u16,
 
     /// Different keys, written and read at random. All are written once before the first round.
     #[arg(long, default_value_t = 10_000)]
@@ -142,6 +148,7 @@ impl Subject {
             errors,
             elapsed,
             requests,
+            server_peak_mebibytes: memory::peak_resident_mebibytes(&processes)?,
             server_processor_time: ProcessorTime::of(&processes)?.since(servers),
             own_processor_time: ProcessorTime::of(&[std::process::id()])?.since(own),
         })
@@ -154,6 +161,7 @@ fn plan(options: &Options, endpoints: Vec<String>) -> Plan {
         clients: options.clients,
         connections: options.connections,
         threads: options.threads,
+        key_bytes: usize::from(options.key_bytes),
         value_bytes: options.value_bytes,
         keys: options.keys,
     }

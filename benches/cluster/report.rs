@@ -20,6 +20,8 @@ pub struct Row {
     pub elapsed: Duration,
     /// All requests of the round, warm-up and failures included: what the processor time was used for.
     pub requests: u64,
+    /// The most that any server has held resident so far, in MiB.
+    pub server_peak_mebibytes: u64,
     pub server_processor_time: ProcessorTime,
     pub own_processor_time: ProcessorTime,
 }
@@ -30,6 +32,7 @@ struct Total {
     errors: u64,
     elapsed: Duration,
     requests: u64,
+    server_peak_mebibytes: u64,
     server_processor_time: ProcessorTime,
     own_processor_time: ProcessorTime,
     throughputs: Vec<f64>,
@@ -70,6 +73,7 @@ struct JsonResult {
     errors: u64,
     server_processor_microseconds_per_request: f64,
     load_processor_microseconds_per_request: f64,
+    server_peak_resident_mebibytes: u64,
 }
 
 /// The throughput of the first program over that of the second.
@@ -107,6 +111,7 @@ impl Report {
                 errors: 0,
                 elapsed: Duration::ZERO,
                 requests: 0,
+                server_peak_mebibytes: 0,
                 server_processor_time: ProcessorTime::default(),
                 own_processor_time: ProcessorTime::default(),
                 throughputs: Vec::new(),
@@ -121,6 +126,7 @@ impl Report {
         total.errors += row.errors;
         total.elapsed += row.elapsed;
         total.requests += row.requests;
+        total.server_peak_mebibytes = total.server_peak_mebibytes.max(row.server_peak_mebibytes);
         total.server_processor_time += row.server_processor_time;
         total.own_processor_time += row.own_processor_time;
     }
@@ -143,6 +149,7 @@ impl Report {
                 load_processor_microseconds_per_request: total
                     .own_processor_time
                     .microseconds_each(total.requests),
+                server_peak_resident_mebibytes: total.server_peak_mebibytes,
             })
             .collect()
     }
@@ -175,11 +182,21 @@ impl Report {
             "fsync: p50 {} us, p99 {} us.  {} clients, values of {} bytes.\n\n",
             self.disk.p50_microseconds, self.disk.p99_microseconds, self.clients, self.value_bytes
         );
-        let mut line = |cells: [&str; 8]| {
-            let [workload, program, throughput, p50, p99, errors, server, load] = cells;
+        let mut line = |cells: [&str; 9]| {
+            let [
+                workload,
+                program,
+                throughput,
+                p50,
+                p99,
+                errors,
+                server,
+                load,
+                memory,
+            ] = cells;
             writeln!(
                 text,
-                "{workload:<13} {program:<8} {throughput:>10} {p50:>9} {p99:>9} {errors:>7} {server:>14} {load:>12}"
+                "{workload:<13} {program:<8} {throughput:>10} {p50:>9} {p99:>9} {errors:>7} {server:>14} {load:>12} {memory:>9}"
             )
             .expect("writing to a string does not fail");
         };
@@ -192,6 +209,7 @@ impl Report {
             "errors",
             "server us/req",
             "load us/req",
+            "peak MiB",
         ]);
         let ratios = self.ratios();
         let results = self.results();
@@ -205,6 +223,7 @@ impl Report {
                 &result.errors.to_string(),
                 &format!("{:.1}", result.server_processor_microseconds_per_request),
                 &format!("{:.1}", result.load_processor_microseconds_per_request),
+                &result.server_peak_resident_mebibytes.to_string(),
             ]);
             let is_last = results
                 .get(index + 1)
@@ -215,6 +234,7 @@ impl Report {
                     &result.workload.to_string(),
                     "ratio",
                     &format!("{:.2}x", ratio.throughput),
+                    "",
                     "",
                     "",
                     "",

@@ -13,6 +13,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use openraft::entry::RaftEntry;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{OptionalSend, RaftSnapshotBuilder};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::compaction::Compaction;
@@ -67,6 +68,8 @@ enum Command {
 pub struct ApplySettings {
     /// Whom to answer.
     pub waiters: Waiters,
+    /// Where they are answered.
+    pub runtime: Handle,
     /// Where news go.
     pub news: mpsc::Sender<News>,
     /// Where the batches are measured.
@@ -340,7 +343,11 @@ impl Applier {
         }
         // News first: who has an answer may rely on the news being on their way.
         self.send_news(effects);
-        self.settings.waiters.answer(applied);
+        // On the runtime: its workers wake its tasks for less than this thread would.
+        let waiters = self.settings.waiters.clone();
+        self.settings
+            .runtime
+            .spawn(async move { waiters.answer(applied) });
         Ok(())
     }
 

@@ -11,7 +11,7 @@
 //! | `log` | the raft log: one writer thread, group commit, recent entries in memory |
 //! | `machine`, `compaction`, `maintenance` | apply, removal of compacted history, flush and snapshots by the clock |
 //! | `network` | connections to the peers, the service they call, streams of appends and snapshots |
-//! | `propose`, `waiters`, `forward` | a proposal's way to the leader's log, and its answer from the local apply |
+//! | `propose`, `pace`, `bundle`, `forward`, `waiters` | the way of proposals to the leader's log, and the answers from the local apply |
 //! | `barrier`, `status`, `failure`, `fault` | linearizable reads, who leads, what ended the node, faults on purpose |
 
 mod barrier;

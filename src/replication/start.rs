@@ -264,6 +264,7 @@ fn open_databases(
     let applied_end = applied_sender.subscribe();
     let apply_settings = ApplySettings {
         waiters: waiters.clone(),
+        runtime: tokio::runtime::Handle::current(),
         news,
         metrics: metrics.clone(),
         failure: failure.clone(),

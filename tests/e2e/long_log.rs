@@ -1,6 +1,6 @@
 //! A long log that was never purged, and is to be purged from the restart on: whoever leads then makes a snapshot at once
-//! and finds out where each follower stands by asking in the middle of the log. It must not take that for a follower that
-//! is far behind.
+//! and finds out where each follower stands by asking in the middle of the log. All come to the same state all the same.
+//! When a follower is cut off is decided, and tested, in `src/replication/network/append.rs`.
 
 use super::writers::{Shape, Writers, all_serve_and_hold};
 use crate::support::{Cluster, Program, TestResult};

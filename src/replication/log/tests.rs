@@ -66,6 +66,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
         let everything_is_durable = watch::Sender::new(u64::MAX);
         let settings = ApplySettings {
             waiters: Waiters::new(MemberId(1)),
+            runtime: tokio::runtime::Handle::current(),
             news: mpsc::channel(1).0,
             metrics: metrics.clone(),
             failure: failure.clone(),

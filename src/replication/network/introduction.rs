@@ -15,7 +15,7 @@ use tonic::{Request, Status};
 use crate::base::{ClusterId, MemberId};
 
 /// Version of the peer protocol. A member refuses every other one.
-const PROTOCOL_VERSION: u64 = 1;
+const PROTOCOL_VERSION: u64 = 2;
 
 const CLUSTER_KEY: &str = "stead-cluster";
 const FROM_KEY: &str = "stead-from";
