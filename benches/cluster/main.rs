@@ -126,6 +126,8 @@ struct Subject {
 impl Subject {
     /// Measures one round.
     fn round(&self, workload: Workload, seconds: u64) -> Result<Row> {
+        // What the rounds before have left to be written is not to be written in this one.
+        rustix::fs::sync();
         let processes: Vec<u32> = self
             .cluster
             .iter()
