@@ -101,6 +101,25 @@ impl Barrier {
     }
 }
 
+/// Waits until somebody asks and takes who does, at most `maximum`: who is about to ask shares the round. False when
+/// nobody can ask any more.
+async fn take_waiting<Asker>(
+    waiting: &mut mpsc::Receiver<Asker>,
+    taken: &mut Vec<Asker>,
+    maximum: usize,
+) -> bool {
+    if waiting.recv_many(taken, maximum).await == 0 {
+        return false;
+    }
+    tokio::task::yield_now().await;
+    while taken.len() < maximum
+        && let Ok(asker) = waiting.try_recv()
+    {
+        taken.push(asker);
+    }
+    true
+}
+
 /// The task that runs a node's rounds.
 struct Rounds {
     settings: Arc<BarrierSettings>,
@@ -111,14 +130,7 @@ struct Rounds {
 impl Rounds {
     async fn run(mut self) {
         let mut readers = Vec::new();
-        while self.waiting.recv_many(&mut readers, MAXIMUM_ROUND_READERS).await > 0 {
-            // Who is about to ask shares the round.
-            tokio::task::yield_now().await;
-            while readers.len() < MAXIMUM_ROUND_READERS
-                && let Ok(reader) = self.waiting.try_recv()
-            {
-                readers.push(reader);
-            }
+        while take_waiting(&mut self.waiting, &mut readers, MAXIMUM_ROUND_READERS).await {
             let started = Instant::now();
             while readers.iter().any(|reader| !reader.is_closed()) {
                 match self.round().await {
@@ -206,11 +218,7 @@ impl LeaderReads {
             mpsc::channel::<oneshot::Sender<Result<u64, RoundFailure>>>(MAXIMUM_ASKED_ROUNDS);
         tokio::spawn(async move {
             let mut askers = Vec::new();
-            while waiting.recv_many(&mut askers, MAXIMUM_ASKED_ROUNDS).await > 0 {
-                tokio::task::yield_now().await;
-                while let Ok(asker) = waiting.try_recv() {
-                    askers.push(asker);
-                }
+            while take_waiting(&mut waiting, &mut askers, MAXIMUM_ASKED_ROUNDS).await {
                 let round = raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
                 let answer = match round {
                     Ok(linearizer) => Ok(linearizer.read_log_id().index()),

@@ -126,9 +126,14 @@ fn push_escaped(encoded: &mut Vec<u8>, namespace: Namespace, key: &[u8]) {
 /// What all `versions` keys of a user key begin with, and those of no other.
 #[must_use]
 pub fn version_prefix(namespace: Namespace, key: &[u8]) -> Vec<u8> {
-    let mut encoded = escaped(namespace, key);
-    encoded.extend_from_slice(&TERMINATOR);
+    let mut encoded = with_room_for_version(key);
+    push_version_prefix(&mut encoded, namespace, key);
     encoded
+}
+
+fn push_version_prefix(encoded: &mut Vec<u8>, namespace: Namespace, key: &[u8]) {
+    push_escaped(encoded, namespace, key);
+    encoded.extend_from_slice(&TERMINATOR);
 }
 
 /// The `versions` key of one version.
@@ -141,8 +146,7 @@ pub fn version(namespace: Namespace, key: &[u8], id: VersionId) -> Vec<u8> {
 
 /// Appends the `versions` key of one version.
 pub fn push_version(encoded: &mut Vec<u8>, namespace: Namespace, key: &[u8], id: VersionId) {
-    push_escaped(encoded, namespace, key);
-    encoded.extend_from_slice(&TERMINATOR);
+    push_version_prefix(encoded, namespace, key);
     push_version_suffix(encoded, id);
 }
 
