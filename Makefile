@@ -2,24 +2,18 @@
 # make test    everything that .ci/run checks
 # make bench   the comparison with etcd
 # make jepsen  half an hour of faults
-#
-# CARGO_TARGET_DIR says where things are built, target/ if it is not set.
 
 SHELL := /bin/bash
-TARGET := $(or $(CARGO_TARGET_DIR),target)
 PATH := $(HOME)/.cargo/bin:$(PATH)
 export PATH
 
 # Of each of the five workloads.
 JEPSEN_SECONDS ?= 12
 
-.PHONY: run build test bench jepsen tools clients
+.PHONY: run test bench jepsen tools clients
 
-run: build
-	$(TARGET)/debug/stead dev
-
-build: tools
-	cargo build --bin stead
+run: tools
+	cargo run --bin stead -- dev
 
 # What a build needs and a fresh machine may not have.
 tools:
