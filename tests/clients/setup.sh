@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the tests need and did not write themselves: a real etcd, etcdctl, the Python client, the Go client.
+# Installs what the tests need and did not write themselves: a real etcd, etcdctl, the Python client, the Go client, and
+# what building the Rust client needs.
 # What is there already is left alone, so that the script can run before every test.
 #
 # Everything but the Debian packages goes to $STEAD_TEST_CLIENTS, by default stead-test-clients in the user's cache
@@ -27,6 +28,8 @@ install_packages() {
 
 missing=
 command -v etcdctl >/dev/null 2>&1 || missing="$missing etcd-client"
+# The crate etcd-client compiles its protocol files with it.
+command -v protoc >/dev/null 2>&1 || missing="$missing protobuf-compiler"
 command -v go >/dev/null 2>&1 || missing="$missing golang-go"
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing="$missing python3 python3-venv"
 # The list is split into words on purpose.
