@@ -99,6 +99,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
     )?;
     let services = Services::new(
         replication.clone(),
+        hub.clone(),
         Arc::clone(&metrics),
         &desk,
         service_settings(&config),

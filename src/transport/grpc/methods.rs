@@ -18,9 +18,9 @@ pub(super) enum Target {
     Cluster,
     Maintenance,
     Auth,
+    Lock,
+    Election,
     Health,
-    /// Nobody; the sentence says so.
-    Nobody(&'static str),
 }
 
 /// Who sends how many messages.
@@ -40,11 +40,6 @@ impl Kind {
         }
     }
 }
-
-const NO_LOCKS: Target =
-    Target::Nobody("This version of stead does not serve locks; take them with transactions and leases.");
-const NO_ELECTIONS: Target =
-    Target::Nobody("This version of stead does not serve elections; hold them with transactions and leases.");
 
 /// The methods of each service that take and give one message.
 const UNARY: [(&str, Target, &[&str]); 9] = [
@@ -106,10 +101,10 @@ const UNARY: [(&str, Target, &[&str]); 9] = [
         ],
     ),
     ("grpc.health.v1.Health", Target::Health, &["Check", "List"]),
-    ("v3lockpb.Lock", NO_LOCKS, &["Lock", "Unlock"]),
+    ("v3lockpb.Lock", Target::Lock, &["Lock", "Unlock"]),
     (
         "v3electionpb.Election",
-        NO_ELECTIONS,
+        Target::Election,
         &["Campaign", "Proclaim", "Leader", "Resign"],
     ),
     ("etcdserverpb.Watch", Target::Watch, &[]),
@@ -144,7 +139,7 @@ const STREAMS: [(&str, Target, &str, Kind); 6] = [
     ),
     (
         "v3electionpb.Election",
-        NO_ELECTIONS,
+        Target::Election,
         "Observe",
         Kind::ServerStream,
     ),

@@ -6,10 +6,12 @@
 mod auth;
 mod call;
 mod cluster;
+mod election;
 pub mod error;
 mod health;
 mod kv;
 mod lease;
+mod lock;
 mod maintenance;
 mod methods;
 pub mod translate;
@@ -39,6 +41,8 @@ use crate::proto::etcdserverpb::kv_server::KvServer;
 use crate::proto::etcdserverpb::lease_server::LeaseServer;
 use crate::proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use crate::proto::health::health_server::HealthServer;
+use crate::proto::v3electionpb::election_server::ElectionServer;
+use crate::proto::v3lockpb::lock_server::LockServer;
 use crate::service::watch::WatchHub;
 use crate::service::{ServiceError, Services};
 pub(super) use call::ResponseBody;
@@ -57,6 +61,8 @@ pub(super) struct GrpcDoor {
     cluster: ClusterServer<cluster::ClusterDoor>,
     maintenance: MaintenanceServer<maintenance::MaintenanceDoor>,
     auth: AuthServer<auth::AuthDoor>,
+    lock: LockServer<lock::LockDoor>,
+    election: ElectionServer<election::ElectionDoor>,
     health: HealthServer<health::HealthDoor>,
     methods: Methods,
     received: IntCounter,
@@ -99,6 +105,8 @@ impl GrpcDoor {
                 maintenance::MaintenanceDoor(services.maintenance.clone())
             ),
             auth: server!(AuthServer, auth::AuthDoor(services.maintenance.clone())),
+            lock: server!(LockServer, lock::LockDoor(services.locks.clone())),
+            election: server!(ElectionServer, election::ElectionDoor(services.elections.clone())),
             health: server!(HealthServer, health::HealthDoor),
             methods: Methods::new(metrics),
             received: metrics.client_received_bytes.clone(),
@@ -115,10 +123,6 @@ impl GrpcDoor {
             Err(text) => return self.refuse(None, &Status::unimplemented(text)),
         };
         let counted = Counted::begin(Arc::clone(&method));
-        if let Target::Nobody(sentence) = method.target {
-            let error = error::status(&ServiceError::Unimplemented(sentence));
-            return self.refuse(Some(counted), &error);
-        }
         let wants_leader = requires_leader(request.headers());
         if wants_leader && !self.streams.services.health.has_leader() {
             return self.refuse(Some(counted), &error::status(&ServiceError::NoLeader));
@@ -146,8 +150,9 @@ impl GrpcDoor {
             Target::Cluster => self.cluster.clone().call(request),
             Target::Maintenance => self.maintenance.clone().call(request),
             Target::Auth => self.auth.clone().call(request),
+            Target::Lock => self.lock.clone().call(request),
+            Target::Election => self.election.clone().call(request),
             Target::Health => self.health.clone().call(request),
-            Target::Nobody(sentence) => ready(Ok(Status::unimplemented(sentence).into_http())).boxed(),
         }
     }
 
