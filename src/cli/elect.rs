@@ -131,12 +131,15 @@ async fn listen(client: &Client, format: Format, name: Bytes) -> Result<(), CliE
         if !is_lost(&status) {
             return Err(CliError::new(Exit::Server, status.message()));
         }
+        let is_first_loss = lost_since.is_none();
         let since = *lost_since.get_or_insert_with(clock::now);
         if since.elapsed() >= client.command_timeout() {
             return Err(client.not_connected(&status).into());
         }
-        let (endpoint, reason) = (&node.endpoint, text_of(&status));
-        writeln!(io::stderr(), "{endpoint} is lost ({reason}); listening elsewhere")?;
+        if is_first_loss {
+            let (endpoint, reason) = (&node.endpoint, text_of(&status));
+            writeln!(io::stderr(), "{endpoint} is lost ({reason}); listening elsewhere")?;
+        }
         client.move_on(&node).await;
     }
 }
