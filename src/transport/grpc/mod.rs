@@ -45,8 +45,8 @@ use crate::proto::v3electionpb::election_server::ElectionServer;
 use crate::proto::v3lockpb::lock_server::LockServer;
 use crate::service::watch::WatchHub;
 use crate::service::{ServiceError, Services};
-pub(super) use call::ResponseBody;
-use call::{Counted, RequestBody, requires_leader, stream_end};
+use call::{Counted, RequestBody, Source, requires_leader, stream_end};
+pub(super) use call::{InsideBody, ResponseBody};
 pub(super) use maintenance::alarm_name;
 use methods::{Kind, Method, Methods, Target};
 use watch::{StreamGuard, WatchServer};
@@ -116,8 +116,22 @@ impl GrpcDoor {
         }
     }
 
-    /// Answers a call.
+    /// Bytes of the largest message that is taken.
+    pub fn maximum_message_bytes(&self) -> usize {
+        self.maximum_message_bytes
+    }
+
+    /// Answers a client's call.
     pub fn call(&self, request: Request<Incoming>) -> Call {
+        self.answer_counted(request.map(Source::Client))
+    }
+
+    /// Answers a call of another front door of this node.
+    pub fn call_inside(&self, request: Request<InsideBody>) -> Call {
+        self.answer_counted(request.map(Source::Inside))
+    }
+
+    fn answer_counted(&self, request: Request<Source>) -> Call {
         let method = match self.methods.at(request.uri().path()) {
             Ok(method) => method,
             Err(text) => return self.refuse(None, &Status::unimplemented(text)),
