@@ -6,6 +6,7 @@ mod data_folder;
 mod durability;
 mod full_disk;
 mod garbage;
+mod gateway;
 mod http;
 mod kubernetes;
 mod leader_loss;

@@ -4,6 +4,8 @@
 //! text (numbers too on input), bytes as base64, enumerations by name (numbers too on input), what is zero left out, what
 //! is unknown ignored.
 
+use std::collections::VecDeque;
+
 use prost::Message;
 use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde_json::json;
@@ -109,12 +111,11 @@ impl Objects {
         }
     }
 
-    /// Takes bytes; the objects that they complete, in order.
+    /// Takes bytes; the objects that they complete go to `complete`, in order.
     ///
     /// # Errors
     /// An object is too large, or something that is no object stands between two.
-    pub fn pass(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Status> {
-        let mut complete = Vec::new();
+    pub fn pass(&mut self, bytes: &[u8], complete: &mut VecDeque<Vec<u8>>) -> Result<(), Status> {
         for byte in bytes {
             if self.depth == 0 {
                 match byte {
@@ -147,10 +148,10 @@ impl Objects {
                 _ => {}
             }
             if self.depth == 0 {
-                complete.push(std::mem::take(&mut self.begun));
+                complete.push_back(std::mem::take(&mut self.begun));
             }
         }
-        Ok(complete)
+        Ok(())
     }
 
     /// The bytes have ended.
@@ -290,11 +291,10 @@ mod tests {
         let stream = "{\"a\":\"}\\\"{\"}\n {\"b\":{\"c\":[{}]}}{}";
         for cut in 1..=stream.len() {
             let mut objects = Objects::new(20);
-            let complete: Vec<Vec<u8>> = stream
-                .as_bytes()
-                .chunks(cut)
-                .flat_map(|bytes| objects.pass(bytes).expect("they are objects"))
-                .collect();
+            let mut complete = VecDeque::new();
+            for bytes in stream.as_bytes().chunks(cut) {
+                objects.pass(bytes, &mut complete).expect("they are objects");
+            }
             assert_eq!(
                 complete,
                 [&b"{\"a\":\"}\\\"{\"}"[..], b"{\"b\":{\"c\":[{}]}}", b"{}"]
@@ -305,15 +305,17 @@ mod tests {
 
     #[test]
     fn what_is_no_object_or_a_too_large_one_ends_the_stream() {
-        let code = |result: Result<_, Status>| result.err().map(|status| status.code());
-        assert_eq!(code(Objects::new(9).pass(b"{} 7")), Some(Code::InvalidArgument));
-        assert_eq!(code(Objects::new(9).pass(b"[{}]")), Some(Code::InvalidArgument));
-        assert_eq!(
-            code(Objects::new(9).pass(b"{\"a\":\"1234\"}")),
-            Some(Code::ResourceExhausted)
-        );
+        let outcome = |text: &str| {
+            let mut complete = VecDeque::new();
+            let passed = Objects::new(9).pass(text.as_bytes(), &mut complete);
+            (passed.err().map(|status| status.code()), complete.len())
+        };
+        assert_eq!(outcome("{} 7"), (Some(Code::InvalidArgument), 1));
+        assert_eq!(outcome("[{}]"), (Some(Code::InvalidArgument), 0));
+        assert_eq!(outcome("{\"a\":\"1234\"}"), (Some(Code::ResourceExhausted), 0));
+        assert_eq!(outcome("{\"a\":123}"), (None, 1));
         let mut open = Objects::new(9);
-        assert_eq!(open.pass(b"{").map(|complete| complete.len()).ok(), Some(0));
+        assert!(open.pass(b"{", &mut VecDeque::new()).is_ok());
         assert!(open.end().is_err());
     }
 }

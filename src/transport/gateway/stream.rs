@@ -31,6 +31,8 @@ pub(super) fn requests(body: Body, translator: Translator, maximum_bytes: usize)
         body: Body,
         objects: Objects,
         complete: VecDeque<Vec<u8>>,
+        /// What is wrong behind the complete objects.
+        broken: Option<Status>,
         translator: Translator,
         is_over: bool,
     }
@@ -40,10 +42,13 @@ pub(super) fn requests(body: Body, translator: Translator, maximum_bytes: usize)
                 if let Some(object) = self.complete.pop_front() {
                     return Ok(Some(framed(self.translator.to_message(&object)?)));
                 }
+                if let Some(status) = self.broken.take() {
+                    return Err(status);
+                }
                 match self.body.frame().await {
                     Some(Ok(frame)) => {
                         if let Some(bytes) = frame.data_ref() {
-                            self.complete.extend(self.objects.pass(bytes)?);
+                            self.broken = self.objects.pass(bytes, &mut self.complete).err();
                         }
                     }
                     Some(Err(error)) => return Err(Status::cancelled(error.to_string())),
@@ -56,6 +61,7 @@ pub(super) fn requests(body: Body, translator: Translator, maximum_bytes: usize)
         body,
         objects: Objects::new(maximum_bytes),
         complete: VecDeque::new(),
+        broken: None,
         translator,
         is_over: false,
     };
