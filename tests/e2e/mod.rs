@@ -13,6 +13,7 @@ mod leader_loss;
 mod lifecycle;
 mod long_log;
 mod readme;
+mod reflection;
 mod slow_follower;
 mod transfer;
 mod watcher;

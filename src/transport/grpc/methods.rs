@@ -21,6 +21,8 @@ pub(super) enum Target {
     Lock,
     Election,
     Health,
+    Reflection,
+    ReflectionAlpha,
 }
 
 /// Who sends how many messages.
@@ -42,7 +44,7 @@ impl Kind {
 }
 
 /// The methods of each service that take and give one message.
-const UNARY: [(&str, Target, &[&str]); 9] = [
+const UNARY: [(&str, Target, &[&str]); 11] = [
     (
         "etcdserverpb.KV",
         Target::Kv,
@@ -108,10 +110,28 @@ const UNARY: [(&str, Target, &[&str]); 9] = [
         &["Campaign", "Proclaim", "Leader", "Resign"],
     ),
     ("etcdserverpb.Watch", Target::Watch, &[]),
+    ("grpc.reflection.v1.ServerReflection", Target::Reflection, &[]),
+    (
+        "grpc.reflection.v1alpha.ServerReflection",
+        Target::ReflectionAlpha,
+        &[],
+    ),
 ];
 
 /// The methods that stream.
-const STREAMS: [(&str, Target, &str, Kind); 6] = [
+const STREAMS: [(&str, Target, &str, Kind); 8] = [
+    (
+        "grpc.reflection.v1.ServerReflection",
+        Target::Reflection,
+        "ServerReflectionInfo",
+        Kind::BidirectionalStream,
+    ),
+    (
+        "grpc.reflection.v1alpha.ServerReflection",
+        Target::ReflectionAlpha,
+        "ServerReflectionInfo",
+        Kind::BidirectionalStream,
+    ),
     ("etcdserverpb.KV", Target::Kv, "RangeStream", Kind::ServerStream),
     (
         "etcdserverpb.Watch",
@@ -259,7 +279,7 @@ mod tests {
     fn every_method_of_the_interface_is_known_and_anything_else_has_etcds_text() {
         let metrics = Metrics::new().expect("metrics register once");
         let methods = Methods::new(&metrics);
-        assert_eq!(methods.by_path.len(), 52);
+        assert_eq!(methods.by_path.len(), 54);
         let text = |path: &str| methods.at(path).err();
         assert_eq!(text("/etcdserverpb.KV/Range"), None);
         assert_eq!(

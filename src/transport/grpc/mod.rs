@@ -1,4 +1,4 @@
-//! The gRPC front door: etcd's services on the client port, and the health service. Translation only.
+//! The gRPC front door: etcd's services on the client port, health and reflection. Translation only.
 //!
 //! A call is sent to its service by its path, without a router in between: this is the path of every request. Unary calls
 //! cost no task and no timer of their own.
@@ -14,6 +14,7 @@ mod lease;
 mod lock;
 mod maintenance;
 mod methods;
+mod reflection;
 pub mod translate;
 pub mod watch;
 
@@ -49,6 +50,7 @@ use call::{Counted, RequestBody, Source, requires_leader, stream_end};
 pub(super) use call::{InsideBody, ResponseBody};
 pub(super) use maintenance::alarm_name;
 use methods::{Kind, Method, Methods, Target};
+use reflection::Reflection;
 use watch::{StreamGuard, WatchServer};
 
 type Answering = BoxFuture<'static, Result<Response<tonic::body::Body>, Infallible>>;
@@ -64,6 +66,7 @@ pub(super) struct GrpcDoor {
     lock: LockServer<lock::LockDoor>,
     election: ElectionServer<election::ElectionDoor>,
     health: HealthServer<health::HealthDoor>,
+    reflection: Reflection,
     methods: Methods,
     received: IntCounter,
     sent: IntCounter,
@@ -108,6 +111,7 @@ impl GrpcDoor {
             lock: server!(LockServer, lock::LockDoor(services.locks.clone())),
             election: server!(ElectionServer, election::ElectionDoor(services.elections.clone())),
             health: server!(HealthServer, health::HealthDoor),
+            reflection: Reflection::new(),
             methods: Methods::new(metrics),
             received: metrics.client_received_bytes.clone(),
             sent: metrics.client_sent_bytes.clone(),
@@ -167,6 +171,8 @@ impl GrpcDoor {
             Target::Lock => self.lock.clone().call(request),
             Target::Election => self.election.clone().call(request),
             Target::Health => self.health.clone().call(request),
+            Target::Reflection => self.reflection.call(request),
+            Target::ReflectionAlpha => self.reflection.call_alpha(request),
         }
     }
 
