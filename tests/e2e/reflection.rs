@@ -47,12 +47,9 @@ macro_rules! ask {
             .server_reflection_info(tokio_stream::iter(requests))
             .await?
             .into_inner();
-        let mut next = async || -> Result<MessageResponse> {
-            let answer = timeout(MAXIMUM_WAIT, answers.message()).await??;
-            let answer = answer.and_then(|answer| answer.message_response);
-            answer.ok_or_else(|| "reflection does not answer".into())
-        };
-        let MessageResponse::ListServicesResponse(listed) = next().await? else {
+        let listed = timeout(MAXIMUM_WAIT, answers.message()).await??;
+        let Some(MessageResponse::ListServicesResponse(listed)) = listed.and_then(|it| it.message_response)
+        else {
             return Err("the services are not listed".into());
         };
         let names: Vec<String> = listed.service.into_iter().map(|service| service.name).collect();
@@ -63,7 +60,9 @@ macro_rules! ask {
             );
         }
         assert!(!names.iter().any(|name| name.starts_with("stead.")), "{names:?}");
-        let MessageResponse::FileDescriptorResponse(files) = next().await? else {
+        let files = timeout(MAXIMUM_WAIT, answers.message()).await??;
+        let Some(MessageResponse::FileDescriptorResponse(files)) = files.and_then(|it| it.message_response)
+        else {
             return Err("a message is not described".into());
         };
         let described = files.file_descriptor_proto.iter().any(|file| {
@@ -71,10 +70,10 @@ macro_rules! ask {
                 .any(|part| part == b"max_create_revision")
         });
         assert!(described, "the description has the fields");
-        let MessageResponse::ErrorResponse(refused) = next().await? else {
-            return Err("how members speak is described".into());
-        };
-        assert_eq!(refused.error_code, i32::from(Code::NotFound));
+        // What is not known ends the stream.
+        let refused = timeout(MAXIMUM_WAIT, answers.message()).await?;
+        let refused = refused.err().ok_or("how members speak is described")?;
+        assert_eq!(refused.code(), Code::NotFound);
     }};
 }
 
