@@ -24,7 +24,7 @@ impl Session {
             .collect::<Result<_>>()?;
         Ok(Self {
             nodes,
-            endpoints: cluster.endpoints(),
+            endpoints: cluster.addresses(),
             next: 0,
             streams: Streams::default(),
             is_etcd,
