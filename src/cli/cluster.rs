@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::alarm;
 use super::client::{Client, ClientError};
 use super::exit::{CliError, Exit};
 use super::output::{Format, revision, write_json};
 use crate::base::{ClusterId, MemberId, clock};
-use crate::proto::etcdserverpb::alarm_request::AlarmAction;
 use crate::proto::etcdserverpb::{
-    AlarmRequest, AlarmType, HashKvRequest, HashKvResponse, Member as MemberEntry, MemberListRequest,
+    AlarmType, DefragmentRequest, HashKvRequest, HashKvResponse, Member as MemberEntry, MemberListRequest,
     MemberListResponse, RangeRequest, StatusRequest, StatusResponse,
 };
 
@@ -96,6 +96,55 @@ async fn members(client: &Client) -> Result<MemberListResponse, ClientError> {
         .await
 }
 
+/// A client of one endpoint of each member.
+async fn of_cluster(client: &Client) -> Result<Client, CliError> {
+    let urls: Vec<String> = members(client)
+        .await?
+        .members
+        .into_iter()
+        .filter_map(|member| member.client_ur_ls.into_iter().next())
+        .collect();
+    client.with_endpoints(&urls.join(","))
+}
+
+/// The arguments of `stead defrag`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Defragment {
+    /// Ask all members of the cluster, not --endpoints only
+    #[arg(long)]
+    cluster: bool,
+}
+
+impl Defragment {
+    /// Asks each endpoint, one after the other, and shows how it went.
+    ///
+    /// # Errors
+    /// An endpoint did not answer; the others are asked all the same.
+    pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
+        let whole;
+        let client = if self.cluster {
+            whole = of_cluster(client).await?;
+            &whole
+        } else {
+            client
+        };
+        let mut report = Report::new(format);
+        for node in client.nodes() {
+            let only = client.only(node);
+            let outcome = only
+                .write(|node| async move { node.maintenance().defragment(DefragmentRequest {}).await })
+                .await;
+            report.add(
+                &node.endpoint,
+                outcome.map_err(CliError::from),
+                |_| "is defragmented".to_owned(),
+                |_| json!({"defragmented": true}),
+            )?;
+        }
+        report.finish()
+    }
+}
+
 /// The arguments of `stead endpoint`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Endpoint {
@@ -136,13 +185,7 @@ impl Endpoint {
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
         let whole;
         let client = if self.cluster {
-            let urls: Vec<String> = members(client)
-                .await?
-                .members
-                .into_iter()
-                .filter_map(|member| member.client_ur_ls.into_iter().next())
-                .collect();
-            whole = client.with_endpoints(&urls.join(","))?;
+            whole = of_cluster(client).await?;
             &whole
         } else {
             client
@@ -310,15 +353,7 @@ async fn health(client: &Client) -> Result<(), CliError> {
         })
         .await
         .map_err(unhealthy)?;
-    let request = AlarmRequest {
-        action: AlarmAction::Get.into(),
-        ..AlarmRequest::default()
-    };
-    let alarms = client
-        .read(|node| async move { node.maintenance().alarm(request).await })
-        .await
-        .map_err(unhealthy)?
-        .alarms;
+    let alarms = alarm::active(client).await.map_err(unhealthy)?;
     let active: Vec<&str> = alarms
         .iter()
         .filter(|alarm| alarm.alarm() != AlarmType::None)

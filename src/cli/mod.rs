@@ -3,6 +3,7 @@
 //! An answer goes to standard output, all else to standard error, and the exit code says how it ended ([`Exit`]).
 //! Holds no logic of the store: what is not asked of a server through its wire interface is not done.
 
+mod alarm;
 mod client;
 mod cluster;
 mod dev;
@@ -16,6 +17,7 @@ mod output;
 mod server;
 mod session;
 mod signal;
+mod snapshot;
 mod transfer;
 mod txn;
 mod txn_syntax;
@@ -162,6 +164,21 @@ Examples:
   stead endpoint health --cluster
   stead endpoint status --cluster -o json")]
     Endpoint(cluster::Endpoint),
+    /// Show and clear alarms, such as that of a full database
+    #[command(after_help = "Examples:
+  stead alarm list
+  stead alarm disarm")]
+    Alarm(alarm::Alarm),
+    /// Ask nodes to defragment their database; stead has nothing to defragment, and says so at once
+    #[command(after_help = "Examples:
+  stead defrag --cluster")]
+    Defrag(cluster::Defragment),
+    /// Save a store as a file, and make a new cluster from one; the files are etcd's
+    #[command(after_help = "Examples:
+  stead snapshot save backup.db
+  stead snapshot status backup.db
+  stead snapshot restore backup.db --data-dir restored")]
+    Snapshot(snapshot::Snapshot),
     /// Write the keys of a file into a store, with their revisions if the store is empty
     #[command(after_help = "Examples:
   stead import keys.jsonl
@@ -252,6 +269,9 @@ async fn dispatch(command: &Command, arguments: &ClientArguments) -> Result<(), 
         Command::Compact(compact) => compact.run(&client()?, format).await,
         Command::Member(member) => member.run(&client()?, format).await,
         Command::Endpoint(endpoint) => endpoint.run(&client()?, format).await,
+        Command::Alarm(alarm) => alarm.run(&client()?, format).await,
+        Command::Defrag(defragment) => defragment.run(&client()?, format).await,
+        Command::Snapshot(snapshot) => snapshot.run(client, format).await,
         Command::Import(import) => import.run(&client()?, format).await,
         Command::Export(export) => export.run(&client()?).await,
         Command::Version => print_version(),

@@ -7,8 +7,10 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use super::interface::{Settings, StartError};
+use super::interface::{PeerMember, Settings, StartError};
+use super::restore::NewMember;
 use super::snapshot::replace_file;
+use crate::base::{ClusterId, MemberId};
 
 /// The folder of the log database, in the data folder.
 pub const LOG_FOLDER: &str = "log";
@@ -35,6 +37,20 @@ struct Identity {
 }
 
 impl Identity {
+    /// Of a folder that does not hold everything yet.
+    fn new(cluster: ClusterId, member: MemberId, members: &[PeerMember]) -> Self {
+        Self {
+            format: FOLDER_FORMAT,
+            cluster: cluster.0,
+            member: member.0,
+            name: members
+                .iter()
+                .find(|known| known.id == member)
+                .map_or_else(String::new, |known| known.name.clone()),
+            is_complete: false,
+        }
+    }
+
     fn encode(&self) -> String {
         let phase = if self.is_complete { "complete" } else { "opening" };
         format!(
@@ -88,17 +104,7 @@ impl DataFolder {
             ))
         })?;
         let lock = take_lock(folder).map_err(refuse)?;
-        let wanted = Identity {
-            format: FOLDER_FORMAT,
-            cluster: settings.cluster.0,
-            member: settings.member.0,
-            name: settings
-                .initial_members
-                .iter()
-                .find(|member| member.id == settings.member)
-                .map_or_else(String::new, |member| member.name.clone()),
-            is_complete: false,
-        };
+        let wanted = Identity::new(settings.cluster, settings.member, &settings.initial_members);
         let identity = match fs::read_to_string(folder.join(IDENTITY_FILE)) {
             Ok(text) => {
                 let found = Identity::decode(&text).map_err(refuse)?;
@@ -135,6 +141,20 @@ impl DataFolder {
         }
         Ok(())
     }
+}
+
+/// Creates the folder of a member of a new cluster, to be filled.
+///
+/// # Errors
+/// It is there already, or the disk failed.
+pub fn create(folder: &Path, member: &NewMember) -> Result<(), StartError> {
+    let refuse = |error: std::io::Error| StartError::DataFolder {
+        folder: folder.display().to_string(),
+        reason: format!("cannot create it: {error}; create its parent, or name another one"),
+    };
+    create_private_folder(folder).map_err(refuse)?;
+    let identity = Identity::new(member.cluster, member.member, &member.initial_members);
+    Ok(replace_file(folder, IDENTITY_FILE, identity.encode().as_bytes())?)
 }
 
 fn create_private_folder(folder: &Path) -> std::io::Result<()> {

@@ -1,4 +1,4 @@
-//! What operators ask: status, hashes, alarms, a change of leader.
+//! What operators ask: status, hashes, alarms, snapshots, a change of leader.
 //!
 //! All but alarms and the change of leader is answered from this node alone, so that it works without a quorum.
 
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::ServiceError;
 use super::core::{Core, read_aside};
 use super::header::{Answered, Header};
+use super::snapshot::{Pieces, Snapshots};
 use crate::base::{MemberId, Revision};
 use crate::state::KeyValueHash;
 use crate::state::applied::Answer;
@@ -56,11 +57,15 @@ pub enum AlarmAction {
 #[derive(Clone)]
 pub struct Maintenance {
     core: Arc<Core>,
+    snapshots: Arc<Snapshots>,
 }
 
 impl Maintenance {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core }
+        Self {
+            core,
+            snapshots: Arc::new(Snapshots::new()),
+        }
     }
 
     /// A header at this node's revision.
@@ -105,8 +110,8 @@ impl Maintenance {
         Ok(Answered { header, answer })
     }
 
-    /// Lists, raises or clears alarms through the log. `member` 0 or `alarm` none in a list: any. The answer holds what is
-    /// listed, or what was changed.
+    /// Lists, raises or clears alarms through the log; `alarm` none in a list: any. The answer holds what is listed, is
+    /// active now, or was cleared, as etcd's does.
     ///
     /// # Errors
     /// No answer in time, or the disk failed.
@@ -144,7 +149,7 @@ impl Maintenance {
         };
         let (revision, changed) = self.core.propose(command, pick).await?;
         let answer = alarm
-            .filter(|_| changed)
+            .filter(|_| changed || action == AlarmAction::Activate)
             .map(|alarm| (member, alarm))
             .into_iter()
             .collect();
@@ -152,6 +157,14 @@ impl Maintenance {
             header: self.core.headers.at(revision),
             answer,
         })
+    }
+
+    /// A snapshot of the state of this node as it is now, in pieces.
+    ///
+    /// # Errors
+    /// This node sends too many already.
+    pub fn snapshot(&self) -> Result<Pieces, ServiceError> {
+        self.snapshots.send(&self.core.replication)
     }
 
     /// Hands leadership to `target`; done at once if it leads already.

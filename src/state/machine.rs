@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::applied::{Applied, Fatal};
-use super::apply::{Counters, Transition};
+use super::apply::{Alarms, Counters, Transition};
 use super::format::{self, AppliedEntry, StoredMembership};
 use super::mvcc::compaction;
 use super::recent::RecentKeys;
@@ -198,7 +198,7 @@ fn meta<Record: serde::de::DeserializeOwned>(
         .transpose()
 }
 
-fn load(engine: &Arc<dyn Engine>, recent: Arc<RecentKeys>) -> Result<ReadView, Fatal> {
+pub(super) fn load(engine: &Arc<dyn Engine>, recent: Arc<RecentKeys>) -> Result<ReadView, Fatal> {
     match meta::<u32>(engine.view().as_ref(), schema::FORMAT, "database format")? {
         Some(DATABASE_FORMAT) => {}
         Some(other) => {
@@ -220,6 +220,7 @@ fn load(engine: &Arc<dyn Engine>, recent: Arc<RecentKeys>) -> Result<ReadView, F
     let counters = Counters {
         revision: meta(view.as_ref(), schema::REVISION, "revision")?.unwrap_or(FIRST_REVISION),
         compacted: meta(view.as_ref(), schema::COMPACTED, "compacted revision")?,
+        alarms: Alarms::load(view.as_ref())?,
     };
     let applied_index = position(view.as_ref())?.index;
     Ok(ReadView {

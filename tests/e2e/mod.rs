@@ -4,6 +4,7 @@
 mod contests;
 mod data_folder;
 mod durability;
+mod full_database;
 mod full_disk;
 mod garbage;
 mod gateway;
@@ -15,6 +16,7 @@ mod long_log;
 mod readme;
 mod reflection;
 mod slow_follower;
+mod snapshots;
 mod transfer;
 mod watcher;
 mod writers;

@@ -1,6 +1,8 @@
 //! `etcdserverpb.Maintenance`. Translation only.
 
-use futures::stream::Empty;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::error::status;
@@ -57,7 +59,7 @@ fn signed(number: u64) -> i64 {
 
 #[tonic::async_trait]
 impl Service for MaintenanceDoor {
-    type SnapshotStream = Empty<Result<wire::SnapshotResponse, Status>>;
+    type SnapshotStream = BoxStream<'static, Result<wire::SnapshotResponse, Status>>;
 
     async fn alarm(
         &self,
@@ -157,9 +159,17 @@ impl Service for MaintenanceDoor {
         &self,
         _request: Request<wire::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        Err(unimplemented(
-            "This version of stead does not send its database as a file; use stead export.",
-        ))
+        let pieces = self.0.snapshot().map_err(|error| status(&error))?;
+        let answers = ReceiverStream::new(pieces).map(|piece| match piece {
+            Ok(piece) => Ok(wire::SnapshotResponse {
+                header: None,
+                remaining_bytes: piece.remaining_bytes,
+                blob: piece.bytes,
+                version: ETCD_MINOR_VERSION.into(),
+            }),
+            Err(error) => Err(status(&error)),
+        });
+        Ok(Response::new(answers.boxed()))
     }
 
     async fn move_leader(
