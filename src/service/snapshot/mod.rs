@@ -1,6 +1,6 @@
 //! Snapshots: the whole store in one file, to be kept, restored into a new cluster, or taken to an etcd.
 //!
-//! The file is the one that etcd makes: a bbolt database with etcd's buckets ([`schema`]) and the SHA-256 of it at the end,
+//! The file is the one that etcd makes: a bbolt database with etcd's buckets (`schema`) and the SHA-256 of it at the end,
 //! so that `etcdctl` and `etcdutl` take Stead's files, and Stead takes theirs and the database file of an etcd. Revisions,
 //! versions and leases stay what they are.
 //!

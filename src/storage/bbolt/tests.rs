@@ -107,8 +107,19 @@ proptest! {
 
 #[test]
 fn every_branch_has_two_children_at_least() {
-    // One leaf holds 113 of them, one branch 203 leaves: numbers around these, and a third level.
-    for count in [0, 1, 113, 114, 226, 227, 203 * 113, 203 * 113 + 1, 60_000] {
+    // One leaf holds 113 of them, one branch 204 leaves: numbers around these, and a third level.
+    for count in [
+        0,
+        1,
+        113,
+        114,
+        226,
+        227,
+        204 * 113,
+        204 * 113 + 1,
+        408 * 113 + 1,
+        60_000,
+    ] {
         let buckets = numbered(count, 16);
         let (file, length) = write(&buckets);
         if let Some(fewest) = fewest_children(&file, length) {
