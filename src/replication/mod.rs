@@ -37,8 +37,8 @@ mod types;
 mod waiters;
 
 pub use interface::{
-    AskError, Committed, LeaderRequests, News, PeerMember, ProposeError, ReadError, Settings, StartError,
-    Status, TransferError,
+    AskError, Committed, LeaderRequests, News, PeerListener, PeerMember, ProposeError, ReadError, Settings,
+    StartError, Status, TransferError,
 };
 
 use std::sync::Arc;

@@ -12,6 +12,7 @@ mod lifecycle;
 mod long_log;
 mod readme;
 mod slow_follower;
+mod tls;
 mod transfer;
 mod watcher;
 mod writers;
