@@ -9,9 +9,10 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::applied::{Applied, Fatal};
-use super::apply::{Counters, RecentHeads, Transition};
+use super::apply::{Counters, Transition};
 use super::format::{self, AppliedEntry, StoredMembership};
 use super::mvcc::compaction;
+use super::recent::RecentKeys;
 use super::schema;
 use super::view::{ReadView, Reader};
 use crate::base::Revision;
@@ -60,7 +61,7 @@ pub struct AppliedPosition {
 pub struct Machine {
     engine: Arc<ArcSwap<Arc<dyn Engine>>>,
     counters: Counters,
-    recent: RecentHeads,
+    recent: Arc<RecentKeys>,
     published: Arc<ArcSwap<ReadView>>,
 }
 
@@ -70,11 +71,17 @@ impl Machine {
     /// # Errors
     /// The disk failed, or the state is damaged or of a newer format.
     pub fn open(engine: Arc<dyn Engine>) -> Result<Self, Fatal> {
-        let read_view = load(&engine)?;
+        Self::open_remembering(engine, RecentKeys::new())
+    }
+
+    /// [`Machine::open`] with a table of recent keys that knows nothing yet.
+    pub(super) fn open_remembering(engine: Arc<dyn Engine>, recent: RecentKeys) -> Result<Self, Fatal> {
+        let recent = Arc::new(recent);
+        let read_view = load(&engine, Arc::clone(&recent))?;
         Ok(Self {
             engine: Arc::new(ArcSwap::from_pointee(engine)),
             counters: read_view.counters,
-            recent: RecentHeads::new(),
+            recent,
             published: Arc::new(ArcSwap::from_pointee(read_view)),
         })
     }
@@ -91,7 +98,7 @@ impl Machine {
         };
         let engine = self.engine.load_full();
         let current = self.published.load_full();
-        let mut transition = Transition::new(current.view.as_ref(), self.counters, Some(&mut self.recent));
+        let mut transition = Transition::new(current.view.as_ref(), self.counters, &self.recent);
         let mut applied = Vec::with_capacity(entries.len());
         let mut previous_index = current.applied_index;
         for entry in entries {
@@ -118,6 +125,7 @@ impl Machine {
         self.counters = counters;
         self.published.store(Arc::new(ReadView {
             view: engine.view(),
+            recent: Arc::clone(&self.recent),
             applied_index: Some(last.index),
             counters,
         }));
@@ -147,7 +155,7 @@ impl Machine {
     /// # Errors
     /// As [`Machine::open`]; the old state stays in place then.
     pub fn replace(&mut self, engine: Arc<dyn Engine>) -> Result<(), Fatal> {
-        let read_view = load(&engine)?;
+        let read_view = load(&engine, Arc::clone(&self.recent))?;
         self.counters = read_view.counters;
         self.recent.forget();
         self.engine.store(Arc::new(engine));
@@ -190,7 +198,7 @@ fn meta<Record: serde::de::DeserializeOwned>(
         .transpose()
 }
 
-fn load(engine: &Arc<dyn Engine>) -> Result<ReadView, Fatal> {
+fn load(engine: &Arc<dyn Engine>, recent: Arc<RecentKeys>) -> Result<ReadView, Fatal> {
     match meta::<u32>(engine.view().as_ref(), schema::FORMAT, "database format")? {
         Some(DATABASE_FORMAT) => {}
         Some(other) => {
@@ -216,6 +224,7 @@ fn load(engine: &Arc<dyn Engine>) -> Result<ReadView, Fatal> {
     let applied_index = position(view.as_ref())?.index;
     Ok(ReadView {
         view,
+        recent,
         applied_index,
         counters,
     })

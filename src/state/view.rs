@@ -15,6 +15,7 @@ use super::format::{self, ActiveAlarm, Publication};
 use super::mvcc::history::{self, EventPage, PageLimits};
 use super::mvcc::range::{self, Moment, RangePage};
 use super::mvcc::{self, hash};
+use super::recent::RecentKeys;
 use super::{EventKind, schema};
 use crate::base::{LeaseId, MemberId, Namespace, Revision};
 use crate::storage::{Family, KeyRange, StorageError, View};
@@ -36,6 +37,7 @@ impl Reader {
 /// The whole state at one applied index. Cheap to share.
 pub struct ReadView {
     pub(super) view: Arc<dyn View>,
+    pub(super) recent: Arc<RecentKeys>,
     /// None before the first entry, whose index may be 0.
     pub(super) applied_index: Option<u64>,
     pub(super) counters: Counters,
@@ -85,6 +87,7 @@ impl ReadView {
     fn moment(&self) -> Moment<'_> {
         Moment {
             view: self.view.as_ref(),
+            recent: &self.recent,
             revision: self.counters.revision,
             compacted: self.counters.compacted,
         }
@@ -122,7 +125,11 @@ impl ReadView {
     /// # Errors
     /// As [`ReadView::range`].
     pub fn read_transaction(&self, txn: &Txn) -> Result<Result<TxnAnswer, Refusal>, Fatal> {
-        Ok(Transition::new(self.view.as_ref(), self.counters, None).transaction(txn)?)
+        assert!(
+            txn.is_read_only(),
+            "a write would be remembered, though it is in no log"
+        );
+        Ok(Transition::new(self.view.as_ref(), self.counters, &self.recent).transaction(txn)?)
     }
 
     /// Changes from revision `from` on for which `matches` says yes, at most `maximum_revisions` revisions or

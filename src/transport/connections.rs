@@ -123,6 +123,7 @@ async fn serve_connection(
 ) {
     let door = Door {
         doors,
+        is_protected: socket.is_protected(),
         certificate: socket.certificate_name(),
     };
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(Gathered::new(socket)), door));

@@ -5,6 +5,7 @@
 //! same two, in the words of the handshake: `h2` and `http/1.1`.
 
 mod connections;
+mod gateway;
 pub mod grpc;
 pub mod http;
 
@@ -29,6 +30,7 @@ use crate::base::tls::{CertificateName, Entrance};
 use crate::service::Services;
 use crate::service::watch::WatchHub;
 use grpc::GrpcDoor;
+pub use http::{HttpSettings, Names};
 
 /// What etcd's gateway puts into calls that it makes for others: whose certificate it shows says nothing about them.
 const GATEWAY_HEADER: &str = "grpcgateway-accept";
@@ -51,24 +53,29 @@ pub struct ConnectionSettings {
 }
 
 struct Shared {
-    grpc: Option<GrpcDoor>,
+    grpc: Option<Arc<GrpcDoor>>,
     http: Router,
     connections: ConnectionSettings,
     stopping: CancellationToken,
 }
 
 impl FrontDoors {
-    /// What clients are served: the services over gRPC, the pages over HTTP.
+    /// What clients are served: the services over gRPC, and over HTTP the pages and, in JSON, the services.
     #[must_use]
     pub fn for_clients(
         services: &Services,
         hub: WatchHub,
         metrics: &Arc<Metrics>,
         connections: ConnectionSettings,
+        http: HttpSettings,
         stopping: CancellationToken,
     ) -> Self {
-        let http = http::client_pages(services, metrics);
-        let grpc = GrpcDoor::new(services, hub, metrics, stopping.clone());
+        let grpc = Arc::new(GrpcDoor::new(services, hub, metrics, stopping.clone()));
+        let mut pages = http::client_pages(services, metrics);
+        if http.gateway {
+            pages = pages.merge(gateway::paths(&grpc));
+        }
+        let http = http::guarded(pages, http);
         Self {
             shared: Arc::new(Shared {
                 grpc: Some(grpc),
@@ -106,12 +113,17 @@ impl FrontDoors {
         connections::serve(listener, entrance, self, settings, stopping).await;
     }
 
-    fn answer(&self, request: Request<Incoming>) -> Answering {
+    fn answer(&self, mut request: Request<Incoming>, is_protected: bool) -> Answering {
         match &self.shared.grpc {
             Some(grpc) if grpc::is_call(request.headers()) => Answering::Call(grpc.call(request)),
-            _ => Answering::Page(Box::new(
-                self.shared.http.clone().call(request.map(axum::body::Body::new)),
-            )),
+            _ => {
+                if is_protected {
+                    request.extensions_mut().insert(http::Protected);
+                }
+                Answering::Page(Box::new(
+                    self.shared.http.clone().call(request.map(axum::body::Body::new)),
+                ))
+            }
         }
     }
 }
@@ -120,6 +132,8 @@ impl FrontDoors {
 #[derive(Clone)]
 struct Door {
     doors: FrontDoors,
+    /// Whether it came over TLS.
+    is_protected: bool,
     /// Who the client is, if its certificate says so.
     certificate: Option<CertificateName>,
 }
@@ -131,7 +145,7 @@ impl hyper::service::Service<Request<Incoming>> for Door {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         introduce(&mut request, self.certificate.as_ref());
-        self.doors.answer(request)
+        self.doors.answer(request, self.is_protected)
     }
 }
 

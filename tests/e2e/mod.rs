@@ -1,16 +1,19 @@
 //! Whole clusters through what happens to them: signals, deaths under load, bad input, damaged folders, and the data
 //! of a Kubernetes control plane.
 
+mod contests;
 mod data_folder;
 mod durability;
 mod full_disk;
 mod garbage;
+mod gateway;
 mod http;
 mod kubernetes;
 mod leader_loss;
 mod lifecycle;
 mod long_log;
 mod readme;
+mod reflection;
 mod slow_follower;
 mod tls;
 mod transfer;

@@ -7,6 +7,8 @@ use stead::proto::etcdserverpb::kv_client::KvClient;
 use stead::proto::etcdserverpb::lease_client::LeaseClient;
 use stead::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use stead::proto::etcdserverpb::watch_client::WatchClient;
+use stead::proto::v3electionpb::election_client::ElectionClient;
+use stead::proto::v3lockpb::lock_client::LockClient;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::Result;
@@ -43,6 +45,8 @@ pub struct Clients {
     pub lease: LeaseClient<Channel>,
     pub cluster: ClusterClient<Channel>,
     pub maintenance: MaintenanceClient<Channel>,
+    pub lock: LockClient<Channel>,
+    pub election: ElectionClient<Channel>,
 }
 
 impl Clients {
@@ -70,7 +74,9 @@ impl Clients {
             watch: WatchClient::new(channel.clone()).max_decoding_message_size(usize::MAX),
             lease: LeaseClient::new(channel.clone()),
             cluster: ClusterClient::new(channel.clone()),
-            maintenance: MaintenanceClient::new(channel),
+            maintenance: MaintenanceClient::new(channel.clone()),
+            lock: LockClient::new(channel.clone()),
+            election: ElectionClient::new(channel),
         }
     }
 }

@@ -53,6 +53,12 @@ impl Socket {
         })))
     }
 
+    /// Whether TLS is around it.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        matches!(self, Self::Protected(_))
+    }
+
     /// Who the other side is by its certificate, if certificates say so on this side.
     #[must_use]
     pub fn certificate_name(&self) -> Option<CertificateName> {

@@ -33,8 +33,14 @@ pub fn code(error: &ServiceError) -> Code {
         | E::TimeoutLeaderFailed
         | E::TimeoutConnectionLost
         | E::TimeoutApplied => Code::Unavailable,
-        // etcd maps neither, and sends them as Unknown.
-        E::TimeoutTransfer | E::NotPrimaryLessor => Code::Unknown,
+        E::WatchRefused(_) => Code::ResourceExhausted,
+        // etcd maps none of them, and sends them as Unknown.
+        E::TimeoutTransfer
+        | E::NotPrimaryLessor
+        | E::SessionExpired
+        | E::NoElectionLeader
+        | E::NotElectionLeader
+        | E::MissingLeaderKey => Code::Unknown,
         E::Corrupt => Code::DataLoss,
         E::StreamSort | E::StreamFilter | E::Unimplemented(_) => Code::Unimplemented,
         E::Internal(_) => Code::Internal,
@@ -47,9 +53,16 @@ pub fn status(error: &ServiceError) -> Status {
     Status::new(code(error), error.to_string())
 }
 
+/// The status of an error in a call of locks or elections: whatever it is, etcd sends its text with the code Unknown.
+#[must_use]
+pub fn status_without_code(error: &ServiceError) -> Status {
+    Status::unknown(error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::watch::WatchRefusal;
 
     /// Every error a request can meet, with the code and text that clients of etcd know.
     #[test]
@@ -156,6 +169,19 @@ mod tests {
                 "etcdserver: bad leader transferee",
             ),
             (E::NotPrimaryLessor, C::Unknown, "not a primary lessor"),
+            (E::SessionExpired, C::Unknown, "mutex: session is expired"),
+            (E::NoElectionLeader, C::Unknown, "election: no leader"),
+            (E::NotElectionLeader, C::Unknown, "election: not leader"),
+            (
+                E::MissingLeaderKey,
+                C::Unknown,
+                "\"leader\" field must be provided",
+            ),
+            (
+                E::WatchRefused(WatchRefusal::TooManyWatches),
+                C::ResourceExhausted,
+                "stead: this member already has 1000000 watches; use another member or cancel some",
+            ),
             (
                 E::UnknownChoice {
                     field: "action",

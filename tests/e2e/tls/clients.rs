@@ -1,5 +1,6 @@
 //! Clients that nobody here wrote, and Stead's own, over TLS with certificates of their own.
 
+use std::path::Path;
 use std::process::{Output, Stdio};
 
 use stead::proto::etcdserverpb::{PutRequest, RangeRequest};
@@ -8,7 +9,7 @@ use tokio::time::timeout;
 
 use super::MAXIMUM_WAIT;
 use super::site::Site;
-use crate::support::{Cluster, Program, Result, Security, TestResult};
+use crate::support::{Cluster, Program, Result, Security, TestResult, clients_directory};
 
 async fn run(command: &mut Command) -> Result<Output> {
     let child = command
@@ -29,7 +30,7 @@ fn etcdctl(site: &Site, cluster: &Cluster) -> Command {
     let mut command = Command::new("etcdctl");
     command
         .env("ETCDCTL_API", "3")
-        .env("ETCDCTL_ENDPOINTS", cluster.endpoints().join(","))
+        .env("ETCDCTL_ENDPOINTS", cluster.addresses().join(","))
         .env("ETCDCTL_CACERT", site.path("client-ca.pem"));
     command
 }
@@ -102,6 +103,34 @@ async fn curl_works(site: &Site, cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// Adds the flags that etcdctl and the programs of `tests/clients/` have for TLS.
+fn with_flags(site: &Site, mut command: Command) -> Command {
+    let pair = site.alice_pair();
+    command
+        .arg("--cacert")
+        .arg(site.path("client-ca.pem"))
+        .arg("--cert")
+        .arg(pair.certificate)
+        .arg("--key")
+        .arg(pair.key);
+    command
+}
+
+async fn go_client_works(site: &Site, cluster: &Cluster) -> Result<()> {
+    let client = Command::new(clients_directory().join("go-client"));
+    let output = run(with_flags(site, client).arg(cluster.endpoints().join(","))).await?;
+    assert!(output.status.success(), "{}", printed(&output));
+    Ok(())
+}
+
+async fn python_client_works(site: &Site, cluster: &Cluster) -> Result<()> {
+    let mut python = Command::new(clients_directory().join("venv/bin/python"));
+    python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python_client.py"));
+    let output = run(with_flags(site, python).args(cluster.addresses())).await?;
+    assert!(output.status.success(), "{}", printed(&output));
+    Ok(())
+}
+
 async fn rust_client_works(site: &Site, cluster: &Cluster) -> Result<()> {
     let options = etcd_client::ConnectOptions::new().with_tls(site.credentials().settings());
     let mut client = etcd_client::Client::connect(cluster.endpoints(), Some(options)).await?;
@@ -126,23 +155,16 @@ fn stead(program: &Program, cluster: &Cluster) -> Result<Command> {
         return Err("the client is Stead's".into());
     };
     let mut command = Command::new(path);
-    let endpoints: Vec<String> = cluster.nodes().iter().map(|node| node.client_address()).collect();
-    command.env_clear().env("STEAD_ENDPOINTS", endpoints.join(","));
+    command
+        .env_clear()
+        .env("STEAD_ENDPOINTS", cluster.addresses().join(","));
     Ok(command)
 }
 
 async fn own_client_works(site: &Site, cluster: &Cluster, program: &Program) -> Result<()> {
     let pair = site.alice_pair();
     let authorities = site.path("client-ca.pem");
-    let output = run(stead(program, cluster)?
-        .args(["put", "stead", "1"])
-        .arg("--cacert")
-        .arg(&authorities)
-        .arg("--cert")
-        .arg(&pair.certificate)
-        .arg("--key")
-        .arg(&pair.key))
-    .await?;
+    let output = run(with_flags(site, stead(program, cluster)?).args(["put", "stead", "1"])).await?;
     assert!(output.status.success(), "{}", printed(&output));
     let from_environment = |prefix: &str, arguments: &[&str]| -> Result<Command> {
         let mut command = stead(program, cluster)?;
@@ -196,6 +218,8 @@ async fn all_clients_work_with_a_cluster_that_wants_their_certificates() -> Test
     etcdctl_works(&site, &cluster).await?;
     curl_works(&site, &cluster).await?;
     rust_client_works(&site, &cluster).await?;
+    go_client_works(&site, &cluster).await?;
+    python_client_works(&site, &cluster).await?;
     own_client_works(&site, &cluster, &program).await?;
     Ok(())
 }
