@@ -55,13 +55,6 @@ const fn used(name: &'static str, default: &'static str, help: &'static str) -> 
     }
 }
 
-const fn used_switch(name: &'static str, help: &'static str) -> Flag {
-    Flag {
-        kind: Kind::Switch,
-        ..used(name, "false", help)
-    }
-}
-
 const fn used_duration(name: &'static str, default: &'static str, help: &'static str) -> Flag {
     Flag {
         kind: Kind::Duration,
@@ -236,6 +229,7 @@ pub(super) const FLAGS: &[Flag] = &[
     ),
     used_switch(
         "client-cert-auth",
+        "false",
         "Whether clients must show a certificate, whose common name says who they are",
     ),
     used(
@@ -255,6 +249,7 @@ pub(super) const FLAGS: &[Flag] = &[
     ),
     used_switch(
         "auto-tls",
+        "false",
         "Whether to make a certificate for clients that nobody has signed",
     ),
     used(
@@ -276,6 +271,7 @@ pub(super) const FLAGS: &[Flag] = &[
     ),
     used_switch(
         "peer-client-cert-auth",
+        "false",
         "Whether other members must show a certificate",
     ),
     used(
@@ -301,10 +297,12 @@ pub(super) const FLAGS: &[Flag] = &[
     ),
     used_switch(
         "peer-skip-client-san-verification",
+        "false",
         "Whether a member may connect from an address that its certificate is not for",
     ),
     used_switch(
         "peer-auto-tls",
+        "false",
         "Whether to make a certificate for members that nobody has signed, and check none",
     ),
     used(

@@ -72,11 +72,6 @@ fn interval(values: &Values, flag: &'static str) -> Result<Duration> {
     })
 }
 
-fn switch(values: &Values, flag: &'static str) -> Result<bool> {
-    let given = values.get(flag);
-    super::parse_switch(&given.value).ok_or_else(|| invalid(&given, "write true or false"))
-}
-
 /// A list of names; none if it is empty or holds the star, which both mean all.
 fn names(given: &Given) -> Option<BTreeSet<String>> {
     let names: BTreeSet<String> = given

@@ -123,14 +123,21 @@ impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Protected(protected) => Pin::new(&mut protected.stream).poll_write(context, bytes),
+            Self::Protected(protected) => {
+                // Who sends nothing any more, and takes nothing, is cut off as well.
+                protected.poll_cut(context)?;
+                Pin::new(&mut protected.stream).poll_write(context, bytes)
+            }
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Protected(protected) => Pin::new(&mut protected.stream).poll_flush(context),
+            Self::Protected(protected) => {
+                protected.poll_cut(context)?;
+                Pin::new(&mut protected.stream).poll_flush(context)
+            }
         }
     }
 

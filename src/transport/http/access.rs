@@ -154,7 +154,10 @@ mod tests {
             answer.expect("it is answered").status()
         };
         assert_eq!(status("good.example", false).await, StatusCode::OK);
-        assert_eq!(status("bad.example", false).await, StatusCode::MISDIRECTED_REQUEST);
+        assert_eq!(
+            status("bad.example", false).await,
+            StatusCode::MISDIRECTED_REQUEST
+        );
         assert_eq!(status("bad.example", true).await, StatusCode::OK);
     }
 

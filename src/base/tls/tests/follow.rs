@@ -1,5 +1,7 @@
 //! What happens when files change, with looks at them made by the tests.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 
 /// Files are taken as changed when two looks see the same.
@@ -41,6 +43,33 @@ async fn a_revoked_client_gets_no_new_connection_and_loses_its_old_one_while_oth
     site.replace("crl.pem", &site.authority.revoke(&[]).unwrap());
     look_twice(&tls);
     call(&alices, address).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_revoked_client_that_takes_nothing_of_what_it_is_sent_is_cut_off() {
+    let site = Site::new();
+    let alice = site.authority.issue("alice", &[]).unwrap();
+    let tls = site.load();
+    let (admitted, dialled) = admit(&tls, &site.client(Some(&alice))).await;
+    let (mut admitted, _dialled) = (admitted.unwrap(), dialled.unwrap());
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&sent);
+    let sending = tokio::spawn(async move {
+        let bytes = [0; 65_536];
+        while admitted.write_all(&bytes).await.is_ok() {
+            counter.fetch_add(bytes.len(), Ordering::Relaxed);
+        }
+    });
+    // Until the buffers are full.
+    let mut before = usize::MAX;
+    while before != sent.load(Ordering::Relaxed) {
+        before = sent.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(!sending.is_finished());
+    site.replace("crl.pem", &site.authority.revoke(&[&alice]).unwrap());
+    look_twice(&tls);
+    timeout(PATIENCE, sending).await.unwrap().unwrap();
 }
 
 #[tokio::test]
