@@ -1,6 +1,7 @@
 //! The table of all flags of `stead server`: etcd's names and defaults, and what Stead does with each.
 //!
-//! A flag of etcd's that is not in here is an error, never silently accepted.
+//! A flag of etcd's that is not in here is an error, never silently accepted. The file is longer than 500 lines because it is
+//! one table.
 
 /// What a value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
