@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use stead::proto::etcdserverpb::{PutRequest, WatchCreateRequest, WatchRequest, watch_request::RequestUnion};
+use stead::proto::etcdserverpb::watch_request::RequestUnion;
+use stead::proto::etcdserverpb::{PutRequest, RangeRequest, WatchCreateRequest, WatchRequest};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::site::{GET_METRICS, HTTP2_PREFACE, Site, is_let_in, is_spoken_with};
+use super::site::{
+    GET_METRICS, GET_METRICS_AND_STAY, HTTP2_PREFACE, Site, is_let_in, is_spoken_with, speak, text,
+};
 use super::{MAXIMUM_WAIT, eventually};
 use crate::support::{Clients, Credentials, Program, Result, TestResult};
 
@@ -51,6 +54,13 @@ async fn a_revoked_certificate_is_refused_on_every_listener_within_five_seconds(
     // A watch of hers is open, and one of alice's.
     let mut watched = open_watch(&Clients::protected(&cluster.endpoints()[0], &as_client)?).await?;
     let mut kept = open_watch(&cluster.clients(0)?).await?;
+    // As are connections of theirs with each of the other listeners.
+    let mut open = Vec::new();
+    for (node, metrics_port) in cluster.nodes().iter().zip(&site.metrics_ports) {
+        let metrics = format!("127.0.0.1:{metrics_port}");
+        open.push(speak(&metrics, &as_client, GET_METRICS_AND_STAY).await??);
+        open.push(speak(&node.peer_address(), &as_peer, HTTP2_PREFACE).await??);
+    }
 
     site.replace("client-crl.pem", &site.clients.revoke(&[&mallory])?)?;
     site.replace("peer-crl.pem", &site.peers.revoke(&[&spy])?)?;
@@ -63,8 +73,14 @@ async fn a_revoked_certificate_is_refused_on_every_listener_within_five_seconds(
     assert!(took <= MAXIMUM_REVOCATION, "it took {took:?}");
 
     // Her open connection is ended; his is not.
-    let end = timeout(MAXIMUM_WAIT, watched.message()).await?;
+    let left = MAXIMUM_REVOCATION.saturating_sub(revoked_at.elapsed());
+    let end = timeout(left, watched.message()).await?;
     assert!(!matches!(end, Ok(Some(_))), "{end:?}");
+    for stream in &mut open {
+        let left = MAXIMUM_REVOCATION.saturating_sub(revoked_at.elapsed());
+        // A cut is an end or an error; what was sent before it is read first.
+        let _ = timeout(left, tokio::io::copy(stream, &mut tokio::io::sink())).await?;
+    }
     let put = PutRequest {
         key: "watched".into(),
         ..PutRequest::default()
@@ -74,6 +90,48 @@ async fn a_revoked_certificate_is_refused_on_every_listener_within_five_seconds(
         .await??
         .ok_or("the watch has ended")?;
     assert_eq!(event.events.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_member_whose_certificate_is_revoked_is_cut_off_until_it_shows_another() -> TestResult {
+    let site = Site::new(3)?;
+    let revoked = site.issue_node(2, &site.clients, &site.peers)?;
+    let mut cluster = site.cluster(Program::stead()?).start().await?;
+    // The lists are the same for all: what counts is that the others do not speak with it any more.
+    site.replace("peer-crl.pem", &site.peers.revoke(&[&revoked])?)?;
+    eventually(
+        "the others have ended its connections, and lead without it",
+        async || {
+            let mut cut_off = 0;
+            for node in 0..2 {
+                let log = text(cluster.nodes()[node].log_path())?;
+                let ended = |line: &&str| {
+                    line.contains("certificates were read anew") && !line.contains("\"ended_connections\":0")
+                };
+                cut_off += usize::from(log.lines().any(|line| ended(&line)));
+                let led = cluster.status(node).await.is_ok_and(|status| status.leader != 0);
+                cut_off += usize::from(led);
+            }
+            let alone = cluster.status(2).await.is_ok_and(|status| status.leader == 0);
+            Ok(cut_off == 4 && alone)
+        },
+    )
+    .await?;
+    let put = PutRequest {
+        key: "without".into(),
+        ..PutRequest::default()
+    };
+    timeout(MAXIMUM_WAIT, cluster.clients(0)?.kv.put(put)).await??;
+
+    site.issue_node(2, &site.clients, &site.peers)?;
+    cluster.wait_until_ready().await?;
+    let get = RangeRequest {
+        key: "without".into(),
+        ..RangeRequest::default()
+    };
+    let answer = timeout(MAXIMUM_WAIT, cluster.clients(2)?.kv.range(get)).await??;
+    assert_eq!(answer.into_inner().count, 1);
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::MAXIMUM_WAIT;
 use crate::support::pki::{Authority, Issued, Pair, replace};
@@ -123,9 +124,13 @@ pub async fn is_let_in(endpoint: &str, credentials: &Credentials) -> Result<bool
     Ok(timeout(MAXIMUM_WAIT, clients.kv.range(request)).await?.is_ok())
 }
 
-/// Whether a handshake with `address` and an exchange of bytes after it are good: with TLS 1.3 a client learns that its
-/// certificate is refused only by reading.
-pub async fn is_spoken_with(address: &str, credentials: &Credentials, says: &[u8]) -> Result<bool> {
+/// A connection with `address` after a handshake and an exchange of bytes, or why there is none: with TLS 1.3 a client
+/// learns that its certificate is refused only by reading.
+pub async fn speak(
+    address: &str,
+    credentials: &Credentials,
+    says: &[u8],
+) -> Result<std::io::Result<TlsStream<TcpStream>>> {
     let mut roots = RootCertStore::empty();
     for authority in CertificateDer::pem_slice_iter(credentials.authorities.as_bytes()) {
         roots.add(authority?)?;
@@ -147,9 +152,15 @@ pub async fn is_spoken_with(address: &str, credentials: &Credentials, says: &[u8
         let name = ServerName::try_from("127.0.0.1").map_err(std::io::Error::other)?;
         let mut stream = connector.connect(name, stream).await?;
         stream.write_all(says).await?;
-        stream.read_u8().await
+        stream.read_u8().await?;
+        Ok(stream)
     };
-    Ok(timeout(MAXIMUM_WAIT, exchange).await?.is_ok())
+    Ok(timeout(MAXIMUM_WAIT, exchange).await?)
+}
+
+/// Whether there is such a connection.
+pub async fn is_spoken_with(address: &str, credentials: &Credentials, says: &[u8]) -> Result<bool> {
+    Ok(speak(address, credentials, says).await?.is_ok())
 }
 
 /// What begins a connection between peers, and makes the server say something.
@@ -157,6 +168,9 @@ pub const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\
 
 /// A page over HTTP/1.1.
 pub const GET_METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+/// The same on a connection that goes on.
+pub const GET_METRICS_AND_STAY: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// The text of a file.
 pub fn text(path: &Path) -> Result<String> {
