@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::authority::LenientAuthority;
 use super::{ConnectionSettings, Door, FrontDoors};
 use crate::base::gather::Gathered;
 use crate::base::tls::{Entrance, Socket};
@@ -126,7 +127,8 @@ async fn serve_connection(
         is_protected: socket.is_protected(),
         certificate: socket.certificate_name(),
     };
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(Gathered::new(socket)), door));
+    let stream = TokioIo::new(Gathered::new(LenientAuthority::new(socket)));
+    let mut connection = std::pin::pin!(builder.serve_connection(stream, door));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = stopping.cancelled() => {

@@ -4,6 +4,7 @@
 //! neither is answered with an error, or not at all, and its connection closed; nobody else notices. With TLS it is the
 //! same two, in the words of the handshake: `h2` and `http/1.1`.
 
+mod authority;
 mod connections;
 mod gateway;
 pub mod grpc;

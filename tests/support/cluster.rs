@@ -237,8 +237,7 @@ impl Cluster {
         self.nodes.iter().map(Node::endpoint).collect()
     }
 
-    /// The client address of each node, in order. A URL as the endpoint of etcdctl 3.4 becomes the authority of its
-    /// `endpoint` calls, which the HTTP/2 library of Stead refuses: see the differences in the README.
+    /// The client address, `127.0.0.1:port`, of each node, in order.
     pub fn addresses(&self) -> Vec<String> {
         self.nodes.iter().map(Node::client_address).collect()
     }

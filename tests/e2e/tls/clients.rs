@@ -41,7 +41,7 @@ fn etcdctl(site: &Site, cluster: &Cluster) -> Command {
     let mut command = Command::new("etcdctl");
     command
         .env("ETCDCTL_API", "3")
-        .env("ETCDCTL_ENDPOINTS", cluster.addresses().join(","))
+        .env("ETCDCTL_ENDPOINTS", cluster.endpoints().join(","))
         .env("ETCDCTL_CACERT", site.path("client-ca.pem"));
     command
 }
