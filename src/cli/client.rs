@@ -15,7 +15,9 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, ConnectError, Response, Status};
 
 use super::exit::{CliError, Exit};
+use super::security::{self, Security};
 use crate::base::clock;
+use crate::base::tls::Tls;
 use crate::proto::etcdserverpb::cluster_client::ClusterClient;
 use crate::proto::etcdserverpb::kv_client::KvClient;
 use crate::proto::etcdserverpb::lease_client::LeaseClient;
@@ -135,6 +137,7 @@ impl Node {
 pub(super) struct Client {
     nodes: Vec<Node>,
     current: Mutex<Position>,
+    security: Security,
     dial_timeout: Duration,
     command_timeout: Duration,
 }
@@ -147,18 +150,29 @@ struct Position {
 }
 
 impl Client {
-    /// A client of comma-separated endpoints, `host:port` or `http://host:port`. Connects to none yet.
+    /// A client of comma-separated endpoints, `host:port`, `http://host:port` or `https://host:port`. Connects to none
+    /// yet.
     ///
     /// # Errors
-    /// An endpoint cannot be.
+    /// An endpoint cannot be, or a certificate cannot be used.
     pub(super) fn new(
         endpoints: &str,
+        security: &Security,
         dial_timeout: Duration,
         command_timeout: Duration,
     ) -> Result<Self, CliError> {
+        let endpoints: Vec<&str> = endpoints.split(',').map(str::trim).collect();
+        let tls = if endpoints.iter().any(|endpoint| security.protects(endpoint)) {
+            Some(security.load()?)
+        } else {
+            None
+        };
         let nodes = endpoints
-            .split(',')
-            .map(|endpoint| node(endpoint.trim(), dial_timeout))
+            .into_iter()
+            .map(|endpoint| {
+                let tls = tls.clone().filter(|_| security.protects(endpoint));
+                node(endpoint, tls, dial_timeout)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let Some(first) = nodes.first() else {
             return Err(CliError::invalid(
@@ -171,6 +185,7 @@ impl Client {
                 node: first.clone(),
             }),
             nodes,
+            security: security.clone(),
             dial_timeout,
             command_timeout,
         })
@@ -189,6 +204,7 @@ impl Client {
                 index: 0,
                 node: node.clone(),
             }),
+            security: self.security.clone(),
             dial_timeout: self.dial_timeout,
             command_timeout: self.command_timeout,
         }
@@ -199,7 +215,7 @@ impl Client {
     /// # Errors
     /// An endpoint cannot be.
     pub(super) fn with_endpoints(&self, endpoints: &str) -> Result<Self, CliError> {
-        Self::new(endpoints, self.dial_timeout, self.command_timeout)
+        Self::new(endpoints, &self.security, self.dial_timeout, self.command_timeout)
     }
 
     /// How long one call may take.
@@ -305,31 +321,42 @@ impl Client {
     }
 }
 
-fn node(endpoint: &str, dial_timeout: Duration) -> Result<Node, CliError> {
+fn node(endpoint: &str, tls: Option<Tls>, dial_timeout: Duration) -> Result<Node, CliError> {
     let invalid = |reason: &str| {
         CliError::invalid(format!(
             "--endpoints has {endpoint:?}: {reason}; write host:port,host:port"
         ))
     };
-    let url = match endpoint.split_once("://") {
-        None => format!("http://{endpoint}"),
-        Some(("http", _)) => endpoint.to_owned(),
-        Some(("https", _)) => return Err(invalid("TLS is not supported yet")),
+    let address = match endpoint.split_once("://") {
+        None => endpoint,
+        Some(("http" | "https", address)) => address,
         Some(_) => return Err(invalid("the scheme is unknown")),
     };
-    if url
+    let Some((host, Ok(_))) = address
+        .trim_end_matches('/')
         .rsplit_once(':')
-        .is_none_or(|(_, port)| port.parse::<u16>().is_err())
-    {
+        .map(|(host, port)| (host, port.parse::<u16>()))
+    else {
         return Err(invalid("the port is missing"));
-    }
-    let channel = Endpoint::from_shared(url)
+    };
+    let settings = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|error| invalid(&error.to_string()))?
         .connect_timeout(dial_timeout)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .connect_lazy();
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+    let channel = match tls {
+        None => settings.connect_lazy(),
+        Some(tls) => {
+            let origin = format!("https://{address}");
+            let origin = origin.parse().map_err(|_| invalid("it is no address"))?;
+            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+            let connect = move |url| security::connect(url, tls.clone(), host.clone());
+            settings
+                .origin(origin)
+                .connect_with_connector_lazy(tower::service_fn(connect))
+        }
+    };
     Ok(Node {
         endpoint: endpoint.to_owned(),
         channel,
@@ -379,8 +406,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_endpoint_that_cannot_be_is_named_with_its_mend() {
-        for endpoints in ["https://a:1", "ftp://a:1", "a", "", "a:1,,b:2", "a:99999"] {
-            let error = Client::new(endpoints, Duration::ZERO, Duration::ZERO).unwrap_err();
+        for endpoints in ["ftp://a:1", "a", "https://a", "", "a:1,,b:2", "a:99999"] {
+            let error =
+                Client::new(endpoints, &Security::default(), Duration::ZERO, Duration::ZERO).unwrap_err();
             assert_eq!(error.exit, Exit::InvalidInput);
             assert!(error.message.contains("write host:port"), "{error}");
         }

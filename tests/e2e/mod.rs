@@ -17,6 +17,7 @@ mod readme;
 mod reflection;
 mod slow_follower;
 mod snapshots;
+mod tls;
 mod transfer;
 mod watcher;
 mod writers;
