@@ -15,11 +15,13 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::introduction::{Caller, Check};
+use super::roster::RosterService;
 use super::snapshot_receive::Receiver;
 use super::{CONNECTION_WINDOW_BYTES, Peers, STREAM_WINDOW_BYTES, wire};
 use crate::base::gather::Gathered;
 use crate::proto::peer;
 use crate::proto::peer::peer_server::{Peer, PeerServer};
+use crate::proto::peer::roster_server::RosterServer;
 use crate::replication::Raft;
 use crate::replication::barrier::LeaderReads;
 use crate::replication::bundle::Bundle;
@@ -59,6 +61,7 @@ pub struct PeerService {
 /// A listener cannot be used.
 pub fn serve(
     service: PeerService,
+    roster: RosterService,
     check: Check,
     listeners: Vec<TcpListener>,
     silence: Duration,
@@ -85,7 +88,8 @@ pub fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keepalive_interval(Some(silence))
         .http2_keepalive_timeout(Some(silence))
-        .add_service(InterceptedService::new(server, check));
+        .add_service(InterceptedService::new(server, check))
+        .add_service(RosterServer::new(roster));
     Ok(tokio::spawn(async move {
         let connections = futures::stream::select_all(incoming).map(|stream| stream.map(Gathered::new));
         let served = router
@@ -276,7 +280,8 @@ impl Peer for Handler {
 
     async fn ask(&self, request: Request<peer::AskRequest>) -> Result<Response<peer::AskResponse>, Status> {
         if self.service.status.leader() != Some(self.service.status.member()) {
-            return Err(Status::unavailable("this member does not lead"));
+            // Not handled for certain: whoever asks may ask again.
+            return Err(Status::failed_precondition("this member does not lead"));
         }
         let body = self
             .service
