@@ -137,6 +137,7 @@ impl ClusterBuilder {
                 peer_port: peer.port,
                 advertised_peer_url: advertised[index].clone(),
                 initial_cluster: initial_cluster.join(","),
+                initial_state: "new",
                 cluster_token: self.token.clone(),
                 data_directory: directory.path().join(&name),
                 log_path: directory.path().join(format!("{name}.log")),
@@ -148,7 +149,14 @@ impl ClusterBuilder {
                 name,
             });
         }
-        Ok(Cluster { nodes, directory })
+        Ok(Cluster {
+            nodes,
+            program: self.program,
+            token: self.token,
+            arguments: self.arguments,
+            environment: self.environment,
+            directory,
+        })
     }
 
     /// Starts every node and waits until all of them know a leader.
@@ -167,6 +175,10 @@ impl ClusterBuilder {
 pub struct Cluster {
     // Declared before the directory, so that the processes are gone when their files are removed.
     nodes: Vec<Node>,
+    program: Program,
+    token: String,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     directory: TempDir,
 }
 
@@ -185,6 +197,32 @@ impl Cluster {
             seen: BTreeMap::new(),
             nodes: 1,
         }
+    }
+
+    /// Makes a node that is to join: with addresses and a folder of its own, not running, and no member yet. `member add`
+    /// makes it one; then [`Node::set_initial_cluster`] tells it of the others. Returns its index.
+    pub fn make_joining_node(&mut self) -> Result<usize> {
+        let (client, peer) = (reserve_port()?, reserve_port()?);
+        let index = self.nodes.len();
+        let name = node_name(index);
+        self.nodes.push(Node {
+            program: self.program.clone(),
+            client_port: client.port,
+            peer_port: peer.port,
+            advertised_peer_url: format!("http://127.0.0.1:{}", peer.port),
+            initial_cluster: String::new(),
+            initial_state: "existing",
+            cluster_token: self.token.clone(),
+            data_directory: self.directory.path().join(&name),
+            log_path: self.directory.path().join(format!("{name}.log")),
+            arguments: self.arguments.clone(),
+            environment: self.environment.clone(),
+            launcher: Vec::new(),
+            reservations: vec![client, peer],
+            process: None,
+            name,
+        });
+        Ok(index)
     }
 
     /// How many nodes there are, running or not.
