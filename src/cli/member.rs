@@ -92,7 +92,8 @@ impl Member {
             } => add(client, format, name, peer_urls, *learner).await,
             Command::Remove { id } => {
                 let request = MemberRemoveRequest { id: id.0 };
-                let call = |node: super::client::Node| async move { node.cluster().member_remove(request).await };
+                let call =
+                    |node: super::client::Node| async move { node.cluster().member_remove(request).await };
                 let answer = client.write(call).await?;
                 changed(format, *id, "removed from", answer.header, &answer.members)
             }
@@ -102,14 +103,16 @@ impl Member {
                     peer_ur_ls: peer_urls.clone(),
                 };
                 let request = &request;
-                let call =
-                    |node: super::client::Node| async move { node.cluster().member_update(request.clone()).await };
+                let call = |node: super::client::Node| async move {
+                    node.cluster().member_update(request.clone()).await
+                };
                 let answer = client.write(call).await?;
                 changed(format, *id, "updated in", answer.header, &answer.members)
             }
             Command::Promote { id } => {
                 let request = MemberPromoteRequest { id: id.0 };
-                let call = |node: super::client::Node| async move { node.cluster().member_promote(request).await };
+                let call =
+                    |node: super::client::Node| async move { node.cluster().member_promote(request).await };
                 let answer = client.write(call).await?;
                 changed(format, *id, "promoted in", answer.header, &answer.members)
             }
@@ -123,11 +126,18 @@ async fn list(client: &Client, format: Format) -> Result<(), CliError> {
     match format {
         Format::Json => {
             let members: Vec<Value> = answer.members.iter().map(entry).collect();
-            write_json(out, &json!({"cluster": cluster(answer.header), "members": members}))
+            write_json(
+                out,
+                &json!({"cluster": cluster(answer.header), "members": members}),
+            )
         }
         Format::Human => {
             for member in &answer.members {
-                let state = if is_started(member) { "started" } else { "unstarted" };
+                let state = if is_started(member) {
+                    "started"
+                } else {
+                    "unstarted"
+                };
                 writeln!(
                     out,
                     "{}, {state}, {}, {}, {}, {}",
@@ -218,7 +228,10 @@ fn changed(
         Format::Json => {
             let members: Vec<Value> = members.iter().map(entry).collect();
             let cluster = cluster(header);
-            write_json(out, &json!({"cluster": cluster, "member": id.to_string(), "members": members}))
+            write_json(
+                out,
+                &json!({"cluster": cluster, "member": id.to_string(), "members": members}),
+            )
         }
         Format::Human => Ok(writeln!(
             out,

@@ -10,9 +10,7 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::sources::{Given, Values};
 use super::url::HostUrl;
-use super::{
-    AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, duration,
-};
+use super::{AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, duration};
 use crate::base::identity;
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
 use crate::replication::{IDENTITY_FILE, PeerMember};
@@ -160,9 +158,9 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
     let initial_members = match initial_members(&values, &name, &advertise_peer, &token) {
         // As in etcd: a member with a past knows its cluster.
         Err(error) if holds_member(&data_folder) => {
-            values
-                .warnings
-                .push(format!("{error}; this is ignored, since the data folder holds a member already"));
+            values.warnings.push(format!(
+                "{error}; this is ignored, since the data folder holds a member already"
+            ));
             Vec::new()
         }
         members => members?,

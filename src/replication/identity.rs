@@ -102,7 +102,8 @@ impl Identity {
         }
         let found = field("phase")?;
         let phase = Phase::ALL.iter().find(|(name, _)| *name == found);
-        let (_, phase) = phase.ok_or_else(|| format!("the file {IDENTITY_FILE} has the bad phase {found:?}"))?;
+        let (_, phase) =
+            phase.ok_or_else(|| format!("the file {IDENTITY_FILE} has the bad phase {found:?}"))?;
         Ok(Self {
             cluster: ClusterId(number("cluster")?),
             member: MemberId(number("member")?),

@@ -22,10 +22,19 @@ use crate::base::{ClusterId, MemberId};
 /// # Errors
 /// It is to join and cannot.
 pub async fn identify(settings: &Settings, peers: &Peers) -> Result<Identity, StartError> {
-    let own = settings.initial_members.iter().find(|member| member.id == settings.member);
-    let own = own.ok_or_else(|| StartError::Join("--initial-cluster does not have this member".to_owned()))?;
+    let own = settings
+        .initial_members
+        .iter()
+        .find(|member| member.id == settings.member);
+    let own =
+        own.ok_or_else(|| StartError::Join("--initial-cluster does not have this member".to_owned()))?;
     if settings.new_cluster {
-        return Ok(Identity::new(settings.cluster, settings.member, own.name.clone(), false));
+        return Ok(Identity::new(
+            settings.cluster,
+            settings.member,
+            own.name.clone(),
+            false,
+        ));
     }
     let known = find(settings, peers).await?;
     let member = own_id(&known, &settings.initial_members, own).map_err(StartError::Join)?;
@@ -35,13 +44,18 @@ pub async fn identify(settings: &Settings, peers: &Peers) -> Result<Identity, St
 
 /// What the members say; of several answers the newest.
 async fn find(settings: &Settings, peers: &Peers) -> Result<Known, StartError> {
-    let others = settings.initial_members.iter().filter(|member| member.id != settings.member);
+    let others = settings
+        .initial_members
+        .iter()
+        .filter(|member| member.id != settings.member);
     let answers = others.map(|member| async move {
         let answer = roster::ask(peers, member.id.0, &member.peer_urls).await;
         answer.map_err(|reason| format!("{}: {reason}", member.peer_urls.join(",")))
     });
-    let (known, reasons): (Vec<_>, Vec<_>) =
-        futures::future::join_all(answers).await.into_iter().partition(Result::is_ok);
+    let (known, reasons): (Vec<_>, Vec<_>) = futures::future::join_all(answers)
+        .await
+        .into_iter()
+        .partition(Result::is_ok);
     let newest = known.into_iter().flatten().max_by_key(|known| known.changed);
     newest.ok_or_else(|| {
         let reasons: Vec<String> = reasons.into_iter().filter_map(Result::err).collect();
@@ -85,7 +99,10 @@ fn own_id(known: &Known, initial: &[PeerMember], own: &PeerMember) -> Result<Mem
     }
     match find(own) {
         Some(member) => Ok(member.id),
-        None => Err("error validating peerURLs: the cluster does not have this member; add it with `member add`".to_owned()),
+        None => Err(
+            "error validating peerURLs: the cluster does not have this member; add it with `member add`"
+                .to_owned(),
+        ),
     }
 }
 
@@ -100,7 +117,11 @@ pub async fn watch_membership(
     stop: CancellationToken,
 ) {
     let own = status.member();
-    while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+    while stop
+        .run_until_cancelled(tokio::time::sleep(pause))
+        .await
+        .is_some()
+    {
         if !status.is_lonely() {
             continue;
         }
@@ -163,8 +184,14 @@ mod tests {
         let cluster = known(&[(1, "http://a:1"), (9, "http://b:1")]);
         assert_eq!(own_id(&cluster, &initial, &own), Ok(MemberId(9)));
         let error = own_id(&known(&[(1, "http://a:1")]), &initial, &own).unwrap_err();
-        assert!(error.contains("member count is unequal: --initial-cluster has 2, the cluster has 1"), "{error}");
+        assert!(
+            error.contains("member count is unequal: --initial-cluster has 2, the cluster has 1"),
+            "{error}"
+        );
         let error = own_id(&known(&[(1, "http://a:1"), (9, "http://c:1")]), &initial, &own).unwrap_err();
-        assert!(error.contains("no member of the cluster is at http://b:1 (n72)"), "{error}");
+        assert!(
+            error.contains("no member of the cluster is at http://b:1 (n72)"),
+            "{error}"
+        );
     }
 }

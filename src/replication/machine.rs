@@ -275,7 +275,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         tokio::task::spawn_blocking(move || snapshots.remove_states(&superseded));
         self.last = meta.last_log_id;
         self.membership = meta.last_membership.clone();
-        self.departed.load(&self.reader.view()).map_err(io::Error::other)?;
+        self.departed
+            .load(&self.reader.view())
+            .map_err(io::Error::other)?;
         Ok(())
     }
 

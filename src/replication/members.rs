@@ -31,6 +31,8 @@ use crate::state::{ReadView, Reader};
 const AGAIN_MILLISECONDS: u64 = 50;
 /// Time between two looks for members that have caught up.
 const SETTLE_MILLISECONDS: u64 = 200;
+/// How often a promoted learner is tried to be given its vote before the answer.
+const SETTLE_SOON_TRIES: usize = 10;
 /// Entries that a member may lack when it gets its vote.
 const SETTLE_LAG_ENTRIES: u64 = 1_000;
 
@@ -95,6 +97,9 @@ impl Members {
                 }
                 let made = tokio::time::timeout_at(deadline, self.make(&change, &base)).await;
                 if let Tried::Done = made.map_err(|_| ChangeError::Timeout)?? {
+                    if let MemberChange::Promote(id) = change {
+                        self.settle_soon(id).await;
+                    }
                     return Ok(Ok(()));
                 }
             }
@@ -116,7 +121,10 @@ impl Members {
         let is_committed = server.committed_membership_config.log_id() == stored.log_id();
         drop(server);
         let view = self.reader.view();
-        let applied = view.position().ok().and_then(|position| decode_applied(&position).ok());
+        let applied = view
+            .position()
+            .ok()
+            .and_then(|position| decode_applied(&position).ok());
         let is_applied = applied.is_some_and(|(_, applied)| applied.log_id() == stored.log_id());
         Ok((is_committed && is_applied).then_some(Base { stored, view }))
     }
@@ -132,7 +140,11 @@ impl Members {
             let is_own = member.id == own;
             MemberProgress {
                 is_active: is_own || self.peers.active_since(member.id.0).is_some(),
-                matched_index: if is_own { last_index } else { matched.unwrap_or_default() },
+                matched_index: if is_own {
+                    last_index
+                } else {
+                    matched.unwrap_or_default()
+                },
                 member,
             }
         });
@@ -170,7 +182,8 @@ impl Members {
 
     async fn make(&self, change: &MemberChange, base: &Base) -> Result<Tried, ChangeError> {
         let membership = base.stored.membership();
-        let mut nodes: BTreeMap<NodeId, Node> = membership.nodes().map(|(id, node)| (*id, node.clone())).collect();
+        let mut nodes: BTreeMap<NodeId, Node> =
+            membership.nodes().map(|(id, node)| (*id, node.clone())).collect();
         let mut voters: BTreeSet<NodeId> = membership.voter_ids().collect();
         let changed = |id: &MemberId, change: &dyn Fn(&mut Node)| {
             let mut node = membership.get_node(&id.0).cloned().unwrap_or_default();
@@ -227,9 +240,8 @@ impl Members {
         tried(appended.map(drop))
     }
 
-    /// Gives one member its vote that has caught up, if there is one.
+    /// Gives one member its vote that has caught up, if there is one. Called with the turn.
     async fn settle(&self) -> Result<(), ChangeError> {
-        let _turn = self.turn.lock().await;
         let Some(base) = self.base()? else {
             return Ok(());
         };
@@ -255,6 +267,18 @@ impl Members {
         Ok(())
     }
 
+    /// Gives a member that is known to have caught up its vote now, so that who promoted it finds it a voter. What is in the
+    /// way of that for longer, [`Members::run`] waits for.
+    async fn settle_soon(&self, id: MemberId) {
+        for _ in 0..SETTLE_SOON_TRIES {
+            let settled = self.settle().await;
+            if settled.is_err() || self.status.voters().contains(&id.0) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(AGAIN_MILLISECONDS)).await;
+        }
+    }
+
     /// Gives members their votes until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(Duration::from_millis(SETTLE_MILLISECONDS));
@@ -263,7 +287,11 @@ impl Members {
             let voters = self.status.voters();
             let waits = |member: &PeerMember| !member.is_learner && !voters.contains(&member.id.0);
             if self.status.leader() == Some(self.status.member()) && self.status.members().iter().any(waits) {
-                let settled = stop.run_until_cancelled(self.settle()).await;
+                let settle = async {
+                    let _turn = self.turn.lock().await;
+                    self.settle().await
+                };
+                let settled = stop.run_until_cancelled(settle).await;
                 if let Some(Err(error)) = settled {
                     tracing::debug!(%error, "a member waits for its vote");
                 }
@@ -287,7 +315,9 @@ fn still(base: &Base) -> Precondition<TypeConfig> {
     }
 }
 
-fn tried(appended: Result<(), RaftError<TypeConfig, ClientWriteError<TypeConfig>>>) -> Result<Tried, ChangeError> {
+fn tried(
+    appended: Result<(), RaftError<TypeConfig, ClientWriteError<TypeConfig>>>,
+) -> Result<Tried, ChangeError> {
     let error = match appended {
         Ok(()) => return Ok(Tried::Done),
         Err(RaftError::Fatal(_)) => return Err(ChangeError::Stopped),

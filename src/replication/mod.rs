@@ -43,8 +43,8 @@ mod waiting;
 
 pub use identity::IDENTITY_FILE;
 pub use interface::{
-    AskError, ChangeError, Committed, LeaderRequests, MemberChange, MemberProgress, News, PeerMember, ProposeError,
-    ReadError, Roster, Settings, StartError, Status, TransferError,
+    AskError, ChangeError, Committed, LeaderRequests, MemberChange, MemberProgress, News, PeerMember,
+    ProposeError, ReadError, Roster, Settings, StartError, Status, TransferError,
 };
 
 use std::sync::Arc;
@@ -213,7 +213,10 @@ impl Replication {
             reason: reason.to_owned(),
             was_not_heard: true,
         };
-        let leader = parts.status.leader().ok_or_else(|| not_asked("there is no leader"))?;
+        let leader = parts
+            .status
+            .leader()
+            .ok_or_else(|| not_asked("there is no leader"))?;
         if leader == parts.status.member() {
             return Ok(parts.leader_requests.answer(request).await);
         }
@@ -222,10 +225,12 @@ impl Replication {
         let client = parts.peers.client(leader.0, &node, Lane::Control);
         let mut client = client.map_err(|reason| not_asked(&reason))?;
         let answer = client.ask(peer::AskRequest { body: request }).await;
-        answer.map(|answer| answer.into_inner().body).map_err(|status| NoAnswer {
-            reason: status.to_string(),
-            was_not_heard: was_not_heard(&status),
-        })
+        answer
+            .map(|answer| answer.into_inner().body)
+            .map_err(|status| NoAnswer {
+                reason: status.to_string(),
+                was_not_heard: was_not_heard(&status),
+            })
     }
 
     /// Makes the change of the members that `decide` chooses, after all changes before it are done; the inner error is its
@@ -247,7 +252,9 @@ impl Replication {
         self.parts.departed.wait().await;
         match self.parts.folder.set_removed() {
             Ok(reason) => reason,
-            Err(error) => format!("this member was removed from the cluster, and that cannot be written down: {error}"),
+            Err(error) => {
+                format!("this member was removed from the cluster, and that cannot be written down: {error}")
+            }
         }
     }
 

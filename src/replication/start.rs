@@ -117,7 +117,18 @@ pub async fn start(
         }))
     };
     let identity = match folder.identity().cloned() {
-        Some(identity) => identity,
+        Some(identity) => {
+            let is_told_otherwise =
+                (identity.cluster, identity.member) != (settings.cluster, settings.member);
+            if is_told_otherwise && !identity.has_joined {
+                tracing::info!(
+                    cluster = %identity.cluster,
+                    member = %identity.member,
+                    "the flags are of another cluster or member; the data folder says which one this is"
+                );
+            }
+            identity
+        }
         None => {
             let peers = peers_of(ClusterId(0), MemberId(0));
             let identity = join::identify(&settings, &peers).await?;

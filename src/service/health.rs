@@ -75,9 +75,7 @@ impl Health {
             }
             Check::SerializableRead => self.read(true).await.map_err(|error| error.to_string()),
             Check::LinearizableRead => self.read(false).await.map_err(|error| error.to_string()),
-            Check::NonLearner if self.is_learner() => {
-                Err("the member is a learner".into())
-            }
+            Check::NonLearner if self.is_learner() => Err("the member is a learner".into()),
             Check::NonLearner => Ok(()),
         }
     }

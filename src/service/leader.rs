@@ -109,7 +109,11 @@ impl LeaderRequests for LeaderDesk {
     }
 }
 
-async fn answer(core: Arc<Core>, lessor: &Lessor, question: LeaderQuestion) -> Result<LeaderAnswer, NotPrimary> {
+async fn answer(
+    core: Arc<Core>,
+    lessor: &Lessor,
+    question: LeaderQuestion,
+) -> Result<LeaderAnswer, NotPrimary> {
     Ok(match question {
         LeaderQuestion::Renew(ids) => LeaderAnswer::Renewed(lessor.renew(&ids).await?),
         LeaderQuestion::Left(id) => {

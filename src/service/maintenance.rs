@@ -175,7 +175,11 @@ impl Maintenance {
     ///
     /// # Errors
     /// The version cannot be read, is not the one before the cluster's, or it could be and is not served.
-    pub fn downgrade(&self, action: DowngradeAction, version: &str) -> Result<(Header, &'static str), ServiceError> {
+    pub fn downgrade(
+        &self,
+        action: DowngradeAction,
+        version: &str,
+    ) -> Result<(Header, &'static str), ServiceError> {
         match action {
             DowngradeAction::Cancel => {}
             DowngradeAction::Validate | DowngradeAction::Enable => {
@@ -231,7 +235,11 @@ mod tests {
             assert_eq!(check_downgrade(version), Ok(()), "{version}");
         }
         for version in ["3.7", "3.7.1", "3.5", "3.8", "4.6", "2.6"] {
-            assert_eq!(check_downgrade(version), Err(ServiceError::DowngradeTarget), "{version}");
+            assert_eq!(
+                check_downgrade(version),
+                Err(ServiceError::DowngradeTarget),
+                "{version}"
+            );
         }
         for version in ["", "3", "three", "3.x", "3.6.1.1", "+3.6", "3.", ".6", "-3.6"] {
             assert_eq!(

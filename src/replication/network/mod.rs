@@ -147,9 +147,15 @@ impl Peers {
     /// These are the members now: who is not among them is forgotten.
     pub fn set_members(&self, membership: &Membership) {
         let addresses = membership.nodes();
-        let addresses: HashMap<_, _> = addresses.map(|(id, node)| (*id, node.peer_urls.clone())).collect();
-        self.connections.lock().retain(|(id, _), _| addresses.contains_key(id));
-        self.active_since.lock().retain(|id, _| addresses.contains_key(id));
+        let addresses: HashMap<_, _> = addresses
+            .map(|(id, node)| (*id, node.peer_urls.clone()))
+            .collect();
+        self.connections
+            .lock()
+            .retain(|(id, _), _| addresses.contains_key(id));
+        self.active_since
+            .lock()
+            .retain(|id, _| addresses.contains_key(id));
         *self.addresses.lock() = addresses;
     }
 

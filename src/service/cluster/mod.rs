@@ -109,7 +109,9 @@ impl From<ChangeRefusal> for ServiceError {
             ChangeRefusal::NotLearner => Self::MemberNotLearner,
             ChangeRefusal::LearnerNotReady => Self::LearnerNotReady,
             ChangeRefusal::TooManyLearners => Self::TooManyLearners,
-            ChangeRefusal::Failed => Self::Internal("the leader cannot read its state; its log says why".into()),
+            ChangeRefusal::Failed => {
+                Self::Internal("the leader cannot read its state; its log says why".into())
+            }
         }
     }
 }
@@ -193,7 +195,8 @@ impl Cluster {
         id: MemberId,
         peer_urls: &[String],
     ) -> Result<(Header, Vec<Member>), ServiceError> {
-        self.change_known(&Wish::Update(id, urls::checked(peer_urls)?)).await
+        self.change_known(&Wish::Update(id, urls::checked(peer_urls)?))
+            .await
     }
 
     /// Makes a voter of a learner. The answer: all members.
@@ -216,7 +219,11 @@ impl Cluster {
         let question = encode(&LeaderQuestion::ChangeMembers(wish.clone()));
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let answer = self.core.replication.ask_leader_once(question.clone(), left).await?;
+            let answer = self
+                .core
+                .replication
+                .ask_leader_once(question.clone(), left)
+                .await?;
             match decode(&answer) {
                 Some(LeaderAnswer::ChangedMembers(Change::Made { member, index })) => {
                     let view = self.view_at(index, deadline).await?;
@@ -259,7 +266,10 @@ impl Cluster {
             *id.lock() = about;
             Ok::<_, ServiceError>(change)
         };
-        let made = core.replication.change_members(core.request_timeout(), decide).await;
+        let made = core
+            .replication
+            .change_members(core.request_timeout(), decide)
+            .await;
         match made {
             Ok(Ok(())) => Some(Change::Made {
                 member: *id.lock(),
@@ -286,7 +296,8 @@ impl Cluster {
                     removed.contains(id) || roster.members.iter().any(|progress| progress.member.id == *id)
                 };
                 // The same URLs in the same second make the same id: it is taken from the next one then.
-                let mut ids = (*seconds..).map(|seconds| identity::member_id(peer_urls, &seconds.to_string()));
+                let mut ids =
+                    (*seconds..).map(|seconds| identity::member_id(peer_urls, &seconds.to_string()));
                 let id = ids.find(|id| !taken(id)).ok_or(ServiceError::MemberExists)?;
                 let member = PeerMember {
                     id,

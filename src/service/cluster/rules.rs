@@ -77,7 +77,11 @@ impl Subjects {
             if !is_learner && !is_second && self.started_voters() < quorum(voters + 1) {
                 return Err(ServiceError::NotEnoughStartedMembers);
             }
-            let needed = if is_learner || is_second { quorum(voters) } else { quorum(voters + 1) };
+            let needed = if is_learner || is_second {
+                quorum(voters)
+            } else {
+                quorum(voters + 1)
+            };
             if self.active_voters() < needed {
                 return Err(ServiceError::Unhealthy);
             }
@@ -121,7 +125,8 @@ impl Subjects {
         if !member.is_learner {
             return Err(ServiceError::MemberNotLearner);
         }
-        let is_ready = u128::from(member.matched_index) * 100 >= u128::from(self.last_index) * u128::from(READY_PERCENT);
+        let is_ready =
+            u128::from(member.matched_index) * 100 >= u128::from(self.last_index) * u128::from(READY_PERCENT);
         if !is_ready || member.matched_index == 0 {
             return Err(ServiceError::LearnerNotReady);
         }
@@ -244,7 +249,10 @@ mod tests {
         assert_eq!(cluster("+").may_remove(MemberId(9)), Err(E::MemberNotFound));
         assert_eq!(relaxed("++-").may_remove(MemberId(1)), Ok(()));
         assert_eq!(relaxed("+?").may_remove(MemberId(1)), Ok(()));
-        assert_eq!(relaxed("+").may_remove(MemberId(1)), Err(E::NotEnoughStartedMembers));
+        assert_eq!(
+            relaxed("+").may_remove(MemberId(1)),
+            Err(E::NotEnoughStartedMembers)
+        );
     }
 
     #[test]
@@ -265,6 +273,10 @@ mod tests {
         let mut fresh = cluster("L+");
         fresh.last_index = 0;
         fresh.members[0].matched_index = 0;
-        assert_eq!(fresh.may_promote(MemberId(1)), Err(E::LearnerNotReady), "one that never answered");
+        assert_eq!(
+            fresh.may_promote(MemberId(1)),
+            Err(E::LearnerNotReady),
+            "one that never answered"
+        );
     }
 }

@@ -45,14 +45,34 @@ mod tests {
 
     #[test]
     fn only_urls_with_scheme_host_and_port_are_taken() {
-        for url in ["http://a:1", "https://10.0.0.1:2380", "http://[::1]:2380", "http://a.b.c:65535"] {
+        for url in [
+            "http://a:1",
+            "https://10.0.0.1:2380",
+            "http://[::1]:2380",
+            "http://a.b.c:65535",
+        ] {
             assert_eq!(checked(&[url.to_owned()]), Ok(vec![url.to_owned()]), "{url}");
         }
         for url in [
-            "", "a:1", "http://a", "http://:1", "ftp://a:1", "unix://a:1", "http://a:1/", "http://a:1/path", "http://a:66000",
-            "http://a b:1", "http://u@a:1", "http://::1:1", "http://a:1?q",
+            "",
+            "a:1",
+            "http://a",
+            "http://:1",
+            "ftp://a:1",
+            "unix://a:1",
+            "http://a:1/",
+            "http://a:1/path",
+            "http://a:66000",
+            "http://a b:1",
+            "http://u@a:1",
+            "http://::1:1",
+            "http://a:1?q",
         ] {
-            assert_eq!(checked(&[url.to_owned()]), Err(ServiceError::BadMemberUrls), "{url}");
+            assert_eq!(
+                checked(&[url.to_owned()]),
+                Err(ServiceError::BadMemberUrls),
+                "{url}"
+            );
         }
         assert_eq!(checked(&[]), Err(ServiceError::BadMemberUrls));
         let many: Vec<String> = (1..=17).map(|port| format!("http://a:{port}")).collect();
@@ -61,7 +81,14 @@ mod tests {
 
     #[test]
     fn the_order_is_that_of_the_text() {
-        let urls = ["http://b:1".to_owned(), "http://a:2".to_owned(), "http://b:1".to_owned()];
-        assert_eq!(checked(&urls), Ok(vec!["http://a:2".to_owned(), "http://b:1".to_owned()]));
+        let urls = [
+            "http://b:1".to_owned(),
+            "http://a:2".to_owned(),
+            "http://b:1".to_owned(),
+        ];
+        assert_eq!(
+            checked(&urls),
+            Ok(vec!["http://a:2".to_owned(), "http://b:1".to_owned()])
+        );
     }
 }

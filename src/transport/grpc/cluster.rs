@@ -4,9 +4,9 @@ use tonic::{Request, Response, Status};
 
 use super::error::status;
 use super::translate;
+use crate::base::MemberId;
 use crate::proto::etcdserverpb as wire;
 use crate::proto::etcdserverpb::cluster_server::Cluster as Service;
-use crate::base::MemberId;
 use crate::service::cluster::{Cluster, Member};
 
 /// The front door of the members.

@@ -183,8 +183,16 @@ mod tests {
                 C::FailedPrecondition,
                 "etcdserver: bad leader transferee",
             ),
-            (E::MemberExists, C::FailedPrecondition, "etcdserver: member ID already exist"),
-            (E::PeerUrlExists, C::FailedPrecondition, "etcdserver: Peer URLs already exists"),
+            (
+                E::MemberExists,
+                C::FailedPrecondition,
+                "etcdserver: member ID already exist",
+            ),
+            (
+                E::PeerUrlExists,
+                C::FailedPrecondition,
+                "etcdserver: Peer URLs already exists",
+            ),
             (
                 E::NotEnoughStartedMembers,
                 C::FailedPrecondition,

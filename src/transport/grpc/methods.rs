@@ -220,12 +220,9 @@ fn is_for_learners(target: Target, name: &str) -> bool {
         Target::Health | Target::Reflection | Target::ReflectionAlpha => true,
         Target::Kv => name == "Range",
         Target::Maintenance => matches!(name, "Status" | "Snapshot"),
-        Target::Watch
-        | Target::Lease
-        | Target::Cluster
-        | Target::Auth
-        | Target::Lock
-        | Target::Election => false,
+        Target::Watch | Target::Lease | Target::Cluster | Target::Auth | Target::Lock | Target::Election => {
+            false
+        }
     }
 }
 
