@@ -1,14 +1,20 @@
 //! `member`, `move-leader` and `downgrade`: refusals only, since a script runs on clusters of one and of three nodes.
 
+use std::time::Duration;
+
 use stead::proto::etcdserverpb::downgrade_request::DowngradeAction;
 use stead::proto::etcdserverpb::{
     DowngradeRequest, MemberAddRequest, MemberListRequest, MemberPromoteRequest, MemberRemoveRequest,
     MemberUpdateRequest, MoveLeaderRequest,
 };
+use tokio::time::timeout;
 use tonic::Status;
 
 use super::words::{Words, show_error, show_header};
 use crate::support::{Clients, Result};
+
+/// How long a call may take: an etcd drops some without a word.
+const MAXIMUM_CALL: Duration = Duration::from_secs(5);
 
 /// The id of no member.
 const UNKNOWN_ID: u64 = 0x1234;
@@ -29,10 +35,11 @@ async fn first_member(clients: &mut Clients) -> Result<(u64, Vec<String>)> {
     Ok((first.id, first.peer_ur_ls))
 }
 
-fn show<T>(answer: std::result::Result<T, Status>) -> Vec<String> {
-    match answer {
-        Ok(_) => vec!["done".to_owned()],
-        Err(status) => show_error(&status),
+async fn show<T>(call: impl Future<Output = std::result::Result<T, Status>>) -> Vec<String> {
+    match timeout(MAXIMUM_CALL, call).await {
+        Ok(Ok(_)) => vec!["done".to_owned()],
+        Ok(Err(status)) => show_error(&status),
+        Err(_) => vec!["no answer".to_owned()],
     }
 }
 
@@ -48,16 +55,16 @@ pub async fn member_command(clients: &mut Clients, mut words: Words) -> Result<V
             peer_ur_ls: urls,
             is_learner: true,
         };
-        return Ok(show(clients.cluster.member_add(request).await));
+        return Ok(show(clients.cluster.member_add(request)).await);
     }
     let id = subject(clients, &mut words).await?;
     let peer_ur_ls = words.rest()?;
     Ok(match command.as_str() {
-        "remove" => show(clients.cluster.member_remove(MemberRemoveRequest { id }).await),
-        "promote" => show(clients.cluster.member_promote(MemberPromoteRequest { id }).await),
+        "remove" => show(clients.cluster.member_remove(MemberRemoveRequest { id })).await,
+        "promote" => show(clients.cluster.member_promote(MemberPromoteRequest { id })).await,
         "update" => {
             let request = MemberUpdateRequest { id, peer_ur_ls };
-            show(clients.cluster.member_update(request).await)
+            show(clients.cluster.member_update(request)).await
         }
         other => return Err(format!("member {other} is no command").into()),
     })
@@ -68,7 +75,7 @@ pub async fn move_leader_command(clients: &mut Clients, mut words: Words) -> Res
     let target_id = subject(clients, &mut words).await?;
     words.finish()?;
     let request = MoveLeaderRequest { target_id };
-    Ok(show(clients.maintenance.move_leader(request).await))
+    Ok(show(clients.maintenance.move_leader(request)).await)
 }
 
 /// `downgrade validate|enable|cancel [version]`.
