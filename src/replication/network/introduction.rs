@@ -16,7 +16,7 @@ use crate::base::{ClusterId, MemberId};
 use crate::replication::departed::Departed;
 
 /// Version of the peer protocol. A member refuses every other one.
-const PROTOCOL_VERSION: u64 = 2;
+const PROTOCOL_VERSION: u64 = 3;
 
 const CLUSTER_KEY: &str = "stead-cluster";
 const FROM_KEY: &str = "stead-from";
