@@ -2,7 +2,7 @@
 //! since only the leader knows how they all are.
 //!
 //! The messages are bincode behind a version byte and never stored. A member of another version that cannot read one
-//! answers, or is taken to answer, [`LeaderAnswer::NotPrimary`]: the question is asked again.
+//! answers, or is taken to answer, `LeaderAnswer::NotPrimary`: the question is asked again.
 
 use std::sync::{Arc, OnceLock, Weak};
 

@@ -1,6 +1,6 @@
 //! The members of the cluster: who they are, changes of them, and what this one publishes about itself.
 //!
-//! Any member takes a change; the leader decides on it ([`rules`]) and makes it. Never makes a change twice: one whose
+//! Any member takes a change; the leader decides on it (`rules`) and makes it. Never makes a change twice: one whose
 //! answer is lost may have been made, and the caller is told so.
 
 mod rules;
