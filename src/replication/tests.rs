@@ -298,7 +298,8 @@ async fn a_member_that_missed_more_than_the_log_keeps_gets_a_snapshot() {
     cluster.restart(laggard).await;
     let view = cluster.node(laggard).read_barrier().await.unwrap();
     assert_eq!(get(&view, "missed-999").as_deref(), Some("1"));
-    assert_eq!(get(&view, "more"), Some(more.to_string()));
+    // None was needed if the log was purged before the first look.
+    assert_eq!(get(&view, "more"), (more > 0).then(|| more.to_string()));
     let mut is_restored = false;
     while let Ok(news) = cluster.nodes.get_mut(&laggard).unwrap().news.try_recv() {
         is_restored |= news.effects.contains(&Effect::Restored);
