@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use prost::Message;
 
-use super::identity;
+use super::identity::{DataFolder, Identity};
 use super::interface::{PeerMember, StartError};
 use super::snapshot::{create_first_state, sync_folder};
 use super::start::open_state;
@@ -105,7 +105,13 @@ fn fill_folder<T, Error: From<StartError>>(
     member: &NewMember,
     fill: impl FnOnce(Arc<dyn Engine>, AppliedPosition) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    identity::create(folder, member)?;
+    let own = member
+        .initial_members
+        .iter()
+        .find(|known| known.id == member.member);
+    let name = own.map_or_else(String::new, |known| known.name.clone());
+    let mut claimed = DataFolder::take(folder)?;
+    claimed.claim(Identity::new(member.cluster, member.member, name, false))?;
     let state = create_first_state(folder).map_err(StartError::from)?;
     let engine = open_state(&state).map_err(StartError::from)?;
     let filled = fill(engine, first_position(member)?)?;
@@ -121,6 +127,7 @@ fn first_position(member: &NewMember) -> Result<AppliedPosition, StartError> {
             let node = Node {
                 name: member.name.clone(),
                 peer_urls: member.peer_urls.clone(),
+                is_learner: false,
             };
             (member.id.0, node)
         })
