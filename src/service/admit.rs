@@ -118,8 +118,13 @@ impl Admission {
     /// another member is full and this one has no room either. So the last alarm goes when all members have room.
     pub fn take_wish_for_alarm(&self) -> bool {
         let refused = self.wants_alarm.swap(false, Ordering::Relaxed);
-        let joins = self.no_space.load(Ordering::Relaxed) && !self.has_room();
+        let joins = self.has_alarm() && !self.has_room();
         (refused || joins) && !self.has_own_alarm()
+    }
+
+    /// Whether the alarm of a full database is active, whichever member it is about.
+    pub fn has_alarm(&self) -> bool {
+        self.no_space.load(Ordering::Relaxed)
     }
 
     /// Whether the alarm of a full database is active for this member.

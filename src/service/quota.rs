@@ -3,15 +3,16 @@
 //!
 //! What counts is what the state takes on this member's disk, as `Status.dbSize` says. What was deleted and compacted
 //! takes space until files are rewritten, so while the alarm is active that is done at once. The alarm itself goes through
-//! the log: all members refuse the same commands. An alarm about anybody else, such as member 0, is for an operator to
-//! clear. Never on the path of a request.
+//! the log: all members refuse the same commands. A member that was removed cannot clear its own any more, so those that
+//! stay do. An alarm about anybody else, such as member 0, is for an operator to clear. Never on the path of a request.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core::Core;
 use super::interval;
-use crate::base::{Revision, clock};
+use crate::base::{MemberId, Revision, clock};
+use crate::state::applied::Fatal;
 use crate::state::command::{Alarm, Command};
 
 /// Pause before space is given back again without a new compaction: a reader may have held on to what was removed.
@@ -49,10 +50,32 @@ pub(super) async fn run(core: Arc<Core>) {
             tracing::info!("the database has room again; clearing the alarm NOSPACE");
             Command::AlarmDeactivate { member, alarm }
         } else {
-            continue;
+            match removed_with_alarm(&core) {
+                Ok(Some(member)) => {
+                    tracing::info!(%member, "clearing the alarm NOSPACE of a member that was removed");
+                    Command::AlarmDeactivate { member, alarm }
+                }
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read the alarms of members that were removed; it is tried again");
+                    continue;
+                }
+            }
         };
         if let Err(error) = core.replication.propose(command).await {
             tracing::warn!(%error, "the alarm NOSPACE was not changed; it is tried again");
         }
     }
+}
+
+/// A removed member whose alarm of a full database is active still.
+fn removed_with_alarm(core: &Core) -> Result<Option<MemberId>, Fatal> {
+    if !core.admission.has_alarm() {
+        return Ok(None);
+    }
+    let view = core.reader.view();
+    let removed = view.removed_members()?;
+    let mut alarms = view.alarms()?.into_iter();
+    let found = alarms.find(|(member, alarm)| *alarm == Alarm::NoSpace && removed.contains(member));
+    Ok(found.map(|(member, _)| member))
 }

@@ -10,6 +10,7 @@ use stead::proto::etcdserverpb::{
 };
 use tonic::{Code, Status};
 
+use super::members::{eventually, member_id, remove};
 use crate::support::{Clients, Cluster, Program, Result, TestResult};
 
 const QUOTA_BYTES: usize = 24 * 1024 * 1024;
@@ -140,6 +141,30 @@ async fn a_full_database_refuses_growth_on_every_member_until_there_is_room_agai
             assert!(is_no_space(&refused) && Instant::now() < deadline, "{refused}");
             tokio::time::sleep(POLL_INTERVAL).await;
         }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_alarm_of_a_member_that_is_removed_goes_with_it() -> TestResult {
+    let mut cluster = Cluster::builder(Program::stead()?).nodes(3).start().await?;
+    let id = member_id(&cluster, 2).await?;
+    cluster.node(2).kill()?;
+    let mut clients = cluster.clients(0)?;
+    let raise = AlarmRequest {
+        action: AlarmAction::Activate.into(),
+        member_id: id,
+        alarm: AlarmType::Nospace.into(),
+    };
+    let raised = eventually(async || clients.maintenance.alarm(raise).await).await?;
+    assert_eq!(raised.into_inner().alarms.len(), 1);
+    let refused = put(&mut clients, "key", vec![1]).await.expect_err("it is full");
+    assert!(is_no_space(&refused), "{refused}");
+    remove(&cluster, 0, id).await?;
+    for node in 0..2 {
+        let mut clients = cluster.clients(node)?;
+        alarms_become(&mut clients, <[AlarmType]>::is_empty).await?;
+        put(&mut clients, "key", vec![1]).await?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use stead::proto::etcdserverpb::{
 use stead::proto::mvccpb::KeyValue;
 use tokio::process::Command;
 
+use super::members;
 use crate::support::{Clients, Cluster, Node, Program, Result, TestResult};
 
 const LEASE: i64 = 0x1f;
@@ -288,18 +289,89 @@ async fn a_member_that_was_not_restored_gets_the_store_of_those_that_were() -> T
         check(stead_restores(&file, node, &[]).await?)?;
     }
     cluster.start_all().await?;
+    Ok(has_caught_up(&cluster, 2, &expected).await?)
+}
+
+/// Waits until a node answers, and checks that it holds the expected store.
+async fn has_caught_up(cluster: &Cluster, node: usize, expected: &Seen) -> Result<()> {
     let deadline = Instant::now() + MAXIMUM_WAIT;
     loop {
         // A read through the log of others waits until this member has caught up.
-        match seen(&mut cluster.clients(2)?).await {
+        match seen(&mut cluster.clients(node)?).await {
             Ok(store) => {
-                assert_eq!(store, expected);
+                assert_eq!(store, *expected, "node {node}");
                 return Ok(());
             }
-            Err(error) if Instant::now() > deadline => return Err(error.into()),
+            Err(error) if Instant::now() > deadline => return Err(error),
             Err(_) => tokio::time::sleep(POLL_INTERVAL).await,
         }
     }
+}
+
+/// Name and peer URLs of each member, in order.
+async fn names_and_urls(cluster: &Cluster, through: usize) -> Result<Vec<(String, Vec<String>)>> {
+    let members = members::members(cluster, through).await?;
+    let mut named: Vec<_> = members
+        .into_iter()
+        .map(|member| (member.name, member.peer_ur_ls))
+        .collect();
+    named.sort();
+    Ok(named)
+}
+
+#[tokio::test]
+async fn a_restored_cluster_has_the_members_it_was_told_and_they_come_and_go() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    // The file is of a cluster that had three members, then two.
+    let mut original = Cluster::builder(Program::stead()?).nodes(3).start().await?;
+    fill(&mut original.clients(0)?).await?;
+    let expected = seen(&mut original.clients(0)?).await?;
+    let removed = members::member_id(&original, 2).await?;
+    members::remove(&original, 0, removed).await?;
+    let file = directory.path().join("snapshot.db");
+    succeeds(
+        Command::new(stead_path()?)
+            .args(["snapshot", "save"])
+            .arg(&file)
+            .args(["--endpoints", &original.nodes()[1].client_address()]),
+    )
+    .await?;
+    original.kill_all()?;
+
+    let mut cluster = Cluster::builder(Program::stead()?).nodes(2).build()?;
+    for node in cluster.nodes() {
+        check(stead_restores(&file, node, &[]).await?)?;
+    }
+    cluster.start_all().await?;
+    let told: Vec<_> = cluster
+        .nodes()
+        .iter()
+        .map(|node| (node.name().to_owned(), vec![node.peer_url().to_owned()]))
+        .collect();
+    assert_eq!(names_and_urls(&cluster, 0).await?, told);
+
+    // A member that joins gets the restored store, and one that was restored can go.
+    let (joined, _) = members::add(&mut cluster, 0, false).await?;
+    cluster.node(joined).start()?;
+    has_caught_up(&cluster, joined, &expected).await?;
+    let first = members::member_id(&cluster, 0).await?;
+    members::remove(&cluster, 1, first).await?;
+    assert_eq!(cluster.node(0).wait_for_exit(MAXIMUM_WAIT)?.code(), Some(0));
+    // Who was restored knows after a restart who the members are now.
+    cluster.node(1).kill()?;
+    cluster.node(1).start()?;
+    has_caught_up(&cluster, 1, &expected).await?;
+    let names: Vec<String> = names_and_urls(&cluster, joined)
+        .await?
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names, [cluster.nodes()[1].name(), cluster.nodes()[joined].name()]);
+    let mut clients = cluster.clients(joined)?;
+    let answer = clients.kv.put(put("after", "1".to_owned(), LEASE)).await?;
+    let revision = answer.into_inner().header.map(|header| header.revision);
+    assert_eq!(revision, Some(LAST + 1));
+    Ok(())
 }
 
 #[tokio::test]

@@ -261,6 +261,31 @@ fn the_alarm_of_a_full_database_is_left_behind_and_that_of_a_corrupt_one_is_not(
 }
 
 #[test]
+fn who_was_a_member_of_the_old_cluster_is_left_behind() {
+    let publish = Command::PublishMember {
+        id: MemberId(3),
+        name: "n3".to_owned(),
+        client_urls: Vec::new(),
+    };
+    let mut machine = machine_of(vec![publish]);
+    let removal = LogEntry {
+        index: 2,
+        position: Bytes::from_static(b"position"),
+        payload: Payload::Membership {
+            membership: Bytes::from_static(b"without 4"),
+            removed: vec![MemberId(4)],
+        },
+    };
+    machine.apply(&[removal]).unwrap();
+    let view = machine.reader().view();
+    assert_eq!(view.removed_members().unwrap(), [MemberId(4)]);
+    let (_, restored) = fill(&file_of(&view), None).unwrap();
+    let view = restored.reader().view();
+    assert_eq!(view.members().unwrap().len(), 0);
+    assert_eq!(view.removed_members().unwrap(), []);
+}
+
+#[test]
 fn a_key_whose_lease_is_gone_keeps_its_number_and_is_attached_to_none() {
     let record = StoredKeyValue {
         key: "a".into(),

@@ -12,6 +12,8 @@ pub fn script() -> Vec<(&'static str, Value, u16, Value)> {
     let error = |code: i32, text: &str| json!({"error": text, "code": code, "message": text});
     let alarm = |action: &str| json!({"action": action, "memberID": "5", "alarm": "NOSPACE"});
     let alarms = || json!({"header": header("10"), "alarms": [{"memberID": "5", "alarm": "NOSPACE"}]});
+    let corrupt = |action: &str| json!({"action": action, "memberID": "5", "alarm": "CORRUPT"});
+    let corrupts = || json!({"header": header("10"), "alarms": [{"memberID": "5", "alarm": "CORRUPT"}]});
     vec![
         (
             "/v3/kv/put",
@@ -234,6 +236,15 @@ pub fn script() -> Vec<(&'static str, Value, u16, Value)> {
             200,
             json!({"header": header("10")}),
         ),
+        ("/v3/maintenance/alarm", corrupt("ACTIVATE"), 200, corrupts()),
+        (
+            "/v3/kv/deleterange",
+            json!({"key": "YQ=="}),
+            500,
+            error(15, "etcdserver: corrupt cluster"),
+        ),
+        ("/v3/maintenance/alarm", corrupt("DEACTIVATE"), 200, corrupts()),
+        ("/v3/maintenance/defragment", json!({}), 200, json!({})),
         (
             "/v3/maintenance/transfer-leadership",
             json!({"targetID": "5"}),
