@@ -187,7 +187,7 @@ Examples:
   stead alarm list
   stead alarm disarm")]
     Alarm(alarm::Alarm),
-    /// Ask nodes to defragment their database; stead has nothing to defragment, and says so at once
+    /// Ask nodes to give back the space on their disk of what was removed
     #[command(after_help = "Examples:
   stead defrag --cluster")]
     Defrag(endpoint::Defragment),

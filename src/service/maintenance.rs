@@ -1,8 +1,10 @@
-//! What operators ask: status, hashes, alarms, snapshots, a change of leader.
+//! What operators ask: status, hashes, alarms, snapshots, defragmentation, a change of leader.
 //!
 //! All but alarms and the change of leader is answered from this node alone, so that it works without a quorum.
 
 use std::sync::Arc;
+
+use tokio::sync::Mutex;
 
 use super::ServiceError;
 use super::core::{Core, read_aside};
@@ -73,6 +75,7 @@ pub enum DowngradeAction {
 pub struct Maintenance {
     core: Arc<Core>,
     snapshots: Arc<Snapshots>,
+    defragmenting: Arc<Mutex<()>>,
 }
 
 impl Maintenance {
@@ -80,6 +83,7 @@ impl Maintenance {
         Self {
             core,
             snapshots: Arc::new(Snapshots::new()),
+            defragmenting: Arc::default(),
         }
     }
 
@@ -172,6 +176,19 @@ impl Maintenance {
             header: self.core.headers.at(revision),
             answer,
         })
+    }
+
+    /// Gives back the space on this node's disk of what was removed, and answers when that is done. Holds nothing up. One
+    /// runs at a time; it goes on if nobody waits for it any more.
+    pub async fn defragment(&self) {
+        let running = Arc::clone(&self.defragmenting).lock_owned().await;
+        let replication = self.core.replication.clone();
+        let done = tokio::spawn(async move {
+            replication.reclaim_space().await;
+            drop(running);
+        });
+        // It only fails to answer when the node ends.
+        let _ = done.await;
     }
 
     /// A snapshot of the state of this node as it is now, in pieces.

@@ -221,6 +221,41 @@ async fn an_alarm_that_an_operator_raised_is_obeyed_by_all_until_it_is_disarmed(
 }
 
 #[tokio::test]
+async fn defragmentation_gives_back_the_space_of_what_was_removed() -> TestResult {
+    const PUTS: usize = 64;
+    let cluster = Cluster::builder(Program::stead()?).start().await?;
+    let mut clients = cluster.clients(0)?;
+    let mut newest = 0;
+    for number in 0..PUTS {
+        newest = put(&mut clients, "key", value(number)).await?;
+    }
+    let written = cluster.status(0).await?.db_size;
+    assert!(written > (PUTS * VALUE_BYTES / 2) as i64, "{written}");
+    clients
+        .kv
+        .compact(CompactionRequest {
+            revision: newest,
+            physical: true,
+        })
+        .await?;
+    let deadline = Instant::now() + MAXIMUM_WAIT;
+    loop {
+        // What the last view of the store sees takes space until there is a newer one.
+        put(&mut clients, "small", vec![1]).await?;
+        clients
+            .maintenance
+            .defragment(stead::proto::etcdserverpb::DefragmentRequest {})
+            .await?;
+        let size = cluster.status(0).await?.db_size;
+        if size < 4 * VALUE_BYTES as i64 {
+            return Ok(());
+        }
+        assert!(Instant::now() < deadline, "{size} of {written} bytes are left");
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+#[tokio::test]
 async fn members_hash_the_same_at_a_revision_and_defragmentation_changes_nothing() -> TestResult {
     let cluster = Cluster::builder(Program::stead()?).nodes(3).start().await?;
     let mut clients = cluster.clients(0)?;

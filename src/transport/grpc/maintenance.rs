@@ -117,6 +117,7 @@ impl Service for MaintenanceDoor {
         &self,
         _request: Request<wire::DefragmentRequest>,
     ) -> Result<Response<wire::DefragmentResponse>, Status> {
+        self.0.defragment().await;
         Ok(Response::new(wire::DefragmentResponse { header: None }))
     }
 
