@@ -18,6 +18,8 @@ use tokio_util::task::TaskTracker;
 use crate::base::metrics::{Metrics, MetricsError};
 use crate::config::{AutoCompaction, ServerConfig};
 use crate::replication::{self, News, Replication, StartError};
+use crate::service::auth::Tokens;
+use crate::service::auth::tokens::KeyError;
 use crate::service::compaction;
 use crate::service::lease::LeaderDesk;
 use crate::service::watch::{WatchHub, WatchSettings};
@@ -59,6 +61,9 @@ pub enum NodeError {
     /// Two metrics share a name.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// A key of tokens cannot be used.
+    #[error(transparent)]
+    TokenKey(#[from] KeyError),
     /// Replication cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -72,6 +77,8 @@ pub enum NodeError {
 /// # Errors
 /// It cannot start, or a failure stopped it.
 pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
+    // Before anything is bound or written: a key that cannot be used is no reason to start.
+    let tokens = Tokens::open(config.tokens.clone())?;
     let client_listeners = bind_all("listen-client-urls", &config.listen_client)?;
     let metrics_listeners = bind_all("listen-metrics-urls", &config.listen_metrics)?;
     let peer_listeners = bind_all("listen-peer-urls", &config.listen_peer)?;
@@ -102,6 +109,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         Arc::clone(&metrics),
         &desk,
         service_settings(&config),
+        tokens,
     );
     tokio::spawn(services.clone().run(service_news));
     let publication = tokio::spawn(publish(

@@ -7,5 +7,6 @@ pub mod gather;
 pub mod ids;
 pub mod limits;
 pub mod metrics;
+pub mod secret;
 
 pub use ids::{ClusterId, LeaseId, MemberId, Namespace, Revision};

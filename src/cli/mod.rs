@@ -3,6 +3,7 @@
 //! An answer goes to standard output, all else to standard error, and the exit code says how it ended ([`Exit`]).
 //! Holds no logic of the store: what is not asked of a server through its wire interface is not done.
 
+mod auth;
 mod client;
 mod cluster;
 mod dev;
@@ -10,12 +11,15 @@ mod exit;
 mod kv;
 mod lease;
 mod logging;
+mod login;
 mod output;
+mod role;
 mod server;
 mod signal;
 mod transfer;
 mod txn;
 mod txn_syntax;
+mod user;
 mod watch;
 
 use std::env;
@@ -63,6 +67,8 @@ struct ClientArguments {
     /// Time to wait for an answer
     #[arg(long, global = true, default_value = "5s", env = "STEAD_COMMAND_TIMEOUT", value_parser = duration)]
     command_timeout: Duration,
+    #[command(flatten)]
+    login: login::LoginArguments,
     /// Form of the answer
     #[arg(long, short, global = true, value_enum, default_value_t, env = "STEAD_OUTPUT")]
     output: Format,
@@ -74,7 +80,8 @@ impl ClientArguments {
             Some(endpoints) => endpoints.clone(),
             None => env::var("ETCDCTL_ENDPOINTS").unwrap_or_else(|_| DEFAULT_ENDPOINTS.to_owned()),
         };
-        Client::new(&endpoints, self.dial_timeout, self.command_timeout)
+        let client = Client::new(&endpoints, self.dial_timeout, self.command_timeout)?;
+        Ok(client.with_login(self.login.login()?))
     }
 }
 
@@ -130,6 +137,21 @@ Examples:
   stead lease grant 60
   stead lease list")]
     Lease(lease::Lease),
+    /// Turn users and their rights on and off
+    #[command(after_help = "Examples:
+  stead auth status
+  stead auth enable")]
+    Auth(auth::Auth),
+    /// Create, change and show users
+    #[command(after_help = "Examples:
+  stead user add alice
+  stead user grant-role alice reader")]
+    User(user::User),
+    /// Create, change and show roles
+    #[command(after_help = "Examples:
+  stead role add reader
+  stead role grant-permission reader read /app/ --prefix")]
+    Role(role::Role),
     /// Give up history before a revision
     #[command(after_help = "Examples:
   stead compact 42")]
@@ -228,6 +250,9 @@ async fn dispatch(command: &Command, arguments: &ClientArguments) -> Result<(), 
         Command::Txn(txn) => txn.run(&client()?, format).await,
         Command::Watch(watch) => watch.run(&client()?, format).await,
         Command::Lease(lease) => lease.run(&client()?, format).await,
+        Command::Auth(auth) => auth.run(&client()?, format).await,
+        Command::User(user) => user.run(&client()?, format).await,
+        Command::Role(role) => role.run(&client()?, format).await,
         Command::Compact(compact) => compact.run(&client()?, format).await,
         Command::Member(member) => member.run(&client()?, format).await,
         Command::Endpoint(endpoint) => endpoint.run(&client()?, format).await,

@@ -6,6 +6,7 @@
 //!
 //! Never writes to the disk and never opens a socket.
 
+mod auth;
 mod duration;
 mod error;
 mod flags;
@@ -26,6 +27,7 @@ pub use help::help;
 
 use crate::base::{ClusterId, MemberId};
 use crate::replication::PeerMember;
+use crate::service::auth::TokenSettings;
 
 /// The etcd whose behaviour and flags Stead follows; what it reports as its version, since clients switch features on
 /// by it.
@@ -89,6 +91,8 @@ pub struct ServerConfig {
     pub keepalive: Keepalive,
     /// Time between progress notes on a quiet watch.
     pub watch_progress_interval: Duration,
+    /// How tokens of users are made.
+    pub tokens: TokenSettings,
     /// What to log, how and where.
     pub log: LogConfig,
     /// What the operator should know: settings that have no effect, and why. To be logged at the start.

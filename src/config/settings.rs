@@ -11,7 +11,8 @@ use super::error::ConfigError;
 use super::sources::{Given, Values};
 use super::url::HostUrl;
 use super::{
-    AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, duration, identity,
+    AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, duration,
+    identity,
 };
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
 use crate::replication::PeerMember;
@@ -39,7 +40,7 @@ const MAXIMUM_NAME_BYTES: usize = 255;
 
 type Result<T> = std::result::Result<T, ConfigError>;
 
-fn invalid(given: &Given, mend: impl Into<String>) -> ConfigError {
+pub(super) fn invalid(given: &Given, mend: impl Into<String>) -> ConfigError {
     ConfigError::Invalid {
         origin: given.origin.clone(),
         value: given.value.clone(),
@@ -47,7 +48,7 @@ fn invalid(given: &Given, mend: impl Into<String>) -> ConfigError {
     }
 }
 
-fn number<T>(values: &Values, flag: &'static str, range: RangeInclusive<T>) -> Result<T>
+pub(super) fn number<T>(values: &Values, flag: &'static str, range: RangeInclusive<T>) -> Result<T>
 where
     T: FromStr + PartialOrd + std::fmt::Display,
 {
@@ -161,6 +162,7 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
             timeout: some_unless_zero(interval(&values, "grpc-keepalive-timeout")?),
         },
         watch_progress_interval: progress_interval(&values)?,
+        tokens: auth::tokens(&values)?,
         log: log(&values)?,
         warnings: Vec::new(),
     };

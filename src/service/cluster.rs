@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::ServiceError;
+use super::auth::Caller;
 use super::core::Core;
 use super::header::Header;
 use crate::base::{MemberId, Revision};
+use crate::state::access::Request;
 use crate::state::applied::Answer;
 use crate::state::command::Command;
 
@@ -28,20 +30,45 @@ pub struct Member {
 #[derive(Clone)]
 pub struct Cluster {
     core: Arc<Core>,
+    caller: Caller,
 }
 
 impl Cluster {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core }
+        Self {
+            core,
+            caller: Caller::default(),
+        }
+    }
+
+    /// The same, as asked for by `caller`.
+    #[must_use]
+    pub fn by(&self, caller: Caller) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+            caller,
+        }
+    }
+
+    /// Whether the caller may change the members.
+    ///
+    /// # Errors
+    /// The caller may not.
+    pub async fn admit_change(&self) -> Result<(), ServiceError> {
+        let request = Request::MemberChange;
+        self.core.gate.admit(&self.caller, &request).await.map(drop)
     }
 
     /// The members by id: as this node knows them, or with every acknowledged change if `linearizable`. The header has no
     /// revision, as in etcd.
     ///
     /// # Errors
-    /// No quorum in time, or the disk failed.
+    /// The caller has no identity, no quorum in time, or the disk failed.
     pub async fn members(&self, linearizable: bool) -> Result<(Header, Vec<Member>), ServiceError> {
-        let view = self.core.view(!linearizable).await?;
+        let view = self
+            .core
+            .view_for(&self.caller, !linearizable, &Request::MemberList)
+            .await?;
         let published = view.members()?;
         let mut members: Vec<Member> = self
             .core

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::auth::Caller;
 use super::core::{Core, read_aside};
 use super::header::Header;
 use super::{ServiceError, validate};
 use crate::base::Revision;
+use crate::state::access::Request;
 use crate::state::applied::{KeyValue, RangeAnswer};
 use crate::state::command::{Range, SortOrder, SortTarget};
 
@@ -29,6 +31,7 @@ pub struct RangeChunk {
 /// The pieces of one range, in key order.
 pub struct RangeChunks {
     core: Arc<Core>,
+    caller: Caller,
     request: Range,
     size: ChunkSize,
     sent: i64,
@@ -39,17 +42,21 @@ impl RangeChunks {
     /// Fixes the revision and checks the request.
     pub(super) async fn open(
         core: Arc<Core>,
+        caller: Caller,
         mut request: Range,
         serializable: bool,
     ) -> Result<Self, ServiceError> {
         check(&request)?;
-        let view = core.view(serializable).await?;
+        let view = core
+            .view_for(&caller, serializable, &Request::Range(&request))
+            .await?;
         if request.revision <= Revision(0) {
             request.revision = view.revision();
         }
         let size = ChunkSize::new(core.settings.maximum_request_bytes);
         Ok(Self {
             core,
+            caller,
             request,
             size,
             sent: 0,
@@ -72,6 +79,10 @@ impl RangeChunks {
 
     async fn read(&mut self) -> Result<RangeChunk, ServiceError> {
         let view = self.core.reader.view();
+        // A right that is taken away ends the stream.
+        self.core
+            .gate
+            .judge(&view, &self.caller, &Request::Range(&self.request))?;
         let single = self.request.keys.end.is_empty() || self.request.count_only;
         if single {
             let request = self.request.clone();

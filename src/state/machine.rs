@@ -4,12 +4,14 @@
 //! crash the state is that of some applied index, never between two. Nothing is answered before the write.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::applied::{Applied, Fatal};
 use super::apply::{Counters, RecentHeads, Transition};
+use super::auth::Auth;
 use super::format::{self, AppliedEntry, StoredMembership};
 use super::mvcc::compaction;
 use super::schema;
@@ -62,6 +64,8 @@ pub struct Machine {
     counters: Counters,
     recent: RecentHeads,
     published: Arc<ArcSwap<ReadView>>,
+    /// Whether the published state needs an identity: what a request looks at first.
+    needs_identity: Arc<AtomicBool>,
 }
 
 impl Machine {
@@ -75,6 +79,7 @@ impl Machine {
             engine: Arc::new(ArcSwap::from_pointee(engine)),
             counters: read_view.counters,
             recent: RecentHeads::new(),
+            needs_identity: Arc::new(AtomicBool::new(read_view.auth.is_enabled())),
             published: Arc::new(ArcSwap::from_pointee(read_view)),
         })
     }
@@ -91,7 +96,12 @@ impl Machine {
         };
         let engine = self.engine.load_full();
         let current = self.published.load_full();
-        let mut transition = Transition::new(current.view.as_ref(), self.counters, Some(&mut self.recent));
+        let mut transition = Transition::new(
+            current.view.as_ref(),
+            self.counters,
+            Arc::clone(&current.auth),
+            Some(&mut self.recent),
+        );
         let mut applied = Vec::with_capacity(entries.len());
         let mut previous_index = current.applied_index;
         for entry in entries {
@@ -114,13 +124,15 @@ impl Machine {
             let revision = format::encode("revision", &counters.revision)?;
             transition.put_meta(schema::REVISION, revision);
         }
+        let auth = transition.auth();
         engine.write(transition.into_batch(), Durability::Buffered)?;
         self.counters = counters;
-        self.published.store(Arc::new(ReadView {
+        self.publish(ReadView {
             view: engine.view(),
             applied_index: Some(last.index),
             counters,
-        }));
+            auth,
+        });
         Ok(applied)
     }
 
@@ -139,7 +151,14 @@ impl Machine {
     pub fn reader(&self) -> Reader {
         Reader {
             current: Arc::clone(&self.published),
+            needs_identity: Arc::clone(&self.needs_identity),
         }
+    }
+
+    fn publish(&self, read_view: ReadView) {
+        let is_enabled = read_view.auth.is_enabled();
+        self.published.store(Arc::new(read_view));
+        self.needs_identity.store(is_enabled, Ordering::Release);
     }
 
     /// Replaces the whole state by the one that `engine` holds (a snapshot of another node).
@@ -151,7 +170,7 @@ impl Machine {
         self.counters = read_view.counters;
         self.recent.forget();
         self.engine.store(Arc::new(engine));
-        self.published.store(Arc::new(read_view));
+        self.publish(read_view);
         Ok(())
     }
 
@@ -214,7 +233,9 @@ fn load(engine: &Arc<dyn Engine>) -> Result<ReadView, Fatal> {
         compacted: meta(view.as_ref(), schema::COMPACTED, "compacted revision")?,
     };
     let applied_index = position(view.as_ref())?.index;
+    let auth = Arc::new(Auth::load(view.as_ref())?);
     Ok(ReadView {
+        auth,
         view,
         applied_index,
         counters,

@@ -19,6 +19,7 @@ use stead::proto::etcdserverpb::{StatusRequest, StatusResponse};
 use tempfile::TempDir;
 use tonic::Request;
 
+use super::clients::Token;
 use super::ports::reserve_port;
 use super::{Clients, Node, Program, Result};
 
@@ -148,7 +149,11 @@ impl ClusterBuilder {
                 name,
             });
         }
-        Ok(Cluster { nodes, directory })
+        Ok(Cluster {
+            nodes,
+            directory,
+            user: Token::default(),
+        })
     }
 
     /// Starts every node and waits until all of them know a leader.
@@ -168,6 +173,8 @@ pub struct Cluster {
     // Declared before the directory, so that the processes are gone when their files are removed.
     nodes: Vec<Node>,
     directory: TempDir,
+    /// Sent by all clients that the cluster makes.
+    user: Token,
 }
 
 impl Cluster {
@@ -212,9 +219,14 @@ impl Cluster {
         self.directory.path()
     }
 
+    /// From now on all clients that the cluster has made and makes send this token, or none.
+    pub fn act_as(&self, token: Option<&str>) {
+        self.user.set(token);
+    }
+
     /// Raw clients of one node.
     pub fn clients(&self, index: usize) -> Result<Clients> {
-        Clients::of(&self.nodes[index].endpoint())
+        Clients::of_user(&self.nodes[index].endpoint(), self.user.clone())
     }
 
     /// Maintenance Status of one node.

@@ -1,5 +1,6 @@
 //! Tests of the state machine, on the engine in memory.
 
+mod auth;
 mod determinism;
 mod format;
 mod generate;
@@ -8,6 +9,7 @@ mod hash;
 mod model;
 mod order;
 mod page;
+mod permissions;
 mod properties;
 mod schema;
 mod script;

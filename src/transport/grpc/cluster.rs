@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
+use super::caller::open;
 use super::error::status;
 use super::translate;
 use crate::proto::etcdserverpb as wire;
@@ -12,10 +13,17 @@ use crate::service::cluster::{Cluster, Member};
 /// The front door of the members.
 pub(super) struct ClusterDoor(pub(super) Cluster);
 
-fn fixed_membership() -> Status {
-    status(&ServiceError::Unimplemented(
-        "This version of stead does not change the members of a running cluster.",
-    ))
+impl ClusterDoor {
+    /// What whoever may change the members is told; others are told that they may not.
+    async fn fixed_membership<T>(&self, request: Request<T>) -> Status {
+        let (caller, _) = open(request);
+        status(&match self.0.by(caller).admit_change().await {
+            Ok(()) => ServiceError::Unimplemented(
+                "This version of stead does not change the members of a running cluster.",
+            ),
+            Err(error) => error,
+        })
+    }
 }
 
 fn member(member: Member) -> wire::Member {
@@ -32,33 +40,34 @@ fn member(member: Member) -> wire::Member {
 impl Service for ClusterDoor {
     async fn member_add(
         &self,
-        _request: Request<wire::MemberAddRequest>,
+        request: Request<wire::MemberAddRequest>,
     ) -> Result<Response<wire::MemberAddResponse>, Status> {
-        Err(fixed_membership())
+        Err(self.fixed_membership(request).await)
     }
 
     async fn member_remove(
         &self,
-        _request: Request<wire::MemberRemoveRequest>,
+        request: Request<wire::MemberRemoveRequest>,
     ) -> Result<Response<wire::MemberRemoveResponse>, Status> {
-        Err(fixed_membership())
+        Err(self.fixed_membership(request).await)
     }
 
     async fn member_update(
         &self,
-        _request: Request<wire::MemberUpdateRequest>,
+        request: Request<wire::MemberUpdateRequest>,
     ) -> Result<Response<wire::MemberUpdateResponse>, Status> {
-        Err(fixed_membership())
+        Err(self.fixed_membership(request).await)
     }
 
     async fn member_list(
         &self,
         request: Request<wire::MemberListRequest>,
     ) -> Result<Response<wire::MemberListResponse>, Status> {
-        let linearizable = request.into_inner().linearizable;
+        let (caller, request) = open(request);
         let (header, members) = self
             .0
-            .members(linearizable)
+            .by(caller)
+            .members(request.linearizable)
             .await
             .map_err(|error| status(&error))?;
         Ok(Response::new(wire::MemberListResponse {
@@ -69,8 +78,8 @@ impl Service for ClusterDoor {
 
     async fn member_promote(
         &self,
-        _request: Request<wire::MemberPromoteRequest>,
+        request: Request<wire::MemberPromoteRequest>,
     ) -> Result<Response<wire::MemberPromoteResponse>, Status> {
-        Err(fixed_membership())
+        Err(self.fixed_membership(request).await)
     }
 }

@@ -21,11 +21,30 @@ pub fn code(error: &ServiceError) -> Code {
         | E::DuplicateKey
         | E::InvalidSortOption
         | E::RequestTooLarge
-        | E::UnknownChoice { .. } => Code::InvalidArgument,
+        | E::UnknownChoice { .. }
+        | E::UserEmpty
+        | E::RoleEmpty
+        | E::AuthFailed
+        | E::PermissionNotGiven
+        | E::InvalidAuthManagement
+        | E::AuthOldRevision => Code::InvalidArgument,
         E::Compacted | E::FutureRevision | E::LeaseTtlTooLarge => Code::OutOfRange,
-        E::NoSpace | E::TooManyRequests => Code::ResourceExhausted,
+        E::NoSpace | E::TooManyRequests | E::AuthFull => Code::ResourceExhausted,
         E::LeaseNotFound => Code::NotFound,
-        E::LeaseExists | E::NotLeader | E::BadLeaderTransferee => Code::FailedPrecondition,
+        E::LeaseExists
+        | E::NotLeader
+        | E::BadLeaderTransferee
+        | E::RootUserMissing
+        | E::RootRoleMissing
+        | E::UserExists
+        | E::UserNotFound
+        | E::RoleExists
+        | E::RoleNotFound
+        | E::RoleNotGranted
+        | E::PermissionNotGranted
+        | E::AuthNotEnabled => Code::FailedPrecondition,
+        E::PermissionDenied => Code::PermissionDenied,
+        E::InvalidAuthToken => Code::Unauthenticated,
         E::NoLeader
         | E::LeaderChanged
         | E::Stopped
@@ -33,8 +52,8 @@ pub fn code(error: &ServiceError) -> Code {
         | E::TimeoutLeaderFailed
         | E::TimeoutConnectionLost
         | E::TimeoutApplied => Code::Unavailable,
-        // etcd maps neither, and sends them as Unknown.
-        E::TimeoutTransfer | E::NotPrimaryLessor => Code::Unknown,
+        // etcd maps none of these, and sends them as Unknown.
+        E::TimeoutTransfer | E::NotPrimaryLessor | E::PasswordNotWanted | E::TokenVerifyOnly => Code::Unknown,
         E::Corrupt => Code::DataLoss,
         E::StreamSort | E::StreamFilter | E::Unimplemented(_) => Code::Unimplemented,
         E::Internal(_) => Code::Internal,
@@ -180,6 +199,98 @@ mod tests {
                 "Not served here.",
             ),
             (E::Internal("disk".into()), C::Internal, "stead: disk"),
+            (
+                E::RootUserMissing,
+                C::FailedPrecondition,
+                "etcdserver: root user does not exist",
+            ),
+            (
+                E::RootRoleMissing,
+                C::FailedPrecondition,
+                "etcdserver: root user does not have root role",
+            ),
+            (
+                E::UserExists,
+                C::FailedPrecondition,
+                "etcdserver: user name already exists",
+            ),
+            (E::UserEmpty, C::InvalidArgument, "etcdserver: user name is empty"),
+            (
+                E::UserNotFound,
+                C::FailedPrecondition,
+                "etcdserver: user name not found",
+            ),
+            (
+                E::RoleExists,
+                C::FailedPrecondition,
+                "etcdserver: role name already exists",
+            ),
+            (
+                E::RoleNotFound,
+                C::FailedPrecondition,
+                "etcdserver: role name not found",
+            ),
+            (E::RoleEmpty, C::InvalidArgument, "etcdserver: role name is empty"),
+            (
+                E::AuthFailed,
+                C::InvalidArgument,
+                "etcdserver: authentication failed, invalid user ID or password",
+            ),
+            (
+                E::PasswordNotWanted,
+                C::Unknown,
+                "auth: authentication failed, password was given for no password user",
+            ),
+            (
+                E::PermissionNotGiven,
+                C::InvalidArgument,
+                "etcdserver: permission not given",
+            ),
+            (
+                E::PermissionDenied,
+                C::PermissionDenied,
+                "etcdserver: permission denied",
+            ),
+            (
+                E::RoleNotGranted,
+                C::FailedPrecondition,
+                "etcdserver: role is not granted to the user",
+            ),
+            (
+                E::PermissionNotGranted,
+                C::FailedPrecondition,
+                "etcdserver: permission is not granted to the role",
+            ),
+            (
+                E::AuthNotEnabled,
+                C::FailedPrecondition,
+                "etcdserver: authentication is not enabled",
+            ),
+            (
+                E::InvalidAuthToken,
+                C::Unauthenticated,
+                "etcdserver: invalid auth token",
+            ),
+            (
+                E::InvalidAuthManagement,
+                C::InvalidArgument,
+                "etcdserver: invalid auth management",
+            ),
+            (
+                E::AuthOldRevision,
+                C::InvalidArgument,
+                "etcdserver: revision of auth store is old",
+            ),
+            (
+                E::TokenVerifyOnly,
+                C::Unknown,
+                "auth: token signing attempted with verify-only key",
+            ),
+            (
+                E::AuthFull,
+                C::ResourceExhausted,
+                "stead: users and roles take more than 67108864 bytes; remove some first",
+            ),
         ];
         for (error, code, text) in table {
             let status = status(&error);

@@ -5,6 +5,7 @@
 
 mod auth;
 mod call;
+mod caller;
 mod cluster;
 pub mod error;
 mod health;
@@ -39,6 +40,7 @@ use crate::proto::etcdserverpb::kv_server::KvServer;
 use crate::proto::etcdserverpb::lease_server::LeaseServer;
 use crate::proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use crate::proto::health::health_server::HealthServer;
+use crate::service::auth::Pass;
 use crate::service::watch::WatchHub;
 use crate::service::{ServiceError, Services};
 pub(super) use call::ResponseBody;
@@ -98,7 +100,7 @@ impl GrpcDoor {
                 MaintenanceServer,
                 maintenance::MaintenanceDoor(services.maintenance.clone())
             ),
-            auth: server!(AuthServer, auth::AuthDoor(services.maintenance.clone())),
+            auth: server!(AuthServer, auth::AuthDoor(services.users.clone())),
             health: server!(HealthServer, health::HealthDoor),
             methods: Methods::new(metrics),
             received: metrics.client_received_bytes.clone(),
@@ -211,6 +213,11 @@ impl StreamGuard for Streams {
     fn admit(&self, metadata: &MetadataMap) -> Result<BoxFuture<'static, Status>, Status> {
         // Without a leader the call does not get here.
         Ok(self.end(requires_leader(metadata.as_ref())))
+    }
+
+    fn pass(&self, metadata: &MetadataMap, extensions: &http::Extensions) -> Option<Pass> {
+        let caller = caller::caller(metadata, extensions);
+        (!caller.is_nobody()).then(|| self.services.gate.pass(caller))
     }
 }
 
