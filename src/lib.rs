@@ -19,6 +19,9 @@
 /// The generated wire types, one module for each protobuf package.
 #[allow(missing_docs, clippy::all, rustdoc::all)]
 pub mod proto {
+    /// The descriptors of what clients speak, as a `google.protobuf.FileDescriptorSet`.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
     pub mod etcdserverpb {
         tonic::include_proto!("etcdserverpb");
     }

@@ -24,7 +24,7 @@ use crate::service::compaction;
 use crate::service::lease::LeaderDesk;
 use crate::service::watch::{WatchHub, WatchSettings};
 use crate::service::{self, Services};
-use crate::transport::{ConnectionSettings, FrontDoors};
+use crate::transport::{ConnectionSettings, FrontDoors, HttpSettings, Names};
 
 /// Applied batches that one consumer of news may lag behind before apply waits for it.
 const MAXIMUM_PENDING_NEWS: usize = 1_024;
@@ -106,6 +106,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
     )?;
     let services = Services::new(
         replication.clone(),
+        hub.clone(),
         Arc::clone(&metrics),
         &desk,
         service_settings(&config),
@@ -131,8 +132,19 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         keepalive_interval: config.keepalive.interval,
         keepalive_timeout: config.keepalive.timeout,
     };
-    let client_doors =
-        FrontDoors::for_clients(&services, hub.clone(), &metrics, connections, stopping.clone());
+    let http = HttpSettings {
+        gateway: config.gateway,
+        origins: config.cors_origins.clone().map_or(Names::All, Names::Only),
+        hosts: config.host_names.clone().map_or(Names::All, Names::Only),
+    };
+    let client_doors = FrontDoors::for_clients(
+        &services,
+        hub.clone(),
+        &metrics,
+        connections,
+        http,
+        stopping.clone(),
+    );
     for listener in client_listeners {
         doors.spawn(client_doors.clone().serve(asynchronous(listener)?));
     }

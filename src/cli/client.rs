@@ -24,6 +24,8 @@ use crate::proto::etcdserverpb::kv_client::KvClient;
 use crate::proto::etcdserverpb::lease_client::LeaseClient;
 use crate::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use crate::proto::etcdserverpb::watch_client::WatchClient;
+use crate::proto::v3electionpb::election_client::ElectionClient;
+use crate::proto::v3lockpb::lock_client::LockClient;
 
 /// Pause after all endpoints were tried in vain.
 const RETRY_MILLISECONDS: u64 = 100;
@@ -127,6 +129,16 @@ impl Node {
     /// The lease service.
     pub(super) fn lease(&self) -> LeaseClient<Connection> {
         LeaseClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
+    }
+
+    /// The lock service.
+    pub(super) fn lock(&self) -> LockClient<Channel> {
+        LockClient::new(self.channel.clone())
+    }
+
+    /// The election service.
+    pub(super) fn election(&self) -> ElectionClient<Channel> {
+        ElectionClient::new(self.channel.clone()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
     }
 
     /// The cluster service.

@@ -6,22 +6,23 @@ use std::process::ExitCode;
 
 /// What the exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
     /// It is done.
-    Success = 0,
+    Success,
     /// It failed in a way that no other code names.
-    Failure = 1,
+    Failure,
     /// No endpoint answered.
-    BadConnection = 2,
+    BadConnection,
     /// A value that was given cannot be.
-    InvalidInput = 3,
+    InvalidInput,
     /// The server refused or failed.
-    Server = 4,
+    Server,
     /// It was interrupted before its end, or what was looked at is not healthy.
-    Interrupted = 5,
+    Interrupted,
     /// The command line is wrong.
-    BadArguments = 128,
+    BadArguments,
+    /// A program that was run for the user ended with this code.
+    Program(u8),
 }
 
 /// The table for the help.
@@ -36,8 +37,16 @@ pub(super) const EXIT_CODES_HELP: &str = "Exit codes:
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        // The discriminants are the codes.
-        Self::from(exit as u8)
+        Self::from(match exit {
+            Exit::Success => 0,
+            Exit::Failure => 1,
+            Exit::BadConnection => 2,
+            Exit::InvalidInput => 3,
+            Exit::Server => 4,
+            Exit::Interrupted => 5,
+            Exit::BadArguments => 128,
+            Exit::Program(code) => code,
+        })
     }
 }
 

@@ -23,7 +23,7 @@ use crate::proto::etcdserverpb::{
 };
 
 /// A lease is kept alive this many times in its time to live.
-const KEEPALIVES_PER_TTL: u64 = 3;
+pub(super) const KEEPALIVES_PER_TTL: u64 = 3;
 
 /// The arguments of `stead lease`.
 #[derive(Debug, Clone, Args)]
@@ -227,7 +227,7 @@ async fn keep_alive(client: &Client, format: Format, id: i64, once: bool) -> Res
 }
 
 /// One renewal on a stream of its own.
-async fn renew(node: &Node, id: i64) -> Result<LeaseKeepAliveResponse, Status> {
+pub(super) async fn renew(node: &Node, id: i64) -> Result<LeaseKeepAliveResponse, Status> {
     const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
     let (sender, receiver) = mpsc::channel(1);
     let request = LeaseKeepAliveRequest { id };

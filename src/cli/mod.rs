@@ -7,14 +7,17 @@ mod auth;
 mod client;
 mod cluster;
 mod dev;
+mod elect;
 mod exit;
 mod kv;
 mod lease;
+mod lock;
 mod logging;
 mod login;
 mod output;
 mod role;
 mod server;
+mod session;
 mod signal;
 mod transfer;
 mod txn;
@@ -152,6 +155,22 @@ Examples:
   stead role add reader
   stead role grant-permission reader read /app/ --prefix")]
     Role(role::Role),
+    /// Hold a lock while a command runs, or until ctrl-C
+    #[command(
+        after_help = "The command finds the key of the lock in ETCD_LOCK_KEY, and in ETCD_LOCK_REV a number that is
+larger for every next holder. If the lock is lost, the command is ended with SIGTERM. The exit
+code is that of the command.
+
+Examples:
+  stead lock backup ./backup.sh --full
+  stead lock backup --ttl 30 -- sh -c 'echo $ETCD_LOCK_REV'"
+    )]
+    Lock(lock::Lock),
+    /// Take part in an election, or listen to one
+    #[command(after_help = "Examples:
+  stead elect primary \"$(hostname)\"
+  stead elect primary --listen")]
+    Elect(elect::Elect),
     /// Give up history before a revision
     #[command(after_help = "Examples:
   stead compact 42")]
@@ -253,6 +272,8 @@ async fn dispatch(command: &Command, arguments: &ClientArguments) -> Result<(), 
         Command::Auth(auth) => auth.run(&client()?, format).await,
         Command::User(user) => user.run(&client()?, format).await,
         Command::Role(role) => role.run(&client()?, format).await,
+        Command::Lock(lock) => lock.run(&client()?, format).await,
+        Command::Elect(elect) => elect.run(&client()?, format).await,
         Command::Compact(compact) => compact.run(&client()?, format).await,
         Command::Member(member) => member.run(&client()?, format).await,
         Command::Endpoint(endpoint) => endpoint.run(&client()?, format).await,

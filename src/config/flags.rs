@@ -62,6 +62,13 @@ const fn used_duration(name: &'static str, default: &'static str, help: &'static
     }
 }
 
+const fn used_switch(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+    Flag {
+        kind: Kind::Switch,
+        ..used(name, default, help)
+    }
+}
+
 const fn ignored(name: &'static str, kind: Kind, reason: &'static str) -> Flag {
     Flag {
         name,
@@ -87,7 +94,6 @@ const REVOCATION: &str = "certificates come with TLS; leave the flag out and kee
 const DISCOVERY: &str = "the node would form a cluster of its own; list the members with --initial-cluster";
 const DISCOVERY_UNUSED: &str = "there is no discovery service";
 const DATABASE: &str = "it tunes a database that Stead does not have";
-const GATEWAY: &str = "the JSON gateway is not there yet";
 const TRACING: &str = "traces are not exported yet; the log has the spans";
 const COMPACTION: &str = "compaction works in small steps that pause nothing";
 const ROTATION: &str = "rotate the log with logrotate (copytruncate) or journald";
@@ -196,6 +202,21 @@ pub(super) const FLAGS: &[Flag] = &[
         "",
         "More addresses for /metrics and the health pages",
     ),
+    used_switch(
+        "enable-grpc-gateway",
+        "true",
+        "Serve the JSON gateway under /v3/ on the addresses for clients",
+    ),
+    used(
+        "cors",
+        "*",
+        "Origins of web pages whose scripts may use HTTP: http://host,...; *: all",
+    ),
+    used(
+        "host-whitelist",
+        "*",
+        "Host names under which HTTP may be asked for; *: all",
+    ),
     used(
         "auth-token",
         "simple",
@@ -294,12 +315,6 @@ pub(super) const FLAGS: &[Flag] = &[
         "HTTP and gRPC share --listen-client-urls; give further addresses for metrics and health with --listen-metrics-urls",
     ),
     refused(
-        "host-whitelist",
-        Kind::Text,
-        "*",
-        "hosts of requests are not checked; protect the port by the network",
-    ),
-    refused(
         "enable-v2",
         Kind::Switch,
         "false",
@@ -318,8 +333,6 @@ pub(super) const FLAGS: &[Flag] = &[
     ignored("compact-hash-check-time", Kind::Duration, CHECKS),
     ignored("corrupt-check-time", Kind::Duration, CHECKS),
     ignored("initial-corrupt-check", Kind::Switch, CHECKS),
-    ignored("cors", Kind::Text, GATEWAY),
-    ignored("enable-grpc-gateway", Kind::Switch, GATEWAY),
     ignored(
         "downgrade-check-time",
         Kind::Duration,

@@ -16,7 +16,7 @@ mod settings;
 mod sources;
 mod url;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -93,6 +93,12 @@ pub struct ServerConfig {
     pub watch_progress_interval: Duration,
     /// How tokens of users are made.
     pub tokens: TokenSettings,
+    /// Whether the JSON gateway is served.
+    pub gateway: bool,
+    /// Origins of web pages whose scripts may use HTTP; none for all.
+    pub cors_origins: Option<BTreeSet<String>>,
+    /// Host names under which HTTP may be asked for; none for all.
+    pub host_names: Option<BTreeSet<String>>,
     /// What to log, how and where.
     pub log: LogConfig,
     /// What the operator should know: settings that have no effect, and why. To be logged at the start.

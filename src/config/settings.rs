@@ -1,6 +1,6 @@
 //! Turns the collected values into a [`ServerConfig`]: every value by itself, then those that must fit each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -70,6 +70,37 @@ fn interval(values: &Values, flag: &'static str) -> Result<Duration> {
             "write a number with a unit (ns, us, ms, s, m, h), such as 5s",
         )
     })
+}
+
+fn switch(values: &Values, flag: &'static str) -> Result<bool> {
+    let given = values.get(flag);
+    super::parse_switch(&given.value).ok_or_else(|| invalid(&given, "write true or false"))
+}
+
+/// A list of names; none if it is empty or holds the star, which both mean all.
+fn names(given: &Given) -> Option<BTreeSet<String>> {
+    let names: BTreeSet<String> = given
+        .value
+        .split(',')
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect();
+    (!names.is_empty() && !names.contains("*")).then_some(names)
+}
+
+fn cors_origins(values: &Values) -> Result<Option<BTreeSet<String>>> {
+    let given = values.get("cors");
+    let origins = names(&given);
+    let is_origin = |origin: &String| {
+        url::Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin)
+    };
+    match origins.iter().flatten().find(|origin| !is_origin(origin)) {
+        Some(origin) => Err(invalid(
+            &given,
+            format!("{origin:?} is no origin; write http://host or http://host:port, or * for all"),
+        )),
+        None => Ok(origins),
+    }
 }
 
 fn some_unless_zero(duration: Duration) -> Option<Duration> {
@@ -163,6 +194,9 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         },
         watch_progress_interval: progress_interval(&values)?,
         tokens: auth::tokens(&values)?,
+        gateway: switch(&values, "enable-grpc-gateway")?,
+        cors_origins: cors_origins(&values)?,
+        host_names: names(&values.get("host-whitelist")),
         log: log(&values)?,
         warnings: Vec::new(),
     };

@@ -43,6 +43,8 @@ fn without_flags_the_defaults_of_etcd_hold() {
     assert_eq!(config.watch_progress_interval, Duration::from_secs(600));
     let ttl = Duration::from_secs(300);
     assert_eq!(config.tokens, TokenSettings::Simple { ttl });
+    assert!(config.gateway);
+    assert_eq!((&config.cors_origins, &config.host_names), (&None, &None));
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.log.outputs, [LogOutput::Stderr]);
     assert_eq!(config.warnings, [] as [&str; 0]);
@@ -337,4 +339,30 @@ fn help_and_version_need_no_valid_configuration() {
     assert_eq!(parse("-h"), Ok(Invocation::Help));
     assert_eq!(parse("--version"), Ok(Invocation::Version));
     assert!(help("stead server").contains("--initial-cluster"));
+}
+
+#[test]
+fn names_for_http_are_a_list_and_a_star_means_all() {
+    let names = |list: &[&str]| Some(list.iter().map(|name| (*name).to_owned()).collect());
+    let config = parse_with(
+        &[
+            "--cors=http://a:1, https://b",
+            "--host-whitelist=a,b",
+            "--enable-grpc-gateway=false",
+        ],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(config.cors_origins, names(&["http://a:1", "https://b"]));
+    assert_eq!(config.host_names, names(&["a", "b"]));
+    assert!(!config.gateway);
+    let config = parse_with(&["--cors=http://a,*", "--host-whitelist="], &[]).unwrap();
+    assert_eq!((config.cors_origins, config.host_names), (None, None));
+    for (flag, part) in [
+        ("--cors=a.example", "is no origin; write http://host"),
+        ("--cors=http://a/path", "is no origin"),
+        ("--enable-grpc-gateway=perhaps", "write true or false"),
+    ] {
+        assert!(error_of(&[flag]).contains(part), "{}", error_of(&[flag]));
+    }
 }

@@ -15,6 +15,7 @@ use super::fault;
 use super::interface::ReadError;
 use super::network::{Lane, Peers};
 use super::status::StatusBoard;
+use super::waiting::take_waiting;
 use crate::base::metrics::Metrics;
 use crate::proto::peer;
 use crate::state::{ReadView, Reader};
@@ -99,25 +100,6 @@ impl Barrier {
             }
         }
     }
-}
-
-/// Waits until somebody asks and takes who does, at most `maximum`: who is about to ask shares the round. False when
-/// nobody can ask any more.
-async fn take_waiting<Asker>(
-    waiting: &mut mpsc::Receiver<Asker>,
-    taken: &mut Vec<Asker>,
-    maximum: usize,
-) -> bool {
-    if waiting.recv_many(taken, maximum).await == 0 {
-        return false;
-    }
-    tokio::task::yield_now().await;
-    while taken.len() < maximum
-        && let Ok(asker) = waiting.try_recv()
-    {
-        taken.push(asker);
-    }
-    true
 }
 
 /// The task that runs a node's rounds.

@@ -5,14 +5,12 @@
 //! of its own. It is appended as a whole or not at all. Never waits for more proposals to come.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use openraft::errors::{ClientWriteError, Fatal};
+use openraft::errors::ClientWriteError;
 use openraft::raft::ClientWriteResult;
 
-use super::Raft;
-use super::types::{ProposalBytes, Rejections, Submission, TypeConfig};
+use super::types::TypeConfig;
 use super::waiters::Waiters;
 
 /// Bytes of proposals in one bundle, unless a single one is larger. Small enough that a follower answers while the next
@@ -58,20 +56,6 @@ impl Bundle {
             }
         };
         (!sequences.is_empty()).then_some(Self { sequences, proposals })
-    }
-
-    /// Hands the bundle to the log of this node.
-    ///
-    /// # Errors
-    /// Raft is dead, and the node with it.
-    pub async fn submit(self, raft: &Raft, rejections: Arc<dyn Rejections>) -> Result<(), Fatal<TypeConfig>> {
-        let submission = Submission {
-            sequences: self.sequences,
-            rejections,
-            never_appended: was_never_appended,
-        };
-        raft.client_write_ff(ProposalBytes(self.proposals), Some(submission))
-            .await
     }
 }
 

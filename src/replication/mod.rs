@@ -21,12 +21,12 @@ mod failure;
 mod fault;
 mod forward;
 mod identity;
+mod intake;
 pub mod interface;
 mod log;
 mod machine;
 mod maintenance;
 mod network;
-mod pace;
 mod propose;
 mod snapshot;
 mod start;
@@ -35,6 +35,7 @@ mod status;
 mod tests;
 mod types;
 mod waiters;
+mod waiting;
 
 pub use interface::{
     AskError, Committed, LeaderRequests, News, PeerMember, ProposeError, ReadError, Settings, StartError,

@@ -16,13 +16,14 @@ use tokio::sync::{mpsc, watch};
 use super::Raft;
 use super::bundle::{Bundle, was_never_appended};
 use super::forward::Link;
+use super::intake::Intake;
 use super::interface::{Committed, ProposeError, Status};
 use super::log::LogStore;
 use super::network::Peers;
-use super::pace::Pace;
 use super::status::StatusBoard;
 use super::types::{LeaderId, ProposalBytes, Rejections, Submission};
 use super::waiters::Waiters;
+use super::waiting::take_waiting;
 use crate::base::limits::{MAXIMUM_PENDING_PROPOSAL_BYTES, MAXIMUM_PENDING_PROPOSALS};
 use crate::base::metrics::Metrics;
 use crate::base::{MemberId, clock};
@@ -74,17 +75,15 @@ pub struct Proposer {
 impl Proposer {
     /// Starts the task that hands proposals on.
     #[must_use]
-    pub fn start(settings: ProposerSettings, raft: Raft) -> Arc<Self> {
+    pub fn start(settings: ProposerSettings, raft: Raft, intake: Intake) -> Arc<Self> {
         let (queue, waiting) = mpsc::unbounded_channel();
         let settings = Arc::new(settings);
         let dispatcher = Dispatcher {
             status: settings.status.subscribe(),
             settings: settings.clone(),
-            raft: raft.clone(),
+            intake,
             rejections: Arc::new(Requeue(queue.downgrade())),
-            requeue: queue.downgrade(),
             waiting,
-            pace: Pace::default(),
             link: None,
         };
         tokio::spawn(dispatcher.run());
@@ -121,8 +120,10 @@ impl Proposer {
         let waiters = &self.settings.waiters;
         let mut waiter = waiters.register(sequence, proposal.clone());
         let submission = Submission {
-            sequences: vec![sequence],
-            rejections: Arc::new(Withdraw(waiters.clone())),
+            rejected: Box::new({
+                let waiters = waiters.clone();
+                move || waiters.withdraw(sequence)
+            }),
             never_appended: was_never_appended,
         };
         let leader = LeaderId {
@@ -270,24 +271,13 @@ impl Rejections for Requeue {
     }
 }
 
-/// Gives up proposals that are bound to a lead that is over.
-struct Withdraw(Waiters);
-
-impl Rejections for Withdraw {
-    fn rejected(&self, sequence: u64) {
-        self.0.withdraw(sequence);
-    }
-}
-
 /// The task that hands proposals on.
 struct Dispatcher {
     settings: Arc<ProposerSettings>,
-    raft: Raft,
+    intake: Intake,
     status: watch::Receiver<Status>,
     rejections: Arc<Requeue>,
-    requeue: mpsc::WeakUnboundedSender<Queued>,
     waiting: mpsc::UnboundedReceiver<Queued>,
-    pace: Pace,
     link: Option<Link>,
 }
 
@@ -296,18 +286,9 @@ impl Dispatcher {
         let mut taken = Vec::with_capacity(MAXIMUM_TAKEN_PROPOSALS);
         loop {
             taken.clear();
-            if self.waiting.recv_many(&mut taken, MAXIMUM_TAKEN_PROPOSALS).await == 0 {
+            if !take_waiting(&mut self.waiting, &mut taken, MAXIMUM_TAKEN_PROPOSALS).await {
                 return;
             }
-            self.pace.wait(&self.settings.waiters).await;
-            // Who is about to propose goes with them.
-            tokio::task::yield_now().await;
-            while taken.len() < MAXIMUM_TAKEN_PROPOSALS
-                && let Ok(queued) = self.waiting.try_recv()
-            {
-                taken.push(queued);
-            }
-            self.pace.hand_on(taken.iter().map(|queued| queued.sequence));
             if taken.iter().any(|queued| queued.was_rejected) {
                 self.pause().await;
             }
@@ -346,7 +327,7 @@ impl Dispatcher {
 
     async fn submit(&self, backlog: &mut VecDeque<u64>) -> bool {
         while let Some(bundle) = Bundle::take(backlog, &self.settings.waiters) {
-            if bundle.submit(&self.raft, self.rejections.clone()).await.is_err() {
+            if self.intake.take(bundle, self.rejections.clone()).await.is_err() {
                 // The waiters hear of it when the node stops.
                 return false;
             }
@@ -361,12 +342,11 @@ impl Dispatcher {
             let Some(node) = self.settings.status.node(leader.0) else {
                 return false;
             };
-            let rejections: Arc<dyn Rejections> = Arc::new(Requeue(self.requeue.clone()));
             let opened = Link::open(
                 &self.settings.peers,
                 leader,
                 &node,
-                rejections,
+                self.rejections.clone(),
                 self.settings.election,
             )
             .await;

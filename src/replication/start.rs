@@ -14,6 +14,7 @@ use super::barrier::{Barrier, BarrierSettings, LeaderReads};
 use super::compaction::Compaction;
 use super::failure::Failure;
 use super::identity::{DataFolder, LOG_FOLDER};
+use super::intake::Intake;
 use super::interface::{News, Settings, StartError};
 use super::log::LogStore;
 use super::machine::{ApplySettings, StateMachine};
@@ -157,7 +158,8 @@ pub async fn start(
         applied_end: applied_end.clone(),
         metrics,
     };
-    let proposer = Proposer::start(proposer_settings, raft.clone());
+    let intake = Intake::start(raft.clone());
+    let proposer = Proposer::start(proposer_settings, raft.clone(), intake.clone());
     let maintenance = Maintenance {
         raft: raft.clone(),
         log: log.clone(),
@@ -170,6 +172,7 @@ pub async fn start(
     tokio::spawn(maintenance.run(stop.clone()));
     let service = PeerService {
         raft: raft.clone(),
+        intake,
         leader_reads: leader_reads.clone(),
         status: status.clone(),
         leader_requests: settings.leader_requests.clone(),

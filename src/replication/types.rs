@@ -370,10 +370,8 @@ pub trait Rejections: Send + Sync + 'static {
 /// What openraft calls when it is done with an entry's proposals. It costs nothing on success: the answer comes from the local
 /// apply of the entry, not from here.
 pub struct Submission<T> {
-    /// The numbers of the proposals.
-    pub sequences: Vec<u64>,
-    /// Whom to tell when they were not appended.
-    pub rejections: std::sync::Arc<dyn Rejections>,
+    /// Called when the proposals were not appended, dropped otherwise.
+    pub rejected: Box<dyn FnOnce() + Send>,
     /// Whether a result means that they were never appended.
     pub never_appended: fn(&T) -> bool,
 }
@@ -384,9 +382,7 @@ where
 {
     fn on_complete(self, result: T) {
         if (self.never_appended)(&result) {
-            for sequence in self.sequences {
-                self.rejections.rejected(sequence);
-            }
+            (self.rejected)();
         }
     }
 }

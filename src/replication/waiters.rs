@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use crate::base::MemberId;
 use crate::replication::interface::Committed;
@@ -19,8 +19,6 @@ use crate::state::applied::Applied;
 pub struct Waiters {
     member: MemberId,
     waiting: Arc<Mutex<Waiting>>,
-    /// Told after a batch of answers. One task listens.
-    answers: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -43,7 +41,6 @@ impl Waiters {
         Self {
             member,
             waiting: Arc::default(),
-            answers: Arc::default(),
         }
     }
 
@@ -78,11 +75,6 @@ impl Waiters {
         self.waiting.lock().by_sequence.contains_key(&sequence)
     }
 
-    /// Waits for the next answers, those since the last call included.
-    pub async fn answered(&self) {
-        self.answers.notified().await;
-    }
-
     /// Lets nobody wait for this proposal any more: whoever does, learns that there is no answer.
     pub fn withdraw(&self, sequence: u64) {
         self.waiting.lock().by_sequence.remove(&sequence);
@@ -114,7 +106,6 @@ impl Waiters {
                 }
             }
         }
-        self.answers.notify_one();
         for (sender, committed) in answers {
             // A waiter that gave up in this moment does not hear of it: its outcome stays unknown to it.
             let _ = sender.send(committed);

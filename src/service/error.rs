@@ -5,6 +5,7 @@
 
 use thiserror::Error;
 
+use super::watch::WatchRefusal;
 use crate::base::limits::MAXIMUM_AUTH_BYTES;
 use crate::replication::{AskError, ProposeError, ReadError, TransferError};
 use crate::state::applied::{Fatal, Refusal};
@@ -153,6 +154,21 @@ pub enum ServiceError {
     /// Users and roles take as much room as they may.
     #[error("stead: users and roles take more than {MAXIMUM_AUTH_BYTES} bytes; remove some first")]
     AuthFull,
+    /// The lease of who waits for a lock has ended, or its key was removed.
+    #[error("mutex: session is expired")]
+    SessionExpired,
+    /// An election without a leader.
+    #[error("election: no leader")]
+    NoElectionLeader,
+    /// Who wants to speak as the leader of an election is not.
+    #[error("election: not leader")]
+    NotElectionLeader,
+    /// A request as the leader of an election that does not say which.
+    #[error("\"leader\" field must be provided")]
+    MissingLeaderKey,
+    /// A watch that a request needs was not created.
+    #[error(transparent)]
+    WatchRefused(#[from] WatchRefusal),
     /// An enumeration of the request has a number that means nothing.
     #[error("etcdserver: {field} has no meaning for the number {number}")]
     UnknownChoice {

@@ -13,6 +13,7 @@ mod admit;
 pub mod auth;
 pub mod cluster;
 pub mod compaction;
+pub mod contest;
 mod core;
 pub mod error;
 pub mod header;
@@ -37,6 +38,7 @@ use admit::Admission;
 use auth::{Gate, Tokens, Users};
 use cluster::Cluster;
 use compaction::AutoCompaction;
+use contest::{Contests, Elections, Locks};
 use core::Core;
 pub use error::ServiceError;
 use header::Headers;
@@ -44,6 +46,7 @@ use health::Health;
 use kv::Kv;
 use lease::{LeaderDesk, Leases, Lessor};
 use maintenance::Maintenance;
+use watch::WatchHub;
 
 /// Pause before a new leader tries again to pass its first read barrier.
 const BARRIER_AGAIN_MILLISECONDS: u64 = 100;
@@ -74,6 +77,10 @@ pub struct Services {
     pub kv: Kv,
     /// Leases.
     pub leases: Leases,
+    /// Locks.
+    pub locks: Locks,
+    /// Elections.
+    pub elections: Elections,
     /// Members.
     pub cluster: Cluster,
     /// Users and roles.
@@ -95,11 +102,12 @@ pub struct Services {
 }
 
 impl Services {
-    /// The services on top of `replication`, which was started with `desk`. They serve at once; [`Services::run`] must
-    /// run beside them.
+    /// The services on top of `replication`, which was started with `desk`, and of the watches of `hub`. They serve at
+    /// once; [`Services::run`] must run beside them.
     #[must_use]
     pub fn new(
         replication: Replication,
+        hub: WatchHub,
         metrics: Arc<Metrics>,
         desk: &LeaderDesk,
         settings: Settings,
@@ -122,9 +130,14 @@ impl Services {
         });
         let lessor = Lessor::new(Arc::clone(&core));
         desk.open(&lessor);
+        let kv = Kv::new(Arc::clone(&core));
+        let leases = Leases::new(Arc::clone(&core), lessor.clone());
+        let contests = Contests::new(kv.clone(), leases.clone(), hub, Arc::clone(&core));
         Self {
-            kv: Kv::new(Arc::clone(&core)),
-            leases: Leases::new(Arc::clone(&core), lessor.clone()),
+            kv,
+            leases,
+            locks: Locks::new(contests.clone()),
+            elections: Elections::new(contests),
             cluster: Cluster::new(Arc::clone(&core)),
             users: Users::new(Arc::clone(&core)),
             gate,

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::auth::Caller;
+use super::auth::gate::judge_again;
 use super::core::{Core, read_aside};
 use super::header::Header;
 use super::{ServiceError, validate};
 use crate::base::Revision;
 use crate::state::access::Request;
 use crate::state::applied::{KeyValue, RangeAnswer};
+use crate::state::auth::Identity;
 use crate::state::command::{Range, SortOrder, SortTarget};
 
 /// Keys in the first piece, as in etcd: small, so that the first answer is early.
@@ -31,7 +33,8 @@ pub struct RangeChunk {
 /// The pieces of one range, in key order.
 pub struct RangeChunks {
     core: Arc<Core>,
-    caller: Caller,
+    /// Who asked for it; none where nobody had to be known.
+    identity: Option<Identity>,
     request: Range,
     size: ChunkSize,
     sent: i64,
@@ -53,10 +56,11 @@ impl RangeChunks {
         if request.revision <= Revision(0) {
             request.revision = view.revision();
         }
+        let identity = core.gate.identify(&view, &caller)?;
         let size = ChunkSize::new(core.settings.maximum_request_bytes);
         Ok(Self {
             core,
-            caller,
+            identity,
             request,
             size,
             sent: 0,
@@ -80,9 +84,7 @@ impl RangeChunks {
     async fn read(&mut self) -> Result<RangeChunk, ServiceError> {
         let view = self.core.reader.view();
         // A right that is taken away ends the stream.
-        self.core
-            .gate
-            .judge(&view, &self.caller, &Request::Range(&self.request))?;
+        judge_again(&view, self.identity.as_ref(), &Request::Range(&self.request))??;
         let single = self.request.keys.end.is_empty() || self.request.count_only;
         if single {
             let request = self.request.clone();

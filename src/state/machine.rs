@@ -10,17 +10,15 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::applied::{Applied, Fatal};
-use super::apply::{Counters, RecentHeads, Transition};
+use super::apply::{Counters, Transition};
 use super::auth::Auth;
 use super::format::{self, AppliedEntry, StoredMembership};
 use super::mvcc::compaction;
+use super::recent::RecentKeys;
 use super::schema;
 use super::view::{ReadView, Reader};
 use crate::base::Revision;
 use crate::storage::{Batch, Durability, Engine, Family, StorageError, View};
-
-/// The format of the state database. A database of another one is refused.
-const DATABASE_FORMAT: u32 = 1;
 
 /// The revision of a store that holds nothing, as in etcd.
 const FIRST_REVISION: Revision = Revision(1);
@@ -62,7 +60,7 @@ pub struct AppliedPosition {
 pub struct Machine {
     engine: Arc<ArcSwap<Arc<dyn Engine>>>,
     counters: Counters,
-    recent: RecentHeads,
+    recent: Arc<RecentKeys>,
     published: Arc<ArcSwap<ReadView>>,
     /// Whether the published state needs an identity: what a request looks at first.
     needs_identity: Arc<AtomicBool>,
@@ -74,11 +72,17 @@ impl Machine {
     /// # Errors
     /// The disk failed, or the state is damaged or of a newer format.
     pub fn open(engine: Arc<dyn Engine>) -> Result<Self, Fatal> {
-        let read_view = load(&engine)?;
+        Self::open_remembering(engine, RecentKeys::new())
+    }
+
+    /// [`Machine::open`] with a table of recent keys that knows nothing yet.
+    pub(super) fn open_remembering(engine: Arc<dyn Engine>, recent: RecentKeys) -> Result<Self, Fatal> {
+        let recent = Arc::new(recent);
+        let read_view = load(&engine, Arc::clone(&recent))?;
         Ok(Self {
             engine: Arc::new(ArcSwap::from_pointee(engine)),
             counters: read_view.counters,
-            recent: RecentHeads::new(),
+            recent,
             needs_identity: Arc::new(AtomicBool::new(read_view.auth.is_enabled())),
             published: Arc::new(ArcSwap::from_pointee(read_view)),
         })
@@ -100,7 +104,7 @@ impl Machine {
             current.view.as_ref(),
             self.counters,
             Arc::clone(&current.auth),
-            Some(&mut self.recent),
+            &self.recent,
         );
         let mut applied = Vec::with_capacity(entries.len());
         let mut previous_index = current.applied_index;
@@ -129,6 +133,7 @@ impl Machine {
         self.counters = counters;
         self.publish(ReadView {
             view: engine.view(),
+            recent: Arc::clone(&self.recent),
             applied_index: Some(last.index),
             counters,
             auth,
@@ -166,7 +171,7 @@ impl Machine {
     /// # Errors
     /// As [`Machine::open`]; the old state stays in place then.
     pub fn replace(&mut self, engine: Arc<dyn Engine>) -> Result<(), Fatal> {
-        let read_view = load(&engine)?;
+        let read_view = load(&engine, Arc::clone(&self.recent))?;
         self.counters = read_view.counters;
         self.recent.forget();
         self.engine.store(Arc::new(engine));
@@ -209,20 +214,22 @@ fn meta<Record: serde::de::DeserializeOwned>(
         .transpose()
 }
 
-fn load(engine: &Arc<dyn Engine>) -> Result<ReadView, Fatal> {
+fn load(engine: &Arc<dyn Engine>, recent: Arc<RecentKeys>) -> Result<ReadView, Fatal> {
     match meta::<u32>(engine.view().as_ref(), schema::FORMAT, "database format")? {
-        Some(DATABASE_FORMAT) => {}
+        Some(schema::FIRST_FORMAT..=schema::FORMAT_WITH_USERS) => {}
         Some(other) => {
             return Err(Fatal::Storage(StorageError::Corrupt {
                 what: "state database",
                 reason: format!(
-                    "its format is {other}, this program knows {DATABASE_FORMAT}; run the version of stead that wrote it"
+                    "its format is {other}, this program knows {} to {}; run the version of stead that wrote it",
+                    schema::FIRST_FORMAT,
+                    schema::FORMAT_WITH_USERS,
                 ),
             }));
         }
         None => {
             let mut batch = Batch::default();
-            let format = format::encode("database format", &DATABASE_FORMAT)?;
+            let format = format::encode("database format", &schema::FIRST_FORMAT)?;
             batch.put(Family::Meta, schema::FORMAT, format);
             engine.write(batch, Durability::Buffered)?;
         }
@@ -237,6 +244,7 @@ fn load(engine: &Arc<dyn Engine>) -> Result<ReadView, Fatal> {
     Ok(ReadView {
         auth,
         view,
+        recent,
         applied_index,
         counters,
     })

@@ -15,6 +15,7 @@ pub mod command;
 pub mod format;
 mod machine;
 mod mvcc;
+mod recent;
 mod schema;
 #[cfg(test)]
 mod tests;

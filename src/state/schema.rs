@@ -25,6 +25,10 @@ use crate::storage::{KeyRange, StorageError};
 
 /// `meta`: the format of the whole database.
 pub const FORMAT: &[u8] = b"format";
+/// The format of a fresh database.
+pub const FIRST_FORMAT: u32 = 1;
+/// The format of a database from the first change of users on: a program that knows no users would not ask for them.
+pub const FORMAT_WITH_USERS: u32 = 2;
 /// `meta`: the store's revision.
 pub const REVISION: &[u8] = b"revision";
 /// `meta`: the oldest readable revision; absent if never compacted.

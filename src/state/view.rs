@@ -18,6 +18,7 @@ use super::format::{self, ActiveAlarm, Publication};
 use super::mvcc::history::{self, EventPage, PageLimits};
 use super::mvcc::range::{self, Moment, RangePage};
 use super::mvcc::{self, hash};
+use super::recent::RecentKeys;
 use super::{EventKind, schema};
 use crate::base::{LeaseId, MemberId, Namespace, Revision};
 use crate::storage::{Family, KeyRange, StorageError, View};
@@ -46,6 +47,7 @@ impl Reader {
 /// The whole state at one applied index. Cheap to share.
 pub struct ReadView {
     pub(super) view: Arc<dyn View>,
+    pub(super) recent: Arc<RecentKeys>,
     /// None before the first entry, whose index may be 0.
     pub(super) applied_index: Option<u64>,
     pub(super) counters: Counters,
@@ -110,6 +112,7 @@ impl ReadView {
     fn moment(&self) -> Moment<'_> {
         Moment {
             view: self.view.as_ref(),
+            recent: &self.recent,
             revision: self.counters.revision,
             compacted: self.counters.compacted,
         }
@@ -147,10 +150,12 @@ impl ReadView {
     /// # Errors
     /// As [`ReadView::range`].
     pub fn read_transaction(&self, txn: &Txn) -> Result<Result<TxnAnswer, Refusal>, Fatal> {
-        Ok(
-            Transition::new(self.view.as_ref(), self.counters, Arc::clone(&self.auth), None)
-                .transaction(txn)?,
-        )
+        assert!(
+            txn.is_read_only(),
+            "a write would be remembered, though it is in no log"
+        );
+        let auth = Arc::clone(&self.auth);
+        Ok(Transition::new(self.view.as_ref(), self.counters, auth, &self.recent).transaction(txn)?)
     }
 
     /// Changes from revision `from` on for which `matches` says yes, at most `maximum_revisions` revisions or

@@ -135,7 +135,7 @@ impl RocksEngine {
         std::fs::create_dir_all(folder)
             .map_err(|error| file_error("create the database folder", folder, error))?;
         errors::refuse_partial_folder(folder)?;
-        let (database_options, shared_memory) = options::database(kind, &options);
+        let (database_options, shared_memory) = options::database(kind, folder, &options);
         let families = kind.families().iter().map(|family| {
             ColumnFamilyDescriptor::new(
                 family.name(),

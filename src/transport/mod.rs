@@ -4,6 +4,7 @@
 //! neither is answered with an error, or not at all, and its connection closed; nobody else notices.
 
 mod connections;
+mod gateway;
 pub mod grpc;
 pub mod http;
 
@@ -27,6 +28,7 @@ use crate::base::metrics::Metrics;
 use crate::service::Services;
 use crate::service::watch::WatchHub;
 use grpc::GrpcDoor;
+pub use http::{HttpSettings, Names};
 
 /// The front doors of a node. A handle: clones share one.
 #[derive(Clone)]
@@ -46,24 +48,29 @@ pub struct ConnectionSettings {
 }
 
 struct Shared {
-    grpc: Option<GrpcDoor>,
+    grpc: Option<Arc<GrpcDoor>>,
     http: Router,
     connections: ConnectionSettings,
     stopping: CancellationToken,
 }
 
 impl FrontDoors {
-    /// What clients are served: the services over gRPC, the pages over HTTP.
+    /// What clients are served: the services over gRPC, and over HTTP the pages and, in JSON, the services.
     #[must_use]
     pub fn for_clients(
         services: &Services,
         hub: WatchHub,
         metrics: &Arc<Metrics>,
         connections: ConnectionSettings,
+        http: HttpSettings,
         stopping: CancellationToken,
     ) -> Self {
-        let http = http::client_pages(services, metrics);
-        let grpc = GrpcDoor::new(services, hub, metrics, stopping.clone());
+        let grpc = Arc::new(GrpcDoor::new(services, hub, metrics, stopping.clone()));
+        let mut pages = http::client_pages(services, metrics);
+        if http.gateway {
+            pages = pages.merge(gateway::paths(&grpc));
+        }
+        let http = http::guarded(pages, http);
         Self {
             shared: Arc::new(Shared {
                 grpc: Some(grpc),

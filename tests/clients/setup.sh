@@ -28,8 +28,8 @@ install_packages() {
 
 missing=
 command -v etcdctl >/dev/null 2>&1 || missing="$missing etcd-client"
-# The crate etcd-client compiles its protocol files with it.
-command -v protoc >/dev/null 2>&1 || missing="$missing protobuf-compiler"
+# The crate etcd-client compiles its protocol files with it, which import those that come with the library.
+command -v protoc >/dev/null 2>&1 || missing="$missing protobuf-compiler libprotobuf-dev"
 command -v go >/dev/null 2>&1 || missing="$missing golang-go"
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing="$missing python3 python3-venv"
 # The list is split into words on purpose.

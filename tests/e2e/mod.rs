@@ -2,16 +2,19 @@
 //! of a Kubernetes control plane.
 
 mod auth;
+mod contests;
 mod data_folder;
 mod durability;
 mod full_disk;
 mod garbage;
+mod gateway;
 mod http;
 mod kubernetes;
 mod leader_loss;
 mod lifecycle;
 mod long_log;
 mod readme;
+mod reflection;
 mod slow_follower;
 mod transfer;
 mod watcher;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::script::Script;
 use super::watch::Streams;
 use super::words::Words;
-use super::{auth, etcdctl, kv, lease, members};
+use super::{auth, contest, etcdctl, kv, lease, members};
 use crate::support::{Clients, Cluster, Result};
 
 /// The clients of a running script. Commands go to one node after another, since every node has to give the same
@@ -28,7 +28,7 @@ impl Session {
             .collect::<Result<_>>()?;
         Ok(Self {
             nodes,
-            endpoints: cluster.endpoints(),
+            endpoints: cluster.addresses(),
             next: 0,
             streams: Streams::default(),
             is_etcd,
@@ -66,6 +66,8 @@ impl Session {
                 lease::command(self.first_node().await?, words).await
             }
             "lease" => lease::command(self.next_settled_node().await?, words).await,
+            "lock" => contest::lock_command(self.next_settled_node().await?, words).await,
+            "election" => contest::election_command(self.next_settled_node().await?, words).await,
             "watch" => {
                 let clients = self.first_node().await?.clone();
                 self.streams.command(&clients, words).await

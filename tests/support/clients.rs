@@ -9,6 +9,8 @@ use stead::proto::etcdserverpb::kv_client::KvClient;
 use stead::proto::etcdserverpb::lease_client::LeaseClient;
 use stead::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use stead::proto::etcdserverpb::watch_client::WatchClient;
+use stead::proto::v3electionpb::election_client::ElectionClient;
+use stead::proto::v3lockpb::lock_client::LockClient;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -52,6 +54,8 @@ pub struct Clients {
     pub lease: LeaseClient<Connection>,
     pub cluster: ClusterClient<Connection>,
     pub maintenance: MaintenanceClient<Connection>,
+    pub lock: LockClient<Connection>,
+    pub election: ElectionClient<Connection>,
     pub auth: AuthClient<Connection>,
     pub token: Token,
 }
@@ -83,6 +87,8 @@ impl Clients {
             lease: LeaseClient::new(channel.clone()),
             cluster: ClusterClient::new(channel.clone()),
             maintenance: MaintenanceClient::new(channel.clone()),
+            lock: LockClient::new(channel.clone()),
+            election: ElectionClient::new(channel.clone()),
             auth: AuthClient::new(channel),
             token,
         }

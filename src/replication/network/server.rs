@@ -24,6 +24,7 @@ use crate::replication::Raft;
 use crate::replication::barrier::LeaderReads;
 use crate::replication::bundle::Bundle;
 use crate::replication::failure::Failure;
+use crate::replication::intake::Intake;
 use crate::replication::interface::LeaderRequests;
 use crate::replication::machine::Snapshot;
 use crate::replication::snapshot::SnapshotStore;
@@ -37,6 +38,8 @@ const MAXIMUM_REJECTIONS_PER_ANSWER: usize = 1_024;
 pub struct PeerService {
     /// Raft.
     pub raft: Raft,
+    /// Proposals of the other members.
+    pub intake: Intake,
     /// Read indexes.
     pub leader_reads: LeaderReads,
     /// Who leads.
@@ -226,7 +229,7 @@ impl Peer for Handler {
         let mut messages = request.into_inner();
         let (sender, mut rejected) = mpsc::unbounded_channel();
         let rejections: Arc<dyn Rejections> = Arc::new(RemoteRejections(sender));
-        let raft = self.service.raft.clone();
+        let intake = self.service.intake.clone();
         let peers = self.service.peers.clone();
         let stop = self.stop.clone();
         tokio::spawn(async move {
@@ -238,7 +241,7 @@ impl Peer for Handler {
                     sequences: message.sequences,
                     proposals: message.proposals,
                 };
-                if bundle.submit(&raft, rejections.clone()).await.is_err() {
+                if intake.take(bundle, rejections.clone()).await.is_err() {
                     return;
                 }
             }

@@ -21,7 +21,7 @@ use crate::state::{ReadView, Reader};
 /// What a front door knows about who calls. The only way by which an identity gets in.
 ///
 /// A token wins over a certificate, as in etcd.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
     token: Option<Secret<String>>,
     certificate_name: Option<Arc<str>>,
@@ -38,8 +38,8 @@ impl Caller {
     /// Somebody whose client certificate was verified: its common name is the name of the user. Not to be used for what
     /// came through a gateway, whose certificate is its own.
     #[must_use]
-    pub fn with_certificate_name(mut self, name: &str) -> Self {
-        self.certificate_name = Some(name.into());
+    pub fn with_certificate_name(mut self, name: Arc<str>) -> Self {
+        self.certificate_name = Some(name);
         self
     }
 
@@ -74,13 +74,13 @@ impl Gate {
         }
     }
 
-    /// The gate, with who stands before it.
+    /// The gate, with who stands before it; none for somebody of whom nothing is known.
     #[must_use]
-    pub fn pass(&self, caller: Caller) -> Pass {
-        Pass {
+    pub fn pass(&self, caller: Caller) -> Option<Pass> {
+        (!caller.is_nobody()).then(|| Pass {
             gate: self.clone(),
             caller,
-        }
+        })
     }
 
     /// What checks and makes tokens.

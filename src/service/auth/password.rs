@@ -15,6 +15,8 @@ use crate::base::secret::Secret;
 use crate::service::ServiceError;
 use crate::state::auth::PasswordHash;
 
+/// What the hashes of a restored etcd begin with: they are good until the user gets another password.
+const BCRYPT: &str = "$2";
 /// Bytes of a salt (RFC 9106).
 const SALT_BYTES: usize = 16;
 
@@ -96,6 +98,9 @@ fn hash(password: &Secret<String>) -> Result<PasswordHash, ServiceError> {
 }
 
 fn is_of(password: &Secret<String>, hash: &PasswordHash) -> bool {
+    if hash.expose().starts_with(BCRYPT) {
+        return bcrypt::verify(password.expose(), hash.expose()).unwrap_or(false);
+    }
     Parsed::new(hash.expose()).is_ok_and(|hash| {
         Argon2::default()
             .verify_password(password.expose().as_bytes(), &hash)
@@ -122,6 +127,23 @@ mod tests {
         assert!(!check("", &one).await.unwrap());
         assert!(!check("hunter2", &secret("no hash")).await.unwrap());
         assert!(!passwords.check(secret("hunter2"), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_etcd_made_is_as_good_as_one_of_ours() {
+        let passwords = Passwords::default();
+        // Made by etcd 3.5.1.
+        let hash = Secret::new("$2a$10$1uLVQNBLqHTPeSqQCq0AvOF9Vn7qIkgGy1fOgSFs.XEQ9RpjCNsuW".to_owned());
+        let check = |text: &str| passwords.check(Secret::new(text.to_owned()), Some(hash.clone()));
+        assert!(check("hunter2").await.unwrap());
+        assert!(!check("hunter3").await.unwrap());
+        let broken = Secret::new("$2a$10$broken".to_owned());
+        assert!(
+            !passwords
+                .check(Secret::new("hunter2".to_owned()), Some(broken))
+                .await
+                .unwrap()
+        );
     }
 
     #[tokio::test]

@@ -155,7 +155,7 @@ fn a_caller_is_who_the_token_says_else_who_the_certificate_says_else_nobody() {
         Ok::<_, ServiceError>(identity.map(|identity| (identity.user, identity.auth_revision)))
     };
     let some = |name: &str| Ok(Some((name.to_owned(), 4)));
-    let certified = || Caller::default().with_certificate_name("robot");
+    let certified = || Caller::default().with_certificate_name("robot".into());
     assert_eq!(who(&users, Caller::default()), Err(ServiceError::UserEmpty));
     assert_eq!(who(&users, certified()), some("robot"));
     let both = certified().with_token(token.clone());

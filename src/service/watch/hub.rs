@@ -132,10 +132,12 @@ impl Hub {
         let admitted = if is_full {
             Err(WatchRefusal::TooManyWatches)
         } else {
-            identity.map_err(WatchRefusal::Forbidden).and_then(|identity| {
-                let wanted = Wanted::from_request(request)?;
-                Ok((wanted, identity, stream.take_watch_id(request.watch_id)?))
-            })
+            identity
+                .map_err(|error| WatchRefusal::Forbidden(Box::new(error)))
+                .and_then(|identity| {
+                    let wanted = Wanted::from_request(request)?;
+                    Ok((wanted, identity, stream.take_watch_id(request.watch_id)?))
+                })
         };
         let (wanted, identity, watch_id) = match admitted {
             Ok(admitted) => admitted,

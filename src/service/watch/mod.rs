@@ -157,7 +157,7 @@ impl WatchResponse {
 pub enum WatchRefusal {
     /// Whoever asks may not see the keys, or is not known.
     #[error(transparent)]
-    Forbidden(ServiceError),
+    Forbidden(Box<ServiceError>),
     /// No key can be in the range.
     #[error("mvcc: watcher range is empty")]
     EmptyRange,
@@ -269,8 +269,8 @@ impl WatchHub {
         Ok(Self { shared })
     }
 
-    /// Opens a stream for whoever `pass` names: requests go in through the handle, responses come out of the receiver. The stream lives as long as
-    /// its receiver; dropping the handle only means that no request follows.
+    /// Opens a stream for whoever `pass` names: requests go in through the handle, responses come out of the receiver. The
+    /// stream lives as long as its receiver; dropping the handle only means that no request follows.
     #[must_use]
     pub fn open_stream(&self, pass: Option<Pass>) -> (WatchStreamHandle, WatchStreamReceiver) {
         stream::open(self.shared.clone(), pass)

@@ -6,6 +6,7 @@ use super::{Answer, Effect, Outcome, Refusal, Transition};
 use crate::state::access::Request;
 use crate::state::auth::{Auth, AuthChange, AuthSettings, Permission, ROOT, Role, User, Who};
 use crate::state::command::Command;
+use crate::state::{format, schema};
 use crate::storage::overlay::Overlay;
 
 /// Whether a change changed something, or why it was not made.
@@ -31,6 +32,8 @@ impl Transition<'_> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         if changed {
+            let format = format::encode("database format", &schema::FORMAT_WITH_USERS)?;
+            self.put_meta(schema::FORMAT, format);
             self.effects.push(Effect::AuthChanged);
         }
         Ok(Ok(Answer::Auth))

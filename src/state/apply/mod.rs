@@ -9,11 +9,9 @@ mod compact;
 mod delete;
 mod lease;
 mod put;
-mod recent;
 mod txn;
 
 pub(super) use lease::{attached_keys, lease_ids};
-pub(super) use recent::RecentHeads;
 
 use std::sync::Arc;
 
@@ -28,6 +26,7 @@ use super::command::Command;
 use super::format::{self, Change, Head, Publication, Version};
 use super::mvcc::history::tombstone;
 use super::mvcc::range::Moment;
+use super::recent::RecentKeys;
 use super::{mvcc, schema};
 use crate::base::{LeaseId, MemberId, Namespace, Revision};
 use crate::storage::overlay::Overlay;
@@ -48,8 +47,7 @@ type Outcome<T> = Result<Result<T, Refusal>, StorageError>;
 /// The state that a batch of entries is turning into another one.
 pub struct Transition<'view> {
     overlay: Overlay<'view>,
-    /// None for a transaction that only reads.
-    recent: Option<&'view mut RecentHeads>,
+    recent: &'view RecentKeys,
     counters: Counters,
     auth: Arc<Auth>,
     /// Changes of the command in hand; they make one revision.
@@ -62,13 +60,13 @@ pub struct Transition<'view> {
 }
 
 impl<'view> Transition<'view> {
-    /// Starts from a view, its counters, users and roles, and the headers that are remembered of it.
+    /// Starts from a view, its counters, users and roles, and the keys that are remembered.
     #[must_use]
     pub fn new(
         view: &'view dyn View,
         counters: Counters,
         auth: Arc<Auth>,
-        recent: Option<&'view mut RecentHeads>,
+        recent: &'view RecentKeys,
     ) -> Self {
         Self {
             overlay: Overlay::new(view),
@@ -166,6 +164,7 @@ impl<'view> Transition<'view> {
     fn moment(&self) -> Moment<'_> {
         Moment {
             view: &self.overlay,
+            recent: self.recent,
             revision: self.visible_revision(),
             compacted: self.counters.compacted,
         }
@@ -183,9 +182,8 @@ impl<'view> Transition<'view> {
     }
 
     fn head(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Head>, StorageError> {
-        let remembered = self.recent.as_ref().and_then(|recent| recent.get(namespace, key));
-        match remembered {
-            Some(head) => Ok(Some(head)),
+        match self.recent.newest(namespace, key, self.visible_revision()) {
+            Some(newest) => Ok(Some(newest.head)),
             None => mvcc::head(&self.overlay, namespace, key),
         }
     }
@@ -222,9 +220,7 @@ impl<'view> Transition<'view> {
         schema::push_head(&mut self.key, namespace, key);
         head.push(&mut self.record)?;
         self.overlay.put_copy(Family::Heads, &self.key, &self.record);
-        if let Some(recent) = &mut self.recent {
-            recent.put(namespace, key, head);
-        }
+        self.recent.put(namespace, key, head, &version.value);
         self.put_version(namespace, key, id, &version)?;
         self.move_attachment(namespace, key, old.map_or(LeaseId::NONE, |old| old.lease), lease);
         let key_value = KeyValue {
@@ -242,9 +238,7 @@ impl<'view> Transition<'view> {
     fn write_tombstone(&mut self, namespace: Namespace, key: &Bytes, old: &Head) -> Result<(), StorageError> {
         let id = self.next_version_id()?;
         self.overlay.delete(Family::Heads, schema::head(namespace, key));
-        if let Some(recent) = &mut self.recent {
-            recent.remove(namespace, key);
-        }
+        self.recent.remove(namespace, key);
         self.put_version(namespace, key, id, &Version::default())?;
         self.move_attachment(namespace, key, old.lease, LeaseId::NONE);
         let key_value = tombstone(key.clone(), id.revision);

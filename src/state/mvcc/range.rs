@@ -12,6 +12,7 @@ use crate::base::{LeaseId, Revision};
 use crate::state::applied::{KeyValue, RangeAnswer, Refusal, VersionId};
 use crate::state::command::{Keys, Range, SortOrder, SortTarget};
 use crate::state::format::{self, Head, Version};
+use crate::state::recent::RecentKeys;
 use crate::state::schema;
 use crate::storage::{Cursor, Family, StorageError, View};
 
@@ -41,6 +42,8 @@ pub struct PageLimits {
 pub struct Moment<'view> {
     /// The data.
     pub view: &'view dyn View,
+    /// The keys that were written last.
+    pub recent: &'view RecentKeys,
     /// The newest revision in it.
     pub revision: Revision,
     /// The oldest readable revision.
@@ -119,12 +122,23 @@ impl Moment<'_> {
     }
 
     fn read_point(&self, keys: &Keys, collector: &mut Collector<'_>) -> Result<(), StorageError> {
-        let Some(head) = head(self.view, keys.namespace, &keys.key)? else {
-            return Ok(());
+        let newest = self.recent.newest(keys.namespace, &keys.key, self.revision);
+        let (head, value) = match newest {
+            Some(newest) => (newest.head, newest.value),
+            None => match head(self.view, keys.namespace, &keys.key)? {
+                Some(head) => (head, None),
+                None => return Ok(()),
+            },
         };
         collector.count += 1;
         if collector.wants_more() {
-            collector.keep(expected_version(self.view, keys.namespace, &keys.key, head.id())?);
+            collector.keep(match value {
+                Some(value) => KeyValue {
+                    value,
+                    ..header_only(keys.key.clone(), &head)
+                },
+                None => expected_version(self.view, keys.namespace, &keys.key, head.id())?,
+            });
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::base::secret::Secret;
 use crate::state::applied::{Answer, Refusal};
 use crate::state::auth::{Auth, AuthChange, Permission, PermissionKind};
 use crate::state::command::Command;
+use crate::state::{format, schema};
 use crate::storage::Family;
 
 fn change(fixture: &mut Fixture, change: AuthChange) -> Result<Answer, Refusal> {
@@ -114,6 +115,25 @@ fn what_is_read_from_disk_is_what_was_in_memory() {
         reader.view().auth().token_key().expose().is_empty(),
         "no token outlives it"
     );
+}
+
+/// The format that the database says it has.
+fn database_format(fixture: &Fixture) -> u32 {
+    let rows = fixture.rows(Family::Meta);
+    let row = rows.iter().find(|(key, _)| key == schema::FORMAT);
+    let (_, record) = row.expect("there is a format");
+    format::decode("database format", &Bytes::copy_from_slice(record)).expect("it is a number")
+}
+
+#[test]
+fn a_database_with_users_has_a_format_that_a_program_without_users_refuses() {
+    let mut fixture = Fixture::new();
+    assert_eq!(add_user(&mut fixture, "", "hash"), Err(Refusal::UserEmpty));
+    fixture.fresh_view();
+    assert_eq!(database_format(&fixture), 1, "nothing has changed yet");
+    assert_eq!(add_user(&mut fixture, "alice", "hash"), Ok(Answer::Auth));
+    assert_eq!(database_format(&fixture), 2);
+    assert!(fixture.fresh_view().auth().user("alice").is_some());
 }
 
 #[test]

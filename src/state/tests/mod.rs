@@ -20,6 +20,7 @@ use bytes::Bytes;
 
 use super::applied::{Answer, Applied, Refusal, VersionId};
 use super::command::{Command, Keys, Proposal, Put};
+use super::recent::RecentKeys;
 use super::{LogEntry, Machine, Payload, ReadView, encode_proposal};
 use crate::base::{MemberId, Namespace, Revision};
 use crate::storage::memory::MemoryEngine;
@@ -36,6 +37,18 @@ impl Fixture {
     /// On an empty engine in memory.
     pub(super) fn new() -> Self {
         Self::on(Arc::new(MemoryEngine::new()))
+    }
+
+    /// On an empty engine in memory, with room for so many recent keys.
+    pub(super) fn remembering(keys: usize) -> Self {
+        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+        let recent = RecentKeys::with_places(keys);
+        let machine = Machine::open_remembering(Arc::clone(&engine), recent).expect("the engine opens");
+        Self {
+            machine,
+            engine,
+            index: 0,
+        }
     }
 
     /// On an engine, after the entries that it has applied.

@@ -1,5 +1,7 @@
 //! The state machine does what the model does, whatever the commands, the batches and the progress of the removal.
 
+use std::sync::Arc;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -11,11 +13,16 @@ use crate::state::applied::{Event, VersionId};
 use crate::state::command::{Keys, Range, Txn};
 use crate::state::{ReadView, command};
 
-/// Runs the log on both, comparing each answer and all news.
-fn run(log: &[Batch]) -> Result<(Fixture, Model), TestCaseError> {
-    let mut fixture = Fixture::new();
+/// The state at some moment, as the machine and the model have it.
+type Moment = (Arc<ReadView>, Model);
+
+/// Runs the log on both, comparing each answer and all news. Also gives how things were before each batch.
+fn run(log: &[Batch], remembered_keys: usize) -> Result<(Fixture, Model, Vec<Moment>), TestCaseError> {
+    let mut fixture = Fixture::remembering(remembered_keys);
     let mut model = Model::new();
+    let mut moments = Vec::new();
     for (commands, removal) in log {
+        moments.push((fixture.machine.reader().view(), model.clone()));
         let applied = fixture.apply_batch(commands.clone());
         prop_assert_eq!(applied.len(), commands.len());
         for (applied, command) in applied.into_iter().zip(commands) {
@@ -32,7 +39,7 @@ fn run(log: &[Batch]) -> Result<(Fixture, Model), TestCaseError> {
                 .expect("the engine works");
         }
     }
-    Ok((fixture, model))
+    Ok((fixture, model, moments))
 }
 
 fn everything(namespace: Namespace, revision: i64) -> Range {
@@ -69,6 +76,26 @@ fn check_ranges(view: &ReadView, model: &Model, ranges: &[Range]) -> Result<(), 
         let in_txn = in_txn.map(|answer| answer.answers);
         let wrapped = read.map(|answer| vec![crate::state::applied::OperationAnswer::Range(answer)]);
         prop_assert_eq!(in_txn, wrapped, "in a transaction: {:?}", range);
+    }
+    Ok(())
+}
+
+/// Single keys and ranges as they are at the moment of the view.
+fn check_present(view: &ReadView, model: &Model, ranges: &[Range]) -> Result<(), TestCaseError> {
+    for range in ranges {
+        let key = Keys {
+            end: bytes::Bytes::new(),
+            ..range.keys.clone()
+        };
+        for keys in [key, range.keys.clone()] {
+            let present = Range {
+                keys,
+                revision: Revision(0),
+                ..range.clone()
+            };
+            let read = view.range(&present).expect("the engine works");
+            prop_assert_eq!(&read, &model.range(&present), "the answer to {:?}", present);
+        }
     }
     Ok(())
 }
@@ -193,8 +220,9 @@ proptest! {
         log in batches(),
         ranges in vec(range(), 1..6),
         page in (1_usize..4, 1_usize..12),
+        remembered_keys in prop_oneof![Just(0_usize), Just(1), Just(3), Just(1_000)],
     ) {
-        let (fixture, model) = run(&log)?;
+        let (fixture, model, moments) = run(&log, remembered_keys)?;
         let view = fixture.machine.reader().view();
         check_ranges(&view, &model, &ranges)?;
         check_leases(&view, &model)?;
@@ -208,7 +236,10 @@ proptest! {
         check_history(&compacted, &model, page)?;
         check_superseded(&compacted, &model)?;
         check_stored(&fixture, &model)?;
-        // Views are immutable: the older one reads as before the removal.
+        // Views are immutable: older ones read as before the removal, and as before what was written after them.
         check_ranges(&view, &model, &ranges)?;
+        for (view, model) in &moments {
+            check_present(view, model, &ranges)?;
+        }
     }
 }

@@ -11,6 +11,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use prometheus::IntCounter;
 use tokio::sync::watch;
@@ -57,15 +58,26 @@ impl Drop for Counted {
     }
 }
 
+/// What is sent by a front door of this node that speaks another protocol.
+pub(in crate::transport) type InsideBody = UnsyncBoxBody<Bytes, Status>;
+
+/// Where the bytes of a request come from.
+pub(super) enum Source {
+    /// A client, through a socket.
+    Client(Incoming),
+    /// Another front door.
+    Inside(InsideBody),
+}
+
 /// What a client sends: counted, and no message larger than the limit.
 pub(super) struct RequestBody {
-    inner: Incoming,
+    inner: Source,
     received: IntCounter,
     sizes: MessageSizes,
 }
 
 impl RequestBody {
-    pub fn new(inner: Incoming, received: IntCounter, maximum_message_bytes: usize) -> Self {
+    pub fn new(inner: Source, received: IntCounter, maximum_message_bytes: usize) -> Self {
         Self {
             inner,
             received,
@@ -82,10 +94,15 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = match std::task::ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+        let polled = match &mut self.inner {
+            Source::Client(body) => Pin::new(body)
+                .poll_frame(context)
+                .map_err(|error| Status::from_error(Box::new(error))),
+            Source::Inside(body) => Pin::new(body).poll_frame(context),
+        };
+        let frame = match std::task::ready!(polled) {
             Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Poll::Ready(Some(Err(Status::from_error(Box::new(error))))),
-            None => return Poll::Ready(None),
+            end => return Poll::Ready(end),
         };
         if let Some(data) = frame.data_ref() {
             self.received.inc_by(u64::try_from(data.len()).unwrap_or(0));
@@ -97,11 +114,17 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.inner {
+            Source::Client(body) => body.is_end_stream(),
+            Source::Inside(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.inner {
+            Source::Client(body) => body.size_hint(),
+            Source::Inside(body) => body.size_hint(),
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! The token is in `token`, else in `authorization`, with or without `Bearer ` in front, as in etcd. Never decides
 //! whether it is valid.
 
+use std::sync::Arc;
+
 use http::Extensions;
 use tonic::Request;
 use tonic::metadata::MetadataMap;
@@ -17,11 +19,25 @@ const AUTHORIZATION: &str = "authorization";
 /// What may stand before the token there.
 const BEARER: &str = "Bearer ";
 
+/// What the gateway says of itself.
+const GATEWAY: &str = "grpcgateway-accept";
+
+/// The common name of the client certificate of a connection: the user whom its requests come from if they have no token.
+///
+/// It is among the extensions of every request of a connection on which a client had to show a certificate
+/// (`--client-cert-auth`) and did, and on no other. An empty name is the name of nobody.
+#[derive(Debug, Clone)]
+pub struct CertificateName(pub Arc<str>);
+
 /// Who calls.
-pub(super) fn caller(metadata: &MetadataMap, _extensions: &Extensions) -> Caller {
-    // The name in a verified client certificate belongs in here, with `Caller::with_certificate_name`, unless the metadata
-    // have `grpcgateway-accept`.
-    let caller = Caller::default();
+pub(super) fn caller(metadata: &MetadataMap, extensions: &Extensions) -> Caller {
+    let caller = match extensions.get::<CertificateName>() {
+        // What comes through the gateway is not asked for by whom its certificate names (etcd).
+        Some(name) if !metadata.contains_key(GATEWAY) => {
+            Caller::default().with_certificate_name(Arc::clone(&name.0))
+        }
+        _ => Caller::default(),
+    };
     let text = |name: &str| {
         // A value that is no text is no token; it still is one that was given.
         metadata.get(name).map(|value| value.to_str().unwrap_or_default())
@@ -40,4 +56,68 @@ pub(super) fn caller(metadata: &MetadataMap, _extensions: &Extensions) -> Caller
 pub(super) fn open<T>(request: Request<T>) -> (Caller, T) {
     let (metadata, extensions, message) = request.into_parts();
     (caller(&metadata, &extensions), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::metadata::MetadataValue;
+
+    use super::*;
+
+    fn token(name: &str) -> Caller {
+        Caller::default().with_token(Secret::new(name.to_owned()))
+    }
+
+    fn called(metadata: &[(&'static str, &'static str)], certificate: Option<&str>) -> Caller {
+        let mut request = Request::new(());
+        for (name, value) in metadata {
+            request
+                .metadata_mut()
+                .insert(*name, MetadataValue::from_static(value));
+        }
+        if let Some(name) = certificate {
+            request.extensions_mut().insert(CertificateName(name.into()));
+        }
+        open(request).0
+    }
+
+    #[test]
+    fn a_token_is_in_token_else_in_authorization_with_or_without_bearer() {
+        assert_eq!(called(&[], None), Caller::default());
+        assert_eq!(called(&[("token", "t")], None), token("t"));
+        assert_eq!(called(&[("authorization", "a")], None), token("a"));
+        assert_eq!(called(&[("authorization", "Bearer a")], None), token("a"));
+        assert_eq!(
+            called(&[("authorization", "a"), ("token", "t")], None),
+            token("t")
+        );
+        assert_eq!(
+            called(&[("token", "")], None),
+            token(""),
+            "a void token was given"
+        );
+    }
+
+    #[test]
+    fn a_certificate_names_the_caller_but_not_through_the_gateway() {
+        let alice = Caller::default().with_certificate_name("alice".into());
+        assert_eq!(called(&[], Some("alice")), alice);
+        assert_eq!(
+            called(&[("token", "t")], Some("alice")),
+            token("t").with_certificate_name("alice".into()),
+            "the gate prefers the token"
+        );
+        let gateway = ("grpcgateway-accept", "application/json");
+        assert_eq!(called(&[gateway], Some("alice")), Caller::default());
+        assert_eq!(
+            called(&[gateway, ("authorization", "a")], Some("alice")),
+            token("a")
+        );
+    }
+
+    #[test]
+    fn who_calls_is_not_shown_with_the_token() {
+        let shown = format!("{:?}", called(&[("token", "hunter2")], None));
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
 }

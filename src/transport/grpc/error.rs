@@ -7,6 +7,7 @@
 use tonic::{Code, Status};
 
 use crate::service::ServiceError;
+use crate::service::watch::WatchRefusal;
 
 /// The code of an error.
 #[must_use]
@@ -52,8 +53,17 @@ pub fn code(error: &ServiceError) -> Code {
         | E::TimeoutLeaderFailed
         | E::TimeoutConnectionLost
         | E::TimeoutApplied => Code::Unavailable,
+        E::WatchRefused(WatchRefusal::Forbidden(error)) => code(error),
+        E::WatchRefused(_) => Code::ResourceExhausted,
         // etcd maps none of these, and sends them as Unknown.
-        E::TimeoutTransfer | E::NotPrimaryLessor | E::PasswordNotWanted | E::TokenVerifyOnly => Code::Unknown,
+        E::TimeoutTransfer
+        | E::NotPrimaryLessor
+        | E::PasswordNotWanted
+        | E::TokenVerifyOnly
+        | E::SessionExpired
+        | E::NoElectionLeader
+        | E::NotElectionLeader
+        | E::MissingLeaderKey => Code::Unknown,
         E::Corrupt => Code::DataLoss,
         E::StreamSort | E::StreamFilter | E::Unimplemented(_) => Code::Unimplemented,
         E::Internal(_) => Code::Internal,
@@ -64,6 +74,12 @@ pub fn code(error: &ServiceError) -> Code {
 #[must_use]
 pub fn status(error: &ServiceError) -> Status {
     Status::new(code(error), error.to_string())
+}
+
+/// The status of an error in a call of locks or elections: whatever it is, etcd sends its text with the code Unknown.
+#[must_use]
+pub fn status_without_code(error: &ServiceError) -> Status {
+    Status::unknown(error.to_string())
 }
 
 #[cfg(test)]
@@ -175,6 +191,19 @@ mod tests {
                 "etcdserver: bad leader transferee",
             ),
             (E::NotPrimaryLessor, C::Unknown, "not a primary lessor"),
+            (E::SessionExpired, C::Unknown, "mutex: session is expired"),
+            (E::NoElectionLeader, C::Unknown, "election: no leader"),
+            (E::NotElectionLeader, C::Unknown, "election: not leader"),
+            (
+                E::MissingLeaderKey,
+                C::Unknown,
+                "\"leader\" field must be provided",
+            ),
+            (
+                E::WatchRefused(WatchRefusal::TooManyWatches),
+                C::ResourceExhausted,
+                "stead: this member already has 1000000 watches; use another member or cancel some",
+            ),
             (
                 E::UnknownChoice {
                     field: "action",

@@ -18,9 +18,11 @@ pub(super) enum Target {
     Cluster,
     Maintenance,
     Auth,
+    Lock,
+    Election,
     Health,
-    /// Nobody; the sentence says so.
-    Nobody(&'static str),
+    Reflection,
+    ReflectionAlpha,
 }
 
 /// Who sends how many messages.
@@ -41,13 +43,8 @@ impl Kind {
     }
 }
 
-const NO_LOCKS: Target =
-    Target::Nobody("This version of stead does not serve locks; take them with transactions and leases.");
-const NO_ELECTIONS: Target =
-    Target::Nobody("This version of stead does not serve elections; hold them with transactions and leases.");
-
 /// The methods of each service that take and give one message.
-const UNARY: [(&str, Target, &[&str]); 9] = [
+const UNARY: [(&str, Target, &[&str]); 11] = [
     (
         "etcdserverpb.KV",
         Target::Kv,
@@ -106,17 +103,35 @@ const UNARY: [(&str, Target, &[&str]); 9] = [
         ],
     ),
     ("grpc.health.v1.Health", Target::Health, &["Check", "List"]),
-    ("v3lockpb.Lock", NO_LOCKS, &["Lock", "Unlock"]),
+    ("v3lockpb.Lock", Target::Lock, &["Lock", "Unlock"]),
     (
         "v3electionpb.Election",
-        NO_ELECTIONS,
+        Target::Election,
         &["Campaign", "Proclaim", "Leader", "Resign"],
     ),
     ("etcdserverpb.Watch", Target::Watch, &[]),
+    ("grpc.reflection.v1.ServerReflection", Target::Reflection, &[]),
+    (
+        "grpc.reflection.v1alpha.ServerReflection",
+        Target::ReflectionAlpha,
+        &[],
+    ),
 ];
 
 /// The methods that stream.
-const STREAMS: [(&str, Target, &str, Kind); 6] = [
+const STREAMS: [(&str, Target, &str, Kind); 8] = [
+    (
+        "grpc.reflection.v1.ServerReflection",
+        Target::Reflection,
+        "ServerReflectionInfo",
+        Kind::BidirectionalStream,
+    ),
+    (
+        "grpc.reflection.v1alpha.ServerReflection",
+        Target::ReflectionAlpha,
+        "ServerReflectionInfo",
+        Kind::BidirectionalStream,
+    ),
     ("etcdserverpb.KV", Target::Kv, "RangeStream", Kind::ServerStream),
     (
         "etcdserverpb.Watch",
@@ -144,7 +159,7 @@ const STREAMS: [(&str, Target, &str, Kind); 6] = [
     ),
     (
         "v3electionpb.Election",
-        NO_ELECTIONS,
+        Target::Election,
         "Observe",
         Kind::ServerStream,
     ),
@@ -264,7 +279,7 @@ mod tests {
     fn every_method_of_the_interface_is_known_and_anything_else_has_etcds_text() {
         let metrics = Metrics::new().expect("metrics register once");
         let methods = Methods::new(&metrics);
-        assert_eq!(methods.by_path.len(), 52);
+        assert_eq!(methods.by_path.len(), 54);
         let text = |path: &str| methods.at(path).err();
         assert_eq!(text("/etcdserverpb.KV/Range"), None);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The gRPC front door: etcd's services on the client port, and the health service. Translation only.
+//! The gRPC front door: etcd's services on the client port, health and reflection. Translation only.
 //!
 //! A call is sent to its service by its path, without a router in between: this is the path of every request. Unary calls
 //! cost no task and no timer of their own.
@@ -7,12 +7,15 @@ mod auth;
 mod call;
 mod caller;
 mod cluster;
+mod election;
 pub mod error;
 mod health;
 mod kv;
 mod lease;
+mod lock;
 mod maintenance;
 mod methods;
+mod reflection;
 pub mod translate;
 pub mod watch;
 
@@ -40,13 +43,17 @@ use crate::proto::etcdserverpb::kv_server::KvServer;
 use crate::proto::etcdserverpb::lease_server::LeaseServer;
 use crate::proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use crate::proto::health::health_server::HealthServer;
+use crate::proto::v3electionpb::election_server::ElectionServer;
+use crate::proto::v3lockpb::lock_server::LockServer;
 use crate::service::auth::Pass;
 use crate::service::watch::WatchHub;
 use crate::service::{ServiceError, Services};
-pub(super) use call::ResponseBody;
-use call::{Counted, RequestBody, requires_leader, stream_end};
+use call::{Counted, RequestBody, Source, requires_leader, stream_end};
+pub(super) use call::{InsideBody, ResponseBody};
+pub use caller::CertificateName;
 pub(super) use maintenance::alarm_name;
 use methods::{Kind, Method, Methods, Target};
+use reflection::Reflection;
 use watch::{StreamGuard, WatchServer};
 
 type Answering = BoxFuture<'static, Result<Response<tonic::body::Body>, Infallible>>;
@@ -59,7 +66,10 @@ pub(super) struct GrpcDoor {
     cluster: ClusterServer<cluster::ClusterDoor>,
     maintenance: MaintenanceServer<maintenance::MaintenanceDoor>,
     auth: AuthServer<auth::AuthDoor>,
+    lock: LockServer<lock::LockDoor>,
+    election: ElectionServer<election::ElectionDoor>,
     health: HealthServer<health::HealthDoor>,
+    reflection: Reflection,
     methods: Methods,
     received: IntCounter,
     sent: IntCounter,
@@ -101,7 +111,10 @@ impl GrpcDoor {
                 maintenance::MaintenanceDoor(services.maintenance.clone())
             ),
             auth: server!(AuthServer, auth::AuthDoor(services.users.clone())),
+            lock: server!(LockServer, lock::LockDoor(services.locks.clone())),
+            election: server!(ElectionServer, election::ElectionDoor(services.elections.clone())),
             health: server!(HealthServer, health::HealthDoor),
+            reflection: Reflection::new(),
             methods: Methods::new(metrics),
             received: metrics.client_received_bytes.clone(),
             sent: metrics.client_sent_bytes.clone(),
@@ -110,17 +123,27 @@ impl GrpcDoor {
         }
     }
 
-    /// Answers a call.
+    /// Bytes of the largest message that is taken.
+    pub fn maximum_message_bytes(&self) -> usize {
+        self.maximum_message_bytes
+    }
+
+    /// Answers a client's call.
     pub fn call(&self, request: Request<Incoming>) -> Call {
+        self.answer_counted(request.map(Source::Client))
+    }
+
+    /// Answers a call of another front door of this node.
+    pub fn call_inside(&self, request: Request<InsideBody>) -> Call {
+        self.answer_counted(request.map(Source::Inside))
+    }
+
+    fn answer_counted(&self, request: Request<Source>) -> Call {
         let method = match self.methods.at(request.uri().path()) {
             Ok(method) => method,
             Err(text) => return self.refuse(None, &Status::unimplemented(text)),
         };
         let counted = Counted::begin(Arc::clone(&method));
-        if let Target::Nobody(sentence) = method.target {
-            let error = error::status(&ServiceError::Unimplemented(sentence));
-            return self.refuse(Some(counted), &error);
-        }
         let wants_leader = requires_leader(request.headers());
         if wants_leader && !self.streams.services.health.has_leader() {
             return self.refuse(Some(counted), &error::status(&ServiceError::NoLeader));
@@ -148,8 +171,11 @@ impl GrpcDoor {
             Target::Cluster => self.cluster.clone().call(request),
             Target::Maintenance => self.maintenance.clone().call(request),
             Target::Auth => self.auth.clone().call(request),
+            Target::Lock => self.lock.clone().call(request),
+            Target::Election => self.election.clone().call(request),
             Target::Health => self.health.clone().call(request),
-            Target::Nobody(sentence) => ready(Ok(Status::unimplemented(sentence).into_http())).boxed(),
+            Target::Reflection => self.reflection.call(request),
+            Target::ReflectionAlpha => self.reflection.call_alpha(request),
         }
     }
 
@@ -216,8 +242,7 @@ impl StreamGuard for Streams {
     }
 
     fn pass(&self, metadata: &MetadataMap, extensions: &http::Extensions) -> Option<Pass> {
-        let caller = caller::caller(metadata, extensions);
-        (!caller.is_nobody()).then(|| self.services.gate.pass(caller))
+        self.services.gate.pass(caller::caller(metadata, extensions))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Pages over HTTP: health, version, metrics. Translation only.
 
+mod access;
 mod health;
 
 use std::sync::Arc;
@@ -7,10 +8,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use prometheus::{Encoder, TextEncoder};
 
+pub use self::access::{HttpSettings, Names};
 use crate::base::metrics::Metrics;
 use crate::service::Services;
 use crate::service::maintenance::{ETCD_MINOR_VERSION, ETCD_VERSION};
@@ -34,6 +37,11 @@ pub(super) fn client_pages(services: &Services, metrics: &Arc<Metrics>) -> Route
 /// The pages of `--listen-metrics-urls`.
 pub(super) fn metrics_pages(services: &Services, metrics: &Arc<Metrics>) -> Router {
     assemble(routes(), services, metrics)
+}
+
+/// Pages that only those may ask for whom the settings allow it.
+pub(super) fn guarded(pages: Router, settings: HttpSettings) -> Router {
+    pages.layer(middleware::from_fn_with_state(Arc::new(settings), access::check))
 }
 
 fn routes() -> Router<Pages> {

@@ -490,12 +490,9 @@ async fn a_right_that_is_missing_or_taken_away_is_told_as_etcd_tells_it() {
     assert_eq!(receive(&mut responses).await, revoked);
     send(&requests, RequestUnion::CreateRequest(create("a", "", 0))).await;
     let refused = WatchResponse {
-        header: header(1),
         watch_id: -1,
         created: true,
-        canceled: true,
-        cancel_reason: REASON.to_owned(),
-        ..WatchResponse::default()
+        ..revoked
     };
     assert_eq!(receive(&mut responses).await, refused);
 }

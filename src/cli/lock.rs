@@ -1,0 +1,170 @@
+//! `stead lock`: holds a lock while a command runs, or until it is told to stop.
+//!
+//! The command is told by two environment variables, as by etcdctl, what it holds: `ETCD_LOCK_KEY`, the key that stands
+//! for the lock, and `ETCD_LOCK_REV`, a revision that is larger than that of every holder before. Never lets the command
+//! go on as if it held the lock when that is lost.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitStatus, Stdio};
+
+use clap::Args;
+use rustix::process::{Pid, Signal, kill_process};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use tokio::process::{Child, Command};
+
+use super::client::Client;
+use super::exit::{CliError, Exit};
+use super::output::{Format, bytes_entry, revision, write_json, write_line};
+use super::session::Session;
+use super::signal::{Stop, StopSignals};
+use crate::base::LeaseId;
+use crate::base::limits::MAXIMUM_LEASE_TTL_SECONDS;
+use crate::proto::v3lockpb::{LockRequest, LockResponse};
+
+/// The arguments of `stead lock`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Lock {
+    /// The name of the lock
+    name: OsString,
+    /// Seconds after which the lock is free if this process dies
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(i64).range(1..=MAXIMUM_LEASE_TTL_SECONDS))]
+    ttl: i64,
+    /// What to run while the lock is held, with its arguments; nothing: hold it until ctrl-C
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+impl Lock {
+    /// Waits for the lock, and holds it.
+    ///
+    /// # Errors
+    /// A call failed, the lock is lost, or the command did not end with success.
+    pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
+        let mut signals = StopSignals::listen()?;
+        let mut session = Session::open(client, self.ttl).await?;
+        let request = LockRequest {
+            name: self.name.clone().into_vec().into(),
+            lease: session.lease,
+        };
+        let held = tokio::select! {
+            held = session.wait_for(|node| {
+                let request = request.clone();
+                async move { node.lock().lock(request).await }
+            }) => held,
+            _ = signals.next() => Err(CliError::new(Exit::Interrupted, "interrupted before the lock was held")),
+        };
+        let outcome = match &held {
+            Ok(held) => self.hold(held, &mut session, &mut signals, format).await,
+            Err(_) => Ok(()),
+        };
+        let closed = session.close().await;
+        held?;
+        outcome?;
+        closed
+    }
+
+    async fn hold(
+        &self,
+        held: &LockResponse,
+        session: &mut Session<'_>,
+        signals: &mut StopSignals,
+        format: Format,
+    ) -> Result<(), CliError> {
+        if let Some((program, arguments)) = self.command.split_first() {
+            let child = Command::new(program)
+                .args(arguments)
+                .env("ETCD_LOCK_KEY", OsString::from_vec(held.key.to_vec()))
+                .env("ETCD_LOCK_REV", revision(held.header.as_ref()).to_string())
+                .stdin(Stdio::inherit())
+                .spawn()
+                .map_err(|error| {
+                    CliError::failure(format!("cannot run {}: {error}", program.to_string_lossy()))
+                })?;
+            return follow(child, session, signals).await;
+        }
+        let mut out = io::stdout();
+        match format {
+            Format::Json => write_json(out, &HeldView(held, session.lease))?,
+            Format::Human => {
+                write_line(&mut out, &held.key)?;
+                // The value, which is empty.
+                write_line(&mut out, b"")?;
+                out.flush()?;
+            }
+        }
+        tokio::select! {
+            _ = signals.next() => Ok(()),
+            error = session.lost() => Err(error),
+        }
+    }
+}
+
+/// Waits for a command to end. SIGTERM is passed on to it; SIGINT comes from a terminal, which sends it to both.
+async fn follow(
+    mut child: Child,
+    session: &mut Session<'_>,
+    signals: &mut StopSignals,
+) -> Result<(), CliError> {
+    let mut lost = None;
+    loop {
+        tokio::select! {
+            ended = child.wait() => {
+                return match (lost, ended?) {
+                    (Some(error), _) => Err(error),
+                    (None, status) => passed_on(status),
+                };
+            }
+            stop = signals.next() => {
+                if stop == Stop::Terminate {
+                    terminate(&child);
+                }
+            }
+            error = session.lost(), if lost.is_none() => {
+                writeln!(io::stderr(), "{error}; ending the command, which does not hold the lock any more")?;
+                terminate(&child);
+                lost = Some(error);
+            }
+        }
+    }
+}
+
+fn terminate(child: &Child) {
+    let process = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .and_then(Pid::from_raw);
+    if let Some(process) = process {
+        // One that has ended already needs no signal.
+        let _ = kill_process(process, Signal::TERM);
+    }
+}
+
+/// The exit code of the command becomes that of this process; a signal becomes what a shell makes of it.
+fn passed_on(status: ExitStatus) -> Result<(), CliError> {
+    const SIGNALED: i32 = 128;
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| SIGNALED.saturating_add(signal)))
+        .and_then(|code| u8::try_from(code).ok());
+    match code {
+        Some(0) => Ok(()),
+        Some(code) => Err(CliError::new(Exit::Program(code), "")),
+        None => Err(CliError::failure(format!("the command ended with {status}"))),
+    }
+}
+
+/// A lock that is held.
+struct HeldView<'answer>(&'answer LockResponse, i64);
+
+impl Serialize for HeldView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("revision", &revision(self.0.header.as_ref()))?;
+        bytes_entry(&mut map, "key", &self.0.key)?;
+        map.serialize_entry("lease", &LeaseId(self.1).to_string())?;
+        map.end()
+    }
+}
