@@ -236,8 +236,8 @@ async fn a_password_is_in_no_log_and_in_no_file_of_any_member() -> TestResult {
     Ok(())
 }
 
-const PRIVATE_KEY: &str = include_str!("../../src/service/auth/tests/ed-private.pem");
-const PUBLIC_KEY: &str = include_str!("../../src/service/auth/tests/ed-public.pem");
+const PRIVATE_KEY: &str = include_str!("../../../src/service/auth/tests/ed-private.pem");
+const PUBLIC_KEY: &str = include_str!("../../../src/service/auth/tests/ed-public.pem");
 
 #[tokio::test]
 async fn json_web_tokens_are_good_on_every_member_until_rights_or_keys_change() -> TestResult {
