@@ -79,10 +79,7 @@ pub async fn command(clients: &mut Clients, mut words: Words) -> Result<Vec<Stri
         ("user", "add") => {
             let name = text(&mut words, "a user")?;
             let no_password = words.flag("no_password");
-            let password = match words.optional() {
-                Some(password) => password,
-                None => String::new(),
-            };
+            let password = words.optional().unwrap_or_default();
             header!(auth.user_add(AuthUserAddRequest {
                 name,
                 password,
