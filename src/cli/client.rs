@@ -17,7 +17,9 @@ use tonic::{Code, ConnectError, Response, Status};
 
 use super::exit::{CliError, Exit};
 use super::login::{Login, Token, wants_new_token};
+use super::security::{self, Security};
 use crate::base::clock;
+use crate::base::tls::Tls;
 use crate::proto::etcdserverpb::auth_client::AuthClient;
 use crate::proto::etcdserverpb::cluster_client::ClusterClient;
 use crate::proto::etcdserverpb::kv_client::KvClient;
@@ -157,6 +159,7 @@ impl Node {
 pub(super) struct Client {
     nodes: Vec<Node>,
     current: Mutex<Position>,
+    security: Security,
     dial_timeout: Duration,
     command_timeout: Duration,
     /// None: somebody without an identity.
@@ -171,18 +174,29 @@ struct Position {
 }
 
 impl Client {
-    /// A client of comma-separated endpoints, `host:port` or `http://host:port`. Connects to none yet.
+    /// A client of comma-separated endpoints, `host:port`, `http://host:port` or `https://host:port`. Connects to none
+    /// yet.
     ///
     /// # Errors
-    /// An endpoint cannot be.
+    /// An endpoint cannot be, or a certificate cannot be used.
     pub(super) fn new(
         endpoints: &str,
+        security: &Security,
         dial_timeout: Duration,
         command_timeout: Duration,
     ) -> Result<Self, CliError> {
+        let endpoints: Vec<&str> = endpoints.split(',').map(str::trim).collect();
+        let tls = if endpoints.iter().any(|endpoint| security.protects(endpoint)) {
+            Some(security.load()?)
+        } else {
+            None
+        };
         let nodes = endpoints
-            .split(',')
-            .map(|endpoint| node(endpoint.trim(), dial_timeout))
+            .into_iter()
+            .map(|endpoint| {
+                let tls = tls.clone().filter(|_| security.protects(endpoint));
+                node(endpoint, tls, dial_timeout)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let Some(first) = nodes.first() else {
             return Err(CliError::invalid(
@@ -195,6 +209,7 @@ impl Client {
                 node: first.clone(),
             }),
             nodes,
+            security: security.clone(),
             dial_timeout,
             command_timeout,
             login: None,
@@ -240,6 +255,7 @@ impl Client {
                 index: 0,
                 node: node.clone(),
             }),
+            security: self.security.clone(),
             dial_timeout: self.dial_timeout,
             command_timeout: self.command_timeout,
             login: self.login.clone(),
@@ -251,7 +267,7 @@ impl Client {
     /// # Errors
     /// An endpoint cannot be.
     pub(super) fn with_endpoints(&self, endpoints: &str) -> Result<Self, CliError> {
-        let client = Self::new(endpoints, self.dial_timeout, self.command_timeout)?;
+        let client = Self::new(endpoints, &self.security, self.dial_timeout, self.command_timeout)?;
         Ok(client.with_login(self.login.clone()))
     }
 
@@ -368,31 +384,42 @@ impl Client {
     }
 }
 
-fn node(endpoint: &str, dial_timeout: Duration) -> Result<Node, CliError> {
+fn node(endpoint: &str, tls: Option<Tls>, dial_timeout: Duration) -> Result<Node, CliError> {
     let invalid = |reason: &str| {
         CliError::invalid(format!(
             "--endpoints has {endpoint:?}: {reason}; write host:port,host:port"
         ))
     };
-    let url = match endpoint.split_once("://") {
-        None => format!("http://{endpoint}"),
-        Some(("http", _)) => endpoint.to_owned(),
-        Some(("https", _)) => return Err(invalid("TLS is not supported yet")),
+    let address = match endpoint.split_once("://") {
+        None => endpoint,
+        Some(("http" | "https", address)) => address,
         Some(_) => return Err(invalid("the scheme is unknown")),
     };
-    if url
+    let Some((host, Ok(_))) = address
+        .trim_end_matches('/')
         .rsplit_once(':')
-        .is_none_or(|(_, port)| port.parse::<u16>().is_err())
-    {
+        .map(|(host, port)| (host, port.parse::<u16>()))
+    else {
         return Err(invalid("the port is missing"));
-    }
-    let channel = Endpoint::from_shared(url)
+    };
+    let settings = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|error| invalid(&error.to_string()))?
         .connect_timeout(dial_timeout)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .connect_lazy();
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+    let channel = match tls {
+        None => settings.connect_lazy(),
+        Some(tls) => {
+            let origin = format!("https://{address}");
+            let origin = origin.parse().map_err(|_| invalid("it is no address"))?;
+            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+            let connect = move |url| security::connect(url, tls.clone(), host.clone());
+            settings
+                .origin(origin)
+                .connect_with_connector_lazy(tower::service_fn(connect))
+        }
+    };
     Ok(Node {
         endpoint: endpoint.to_owned(),
         channel,
@@ -443,8 +470,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_endpoint_that_cannot_be_is_named_with_its_mend() {
-        for endpoints in ["https://a:1", "ftp://a:1", "a", "", "a:1,,b:2", "a:99999"] {
-            let error = Client::new(endpoints, Duration::ZERO, Duration::ZERO).unwrap_err();
+        for endpoints in ["ftp://a:1", "a", "https://a", "", "a:1,,b:2", "a:99999"] {
+            let error =
+                Client::new(endpoints, &Security::default(), Duration::ZERO, Duration::ZERO).unwrap_err();
             assert_eq!(error.exit, Exit::InvalidInput);
             assert!(error.message.contains("write host:port"), "{error}");
         }

@@ -16,6 +16,7 @@ mod logging;
 mod login;
 mod output;
 mod role;
+mod security;
 mod server;
 mod session;
 mod signal;
@@ -41,6 +42,7 @@ use crate::config::parse_duration;
 use client::Client;
 use exit::EXIT_CODES_HELP;
 use output::Format;
+use security::SecurityArguments;
 
 /// Where a client looks for a server if nobody says otherwise.
 const DEFAULT_ENDPOINTS: &str = "127.0.0.1:2379";
@@ -75,6 +77,8 @@ struct ClientArguments {
     /// Form of the answer
     #[arg(long, short, global = true, value_enum, default_value_t, env = "STEAD_OUTPUT")]
     output: Format,
+    #[command(flatten)]
+    security: SecurityArguments,
 }
 
 impl ClientArguments {
@@ -83,7 +87,8 @@ impl ClientArguments {
             Some(endpoints) => endpoints.clone(),
             None => env::var("ETCDCTL_ENDPOINTS").unwrap_or_else(|_| DEFAULT_ENDPOINTS.to_owned()),
         };
-        let client = Client::new(&endpoints, self.dial_timeout, self.command_timeout)?;
+        let security = self.security.security()?;
+        let client = Client::new(&endpoints, &security, self.dial_timeout, self.command_timeout)?;
         Ok(client.with_login(self.login.login()?))
     }
 }
@@ -311,6 +316,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_key_of_the_store_and_the_key_of_a_certificate_are_told_apart() {
+        let line = ["stead", "put", "color", "blue", "--cert=a.pem", "--key=a.key"];
+        let parsed = Arguments::try_parse_from(line).unwrap();
+        assert!(matches!(parsed.command, Some(Command::Put(_))));
+        let parsed = Arguments::try_parse_from(["stead", "get", "color"]).unwrap();
+        assert!(matches!(parsed.command, Some(Command::Get(_))));
     }
 
     #[test]

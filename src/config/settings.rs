@@ -1,7 +1,6 @@
 //! Turns the collected values into a [`ServerConfig`]: every value by itself, then those that must fit each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -9,10 +8,11 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::sources::{Given, Values};
+use super::tls::Addresses;
 use super::url::HostUrl;
 use super::{
-    AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, duration,
-    identity,
+    AutoCompaction, Keepalive, ListenAddress, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth,
+    duration, identity, parse_switch, tls,
 };
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
 use crate::replication::PeerMember;
@@ -72,11 +72,6 @@ fn interval(values: &Values, flag: &'static str) -> Result<Duration> {
     })
 }
 
-fn switch(values: &Values, flag: &'static str) -> Result<bool> {
-    let given = values.get(flag);
-    super::parse_switch(&given.value).ok_or_else(|| invalid(&given, "write true or false"))
-}
-
 /// A list of names; none if it is empty or holds the star, which both mean all.
 fn names(given: &Given) -> Option<BTreeSet<String>> {
     let names: BTreeSet<String> = given
@@ -116,11 +111,21 @@ fn texts(urls: &[HostUrl]) -> Vec<String> {
     urls.iter().map(|url| url.text().to_owned()).collect()
 }
 
-fn listen(values: &Values, flag: &'static str) -> Result<Vec<SocketAddr>> {
+/// Reads a switch.
+pub(super) fn switch(values: &Values, flag: &'static str) -> Result<bool> {
     let given = values.get(flag);
-    urls(values, flag)?
-        .iter()
-        .map(|url| url.bind_address().map_err(|mend| invalid(&given, mend)))
+    parse_switch(&given.value).ok_or_else(|| invalid(&given, "write true or false"))
+}
+
+fn listen(values: &Values, flag: &'static str, urls: &[HostUrl]) -> Result<Vec<ListenAddress>> {
+    let given = values.get(flag);
+    urls.iter()
+        .map(|url| {
+            Ok(ListenAddress {
+                address: url.bind_address().map_err(|mend| invalid(&given, mend))?,
+                is_tls: url.is_tls(),
+            })
+        })
         .collect()
 }
 
@@ -150,8 +155,10 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
             ));
         }
     }
-    let listen_metrics = if values.is_given("listen-metrics-urls") {
-        listen(&values, "listen-metrics-urls")?
+    let listen_client_urls = urls(&values, "listen-client-urls")?;
+    let listen_peer_urls = urls(&values, "listen-peer-urls")?;
+    let listen_metrics_urls = if values.is_given("listen-metrics-urls") {
+        urls(&values, "listen-metrics-urls")?
     } else {
         Vec::new()
     };
@@ -159,15 +166,29 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
     let token = short_text(&values, "initial-cluster-token")?;
     let initial_members = initial_members(&values, &name, &advertise_peer, &token)?;
     let advertise_peer_urls = texts(&advertise_peer);
+    let [client_tls, peer_tls] = {
+        let client: Vec<HostUrl> = [listen_client_urls.as_slice(), &listen_metrics_urls].concat();
+        let addresses = Addresses {
+            client: &client,
+            peer: &listen_peer_urls,
+            a_member_is_protected: initial_members
+                .iter()
+                .flat_map(|member| &member.peer_urls)
+                .any(|url| url.starts_with("https://")),
+        };
+        tls::build(&mut values, &data_folder, &addresses)?
+    };
     let ids: Vec<_> = initial_members.iter().map(|member| member.id).collect();
     let mut config = ServerConfig {
         member: identity::member_id(&advertise_peer_urls, &token),
         cluster: identity::cluster_id(&ids),
         name,
         data_folder,
-        listen_client: listen(&values, "listen-client-urls")?,
-        listen_peer: listen(&values, "listen-peer-urls")?,
-        listen_metrics,
+        listen_client: listen(&values, "listen-client-urls", &listen_client_urls)?,
+        listen_peer: listen(&values, "listen-peer-urls", &listen_peer_urls)?,
+        listen_metrics: listen(&values, "listen-metrics-urls", &listen_metrics_urls)?,
+        client_tls,
+        peer_tls,
         advertise_client_urls: texts(&advertise_client),
         advertise_peer_urls,
         initial_members,

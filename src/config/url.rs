@@ -1,15 +1,16 @@
-//! Addresses in the form of etcd's flags: comma-separated `http://host:port`.
+//! Addresses in the form of etcd's flags: comma-separated `http://host:port` or `https://host:port`.
 //!
 //! Keeps the text as it was written, since member ids are computed from it. Never resolves a name.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// An address in the form `http://host:port`.
+/// An address in the form `http://host:port` or `https://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HostUrl {
     text: String,
     host: String,
     port: u16,
+    is_tls: bool,
 }
 
 impl HostUrl {
@@ -22,12 +23,7 @@ impl HostUrl {
             return Err(format!("{text:?} is no URL; write http://host:port"));
         };
         match scheme {
-            "http" => {}
-            "https" => {
-                return Err(format!(
-                    "{text:?} asks for TLS, which is not supported yet; write http://host:port and keep the network private"
-                ));
-            }
+            "http" | "https" => {}
             "unix" | "unixs" => {
                 return Err(format!(
                     "{text:?} is a Unix socket, which is not supported yet; write http://127.0.0.1:port"
@@ -68,6 +64,7 @@ impl HostUrl {
             text: text.to_owned(),
             host: host.to_owned(),
             port,
+            is_tls: scheme == "https",
         })
     }
 
@@ -93,6 +90,16 @@ impl HostUrl {
     /// As it was written.
     pub(super) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The name or address of the host, without brackets.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether TLS is spoken there.
+    pub(super) fn is_tls(&self) -> bool {
+        self.is_tls
     }
 
     /// The address to bind to.
@@ -135,6 +142,8 @@ mod tests {
             let url = HostUrl::parse(text).unwrap();
             assert_eq!(url.bind_address().unwrap().to_string(), address);
             assert_eq!(url.text(), text);
+            assert!(!url.is_tls());
+            assert!(HostUrl::parse(&text.replace("http", "https")).unwrap().is_tls());
         }
     }
 
@@ -142,7 +151,6 @@ mod tests {
     fn each_error_says_what_to_write() {
         for (text, part) in [
             ("localhost:2379", "is no URL"),
-            ("https://a:1", "asks for TLS"),
             ("unix://a:1", "is a Unix socket"),
             ("ftp://a:1", "unknown scheme \"ftp\""),
             ("http://a:1/", "without user, path or slash"),

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::authority::LenientAuthority;
-use super::{ConnectionSettings, Door};
+use super::{ConnectionSettings, Door, FrontDoors};
 use crate::base::gather::Gathered;
+use crate::base::tls::{Entrance, Socket};
 
 /// Connections of one listener at one time. More wait to be accepted.
 const MAXIMUM_CONNECTIONS: usize = 16_384;
@@ -36,7 +37,8 @@ const ACCEPT_PAUSE_MILLISECONDS: u64 = 100;
 /// Serves `listener` until `stopping`; then lets open calls end for at most [`DRAIN_SECONDS`].
 pub(super) async fn serve(
     listener: TcpListener,
-    door: Door,
+    entrance: Entrance,
+    doors: FrontDoors,
     settings: ConnectionSettings,
     stopping: CancellationToken,
 ) {
@@ -52,11 +54,15 @@ pub(super) async fn serve(
             };
             match accept(&listener).await {
                 Ok(stream) => {
-                    let (builder, door) = (Arc::clone(&builder), door.clone());
+                    let (builder, entrance, doors) = (Arc::clone(&builder), entrance.clone(), doors.clone());
                     let (stopping, cut) = (stopping.clone(), cut.clone());
                     connections.spawn(async move {
-                        let served = serve_connection(&builder, stream, door, stopping);
-                        cut.run_until_cancelled(served).await;
+                        // A handshake is never waited for in the loop that accepts.
+                        let admitted = stopping.run_until_cancelled(entrance.admit(stream)).await;
+                        if let Some(Some(socket)) = admitted {
+                            let served = serve_connection(&builder, socket, doors, stopping);
+                            cut.run_until_cancelled(served).await;
+                        }
                         drop(permit);
                     });
                 }
@@ -112,11 +118,16 @@ fn builder(settings: ConnectionSettings) -> Builder<TokioExecutor> {
 
 async fn serve_connection(
     builder: &Builder<TokioExecutor>,
-    stream: TcpStream,
-    door: Door,
+    socket: Socket,
+    doors: FrontDoors,
     stopping: CancellationToken,
 ) {
-    let stream = TokioIo::new(Gathered::new(LenientAuthority::new(stream)));
+    let door = Door {
+        doors,
+        is_protected: socket.is_protected(),
+        certificate: socket.certificate_name(),
+    };
+    let stream = TokioIo::new(Gathered::new(LenientAuthority::new(socket)));
     let mut connection = std::pin::pin!(builder.serve_connection(stream, door));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

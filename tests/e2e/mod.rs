@@ -16,6 +16,7 @@ mod long_log;
 mod readme;
 mod reflection;
 mod slow_follower;
+mod tls;
 mod transfer;
 mod watcher;
 mod writers;

@@ -14,10 +14,11 @@ use stead::proto::v3lockpb::lock_client::LockClient;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
 use super::Result;
+use super::pki::Issued;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -45,6 +46,26 @@ impl Interceptor for Token {
     }
 }
 
+/// What a client shows and whom it trusts.
+#[derive(Clone)]
+pub struct Credentials {
+    /// Authorities in PEM.
+    pub authorities: String,
+    /// Its certificate, if it shows one.
+    pub identity: Option<Issued>,
+}
+
+impl Credentials {
+    /// The same for the library that these clients are made with.
+    pub fn settings(&self) -> ClientTlsConfig {
+        let settings = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.authorities));
+        match &self.identity {
+            Some(issued) => settings.identity(Identity::from_pem(&issued.certificate, &issued.key)),
+            None => settings,
+        }
+    }
+}
+
 /// The clients of one endpoint. They share one connection, which is made at the first request and again after a loss.
 /// Cheap to clone.
 #[derive(Clone)]
@@ -69,6 +90,20 @@ impl Clients {
     /// The same, which send a token.
     pub fn of_user(endpoint: &str, token: Token) -> Result<Self> {
         let endpoint = Endpoint::from_shared(endpoint.to_owned())?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true);
+        Ok(Self::with_token(endpoint.connect_lazy(), token))
+    }
+
+    /// Clients of `endpoint`, such as `https://127.0.0.1:2379`.
+    pub fn protected(endpoint: &str, credentials: &Credentials) -> Result<Self> {
+        Self::protected_user(endpoint, credentials, Token::default())
+    }
+
+    /// The same, which send a token.
+    pub fn protected_user(endpoint: &str, credentials: &Credentials, token: Token) -> Result<Self> {
+        let endpoint = Endpoint::from_shared(endpoint.to_owned())?
+            .tls_config(credentials.settings())?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true);
         Ok(Self::with_token(endpoint.connect_lazy(), token))

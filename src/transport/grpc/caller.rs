@@ -10,6 +10,7 @@ use tonic::Request;
 use tonic::metadata::MetadataMap;
 
 use crate::base::secret::Secret;
+use crate::base::tls::CertificateName;
 use crate::service::auth::Caller;
 
 /// The metadata key of a token.
@@ -19,24 +20,11 @@ const AUTHORIZATION: &str = "authorization";
 /// What may stand before the token there.
 const BEARER: &str = "Bearer ";
 
-/// What the gateway says of itself.
-const GATEWAY: &str = "grpcgateway-accept";
-
-/// The common name of the client certificate of a connection: the user whom its requests come from if they have no token.
-///
-/// It is among the extensions of every request of a connection on which a client had to show a certificate
-/// (`--client-cert-auth`) and did, and on no other. An empty name is the name of nobody.
-#[derive(Debug, Clone)]
-pub struct CertificateName(pub Arc<str>);
-
 /// Who calls.
 pub(super) fn caller(metadata: &MetadataMap, extensions: &Extensions) -> Caller {
     let caller = match extensions.get::<CertificateName>() {
-        // What comes through the gateway is not asked for by whom its certificate names (etcd).
-        Some(name) if !metadata.contains_key(GATEWAY) => {
-            Caller::default().with_certificate_name(Arc::clone(&name.0))
-        }
-        _ => Caller::default(),
+        Some(name) => Caller::default().with_certificate_name(Arc::clone(&name.0)),
+        None => Caller::default(),
     };
     let text = |name: &str| {
         // A value that is no text is no token; it still is one that was given.
@@ -99,19 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_names_the_caller_but_not_through_the_gateway() {
+    fn a_certificate_names_the_caller() {
         let alice = Caller::default().with_certificate_name("alice".into());
         assert_eq!(called(&[], Some("alice")), alice);
         assert_eq!(
             called(&[("token", "t")], Some("alice")),
             token("t").with_certificate_name("alice".into()),
             "the gate prefers the token"
-        );
-        let gateway = ("grpcgateway-accept", "application/json");
-        assert_eq!(called(&[gateway], Some("alice")), Caller::default());
-        assert_eq!(
-            called(&[gateway, ("authorization", "a")], Some("alice")),
-            token("a")
         );
     }
 

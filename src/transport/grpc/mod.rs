@@ -50,7 +50,6 @@ use crate::service::watch::WatchHub;
 use crate::service::{ServiceError, Services};
 use call::{Counted, RequestBody, Source, requires_leader, stream_end};
 pub(super) use call::{InsideBody, ResponseBody};
-pub use caller::CertificateName;
 pub(super) use maintenance::alarm_name;
 use methods::{Kind, Method, Methods, Target};
 use reflection::Reflection;
