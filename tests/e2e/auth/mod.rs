@@ -1,6 +1,7 @@
 //! Users, rights and tokens on a cluster of real processes: tokens on every member and through deaths, rights that are
 //! taken away, keys that change, the command line, and passwords that are nowhere to be found.
 
+mod certificates;
 mod command_line;
 mod methods;
 
