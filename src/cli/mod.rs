@@ -5,15 +5,18 @@
 
 mod auth;
 mod client;
-mod cluster;
 mod dev;
+mod downgrade;
 mod elect;
+mod endpoint;
 mod exit;
 mod kv;
 mod lease;
 mod lock;
 mod logging;
 mod login;
+mod member;
+mod move_leader;
 mod output;
 mod role;
 mod security;
@@ -180,15 +183,25 @@ Examples:
     #[command(after_help = "Examples:
   stead compact 42")]
     Compact(kv::Compact),
-    /// Show the members of the cluster
+    /// Show, add, remove, update and promote members of the cluster
     #[command(after_help = "Examples:
-  stead member list")]
-    Member(cluster::Member),
+  stead member list
+  stead member add n4 --peer-urls http://10.0.0.4:2380")]
+    Member(member::Member),
+    /// Hand leadership to another member
+    #[command(after_help = "Examples:
+  stead move-leader 8e9e05c52164694d --endpoints 10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379")]
+    MoveLeader(move_leader::MoveLeader),
+    /// Ask to go back to an older version (of an etcd: Stead has none to go back to)
+    #[command(after_help = "Examples:
+  stead downgrade validate 3.6
+  stead downgrade cancel")]
+    Downgrade(downgrade::Downgrade),
     /// Show how each node is
     #[command(after_help = "Examples:
   stead endpoint health --cluster
   stead endpoint status --cluster -o json")]
-    Endpoint(cluster::Endpoint),
+    Endpoint(endpoint::Endpoint),
     /// Write the keys of a file into a store, with their revisions if the store is empty
     #[command(after_help = "Examples:
   stead import keys.jsonl
@@ -281,6 +294,8 @@ async fn dispatch(command: &Command, arguments: &ClientArguments) -> Result<(), 
         Command::Elect(elect) => elect.run(&client()?, format).await,
         Command::Compact(compact) => compact.run(&client()?, format).await,
         Command::Member(member) => member.run(&client()?, format).await,
+        Command::MoveLeader(transfer) => transfer.run(&client()?, format).await,
+        Command::Downgrade(downgrade) => downgrade.run(&client()?, format).await,
         Command::Endpoint(endpoint) => endpoint.run(&client()?, format).await,
         Command::Import(import) => import.run(&client()?, format).await,
         Command::Export(export) => export.run(&client()?).await,

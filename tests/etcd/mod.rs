@@ -6,6 +6,7 @@
 //! script, run that, and read what it recorded.
 
 mod auth;
+mod changes;
 mod contest;
 mod etcdctl;
 mod kv;

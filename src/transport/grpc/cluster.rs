@@ -1,30 +1,17 @@
-//! `etcdserverpb.Cluster`. Translation only; changes of membership are not served.
+//! `etcdserverpb.Cluster`. Translation only.
 
 use tonic::{Request, Response, Status};
 
 use super::caller::open;
 use super::error::status;
 use super::translate;
+use crate::base::MemberId;
 use crate::proto::etcdserverpb as wire;
 use crate::proto::etcdserverpb::cluster_server::Cluster as Service;
-use crate::service::ServiceError;
 use crate::service::cluster::{Cluster, Member};
 
 /// The front door of the members.
 pub(super) struct ClusterDoor(pub(super) Cluster);
-
-impl ClusterDoor {
-    /// What whoever may change the members is told; others are told that they may not.
-    async fn fixed_membership<T>(&self, request: Request<T>) -> Status {
-        let (caller, _) = open(request);
-        status(&match self.0.by(caller).admit_change().await {
-            Ok(()) => ServiceError::Unimplemented(
-                "This version of stead does not change the members of a running cluster.",
-            ),
-            Err(error) => error,
-        })
-    }
-}
 
 fn member(member: Member) -> wire::Member {
     wire::Member {
@@ -42,21 +29,42 @@ impl Service for ClusterDoor {
         &self,
         request: Request<wire::MemberAddRequest>,
     ) -> Result<Response<wire::MemberAddResponse>, Status> {
-        Err(self.fixed_membership(request).await)
+        let (caller, request) = open(request);
+        let cluster = self.0.by(caller);
+        let added = cluster.add(&request.peer_ur_ls, request.is_learner).await;
+        let (header, added, members) = added.map_err(|error| status(&error))?;
+        Ok(Response::new(wire::MemberAddResponse {
+            header: Some(translate::header(&header)),
+            member: Some(member(added)),
+            members: members.into_iter().map(member).collect(),
+        }))
     }
 
     async fn member_remove(
         &self,
         request: Request<wire::MemberRemoveRequest>,
     ) -> Result<Response<wire::MemberRemoveResponse>, Status> {
-        Err(self.fixed_membership(request).await)
+        let (caller, request) = open(request);
+        let removed = self.0.by(caller).remove(MemberId(request.id)).await;
+        let (header, members) = removed.map_err(|error| status(&error))?;
+        Ok(Response::new(wire::MemberRemoveResponse {
+            header: Some(translate::header(&header)),
+            members: members.into_iter().map(member).collect(),
+        }))
     }
 
     async fn member_update(
         &self,
         request: Request<wire::MemberUpdateRequest>,
     ) -> Result<Response<wire::MemberUpdateResponse>, Status> {
-        Err(self.fixed_membership(request).await)
+        let (caller, request) = open(request);
+        let cluster = self.0.by(caller);
+        let updated = cluster.update(MemberId(request.id), &request.peer_ur_ls).await;
+        let (header, members) = updated.map_err(|error| status(&error))?;
+        Ok(Response::new(wire::MemberUpdateResponse {
+            header: Some(translate::header(&header)),
+            members: members.into_iter().map(member).collect(),
+        }))
     }
 
     async fn member_list(
@@ -80,6 +88,12 @@ impl Service for ClusterDoor {
         &self,
         request: Request<wire::MemberPromoteRequest>,
     ) -> Result<Response<wire::MemberPromoteResponse>, Status> {
-        Err(self.fixed_membership(request).await)
+        let (caller, request) = open(request);
+        let promoted = self.0.by(caller).promote(MemberId(request.id)).await;
+        let (header, members) = promoted.map_err(|error| status(&error))?;
+        Ok(Response::new(wire::MemberPromoteResponse {
+            header: Some(translate::header(&header)),
+            members: members.into_iter().map(member).collect(),
+        }))
     }
 }

@@ -10,7 +10,9 @@ use crate::base::{MemberId, Revision};
 use crate::proto::etcdserverpb as wire;
 use crate::proto::etcdserverpb::maintenance_server::Maintenance as Service;
 use crate::service::ServiceError;
-use crate::service::maintenance::{AlarmAction, ETCD_MINOR_VERSION, ETCD_VERSION, Maintenance, MemberStatus};
+use crate::service::maintenance::{
+    AlarmAction, DowngradeAction, ETCD_MINOR_VERSION, ETCD_VERSION, Maintenance, MemberStatus,
+};
 use crate::state::access::Request as Needs;
 use crate::state::command::Alarm;
 
@@ -197,7 +199,19 @@ impl Service for MaintenanceDoor {
         &self,
         request: Request<wire::DowngradeRequest>,
     ) -> Result<Response<wire::DowngradeResponse>, Status> {
-        self.admit(request, &Needs::Downgrade).await?;
-        Err(unimplemented("stead has no older version to go back to."))
+        use wire::downgrade_request::DowngradeAction as Action;
+        let (caller, request) = open(request);
+        let action = match Action::try_from(request.action) {
+            Ok(Action::Validate) => DowngradeAction::Validate,
+            Ok(Action::Enable) => DowngradeAction::Enable,
+            Ok(Action::Cancel) => DowngradeAction::Cancel,
+            Err(_) => return Err(status(&ServiceError::UnknownMethod)),
+        };
+        let answered = self.0.by(caller).downgrade(action, &request.version).await;
+        let (header, version) = answered.map_err(|error| status(&error))?;
+        Ok(Response::new(wire::DowngradeResponse {
+            header: Some(translate::header(&header)),
+            version: version.into(),
+        }))
     }
 }

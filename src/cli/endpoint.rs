@@ -1,4 +1,4 @@
-//! `stead member` and `stead endpoint`: who is in the cluster, and how each node is.
+//! `stead endpoint`: how each node is.
 
 use std::io::{self, Write};
 
@@ -8,94 +8,16 @@ use tonic::Code;
 
 use super::client::{Client, ClientError};
 use super::exit::{CliError, Exit};
+use super::member::members;
 use super::output::{Format, revision, write_json};
 use crate::base::{ClusterId, MemberId, clock};
 use crate::proto::etcdserverpb::alarm_request::AlarmAction;
 use crate::proto::etcdserverpb::{
-    AlarmRequest, AlarmType, HashKvRequest, HashKvResponse, Member as MemberEntry, MemberListRequest,
-    MemberListResponse, RangeRequest, StatusRequest, StatusResponse,
+    AlarmRequest, AlarmType, HashKvRequest, HashKvResponse, RangeRequest, StatusRequest, StatusResponse,
 };
 
 /// The key that a health check reads; it need not exist.
 const HEALTH_KEY: &str = "health";
-
-/// The arguments of `stead member`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Member {
-    #[command(subcommand)]
-    command: MemberCommand,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-enum MemberCommand {
-    /// Show all members
-    #[command(after_help = "Examples:\n  stead member list\n  stead member list -o json")]
-    List,
-}
-
-impl Member {
-    /// Asks and shows the answer.
-    ///
-    /// # Errors
-    /// The call failed.
-    pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
-        let MemberCommand::List = self.command;
-        let answer = members(client).await?;
-        let mut out = io::stdout().lock();
-        match format {
-            Format::Json => {
-                let header = answer.header.unwrap_or_default();
-                let members: Vec<Value> = answer
-                    .members
-                    .iter()
-                    .map(|member| {
-                        json!({
-                            "id": MemberId(member.id).to_string(),
-                            "name": member.name,
-                            "started": is_started(member),
-                            "peer_urls": member.peer_ur_ls,
-                            "client_urls": member.client_ur_ls,
-                            "learner": member.is_learner,
-                        })
-                    })
-                    .collect();
-                let cluster = ClusterId(header.cluster_id).to_string();
-                write_json(out, &json!({"cluster": cluster, "members": members}))
-            }
-            Format::Human => {
-                for member in &answer.members {
-                    writeln!(
-                        out,
-                        "{}, {}, {}, {}, {}, {}",
-                        MemberId(member.id),
-                        if is_started(member) {
-                            "started"
-                        } else {
-                            "unstarted"
-                        },
-                        member.name,
-                        member.peer_ur_ls.join(","),
-                        member.client_ur_ls.join(","),
-                        member.is_learner
-                    )?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-/// A member that never ran has not said its name yet.
-fn is_started(member: &MemberEntry) -> bool {
-    !member.name.is_empty()
-}
-
-async fn members(client: &Client) -> Result<MemberListResponse, ClientError> {
-    let request = MemberListRequest { linearizable: true };
-    client
-        .read(|node| async move { node.cluster().member_list(request).await })
-        .await
-}
 
 /// The arguments of `stead endpoint`.
 #[derive(Debug, Clone, Args)]
@@ -236,7 +158,11 @@ impl Report {
     }
 }
 
-async fn status(client: &Client) -> Result<StatusResponse, CliError> {
+/// How an endpoint is.
+///
+/// # Errors
+/// It did not answer.
+pub(super) async fn status(client: &Client) -> Result<StatusResponse, CliError> {
     Ok(client
         .read(|node| async move { node.maintenance().status(StatusRequest {}).await })
         .await?)
