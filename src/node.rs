@@ -19,6 +19,8 @@ use crate::base::metrics::{Metrics, MetricsError};
 use crate::base::tls::{Entrance, Side, Tls, TlsError, TlsSettings};
 use crate::config::{AutoCompaction, ListenAddress, ServerConfig};
 use crate::replication::{self, News, PeerListener, Replication, StartError};
+use crate::service::auth::Tokens;
+use crate::service::auth::tokens::KeyError;
 use crate::service::compaction;
 use crate::service::leader::LeaderDesk;
 use crate::service::watch::{WatchHub, WatchSettings};
@@ -63,6 +65,9 @@ pub enum NodeError {
     /// Two metrics share a name.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// A key of tokens cannot be used.
+    #[error(transparent)]
+    TokenKey(#[from] KeyError),
     /// Replication cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -76,6 +81,8 @@ pub enum NodeError {
 /// # Errors
 /// It cannot start, or a failure stopped it.
 pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
+    // Before anything is bound or written: a key that cannot be used is no reason to start.
+    let tokens = Tokens::open(config.tokens.clone())?;
     let client_listeners = bind_all("listen-client-urls", &config.listen_client)?;
     let metrics_listeners = bind_all("listen-metrics-urls", &config.listen_metrics)?;
     let peer_listeners = bind_all("listen-peer-urls", &config.listen_peer)?;
@@ -110,6 +117,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         Arc::clone(&metrics),
         &desk,
         service_settings(&config, &replication),
+        tokens,
     );
     tokio::spawn(services.clone().run(service_news));
     let publication = tokio::spawn(publish(

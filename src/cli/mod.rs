@@ -4,6 +4,7 @@
 //! Holds no logic of the store: what is not asked of a server through its wire interface is not done.
 
 mod alarm;
+mod auth;
 mod client;
 mod dev;
 mod downgrade;
@@ -14,9 +15,11 @@ mod kv;
 mod lease;
 mod lock;
 mod logging;
+mod login;
 mod member;
 mod move_leader;
 mod output;
+mod role;
 mod security;
 mod server;
 mod session;
@@ -25,6 +28,7 @@ mod snapshot;
 mod transfer;
 mod txn;
 mod txn_syntax;
+mod user;
 mod watch;
 
 use std::env;
@@ -73,6 +77,8 @@ struct ClientArguments {
     /// Time to wait for an answer
     #[arg(long, global = true, default_value = "5s", env = "STEAD_COMMAND_TIMEOUT", value_parser = duration)]
     command_timeout: Duration,
+    #[command(flatten)]
+    login: login::LoginArguments,
     /// Form of the answer
     #[arg(long, short, global = true, value_enum, default_value_t, env = "STEAD_OUTPUT")]
     output: Format,
@@ -87,7 +93,8 @@ impl ClientArguments {
             None => env::var("ETCDCTL_ENDPOINTS").unwrap_or_else(|_| DEFAULT_ENDPOINTS.to_owned()),
         };
         let security = self.security.security()?;
-        Client::new(&endpoints, &security, self.dial_timeout, self.command_timeout)
+        let client = Client::new(&endpoints, &security, self.dial_timeout, self.command_timeout)?;
+        Ok(client.with_login(self.login.login()?))
     }
 }
 
@@ -143,6 +150,21 @@ Examples:
   stead lease grant 60
   stead lease list")]
     Lease(lease::Lease),
+    /// Turn users and their rights on and off
+    #[command(after_help = "Examples:
+  stead auth status
+  stead auth enable")]
+    Auth(auth::Auth),
+    /// Create, change and show users
+    #[command(after_help = "Examples:
+  stead user add alice
+  stead user grant-role alice reader")]
+    User(user::User),
+    /// Create, change and show roles
+    #[command(after_help = "Examples:
+  stead role add reader
+  stead role grant-permission reader read /app/ --prefix")]
+    Role(role::Role),
     /// Hold a lock while a command runs, or until ctrl-C
     #[command(
         after_help = "The command finds the key of the lock in ETCD_LOCK_KEY, and in ETCD_LOCK_REV a number that is
@@ -282,6 +304,9 @@ async fn dispatch(command: &Command, arguments: &ClientArguments) -> Result<(), 
         Command::Txn(txn) => txn.run(&client()?, format).await,
         Command::Watch(watch) => watch.run(&client()?, format).await,
         Command::Lease(lease) => lease.run(&client()?, format).await,
+        Command::Auth(auth) => auth.run(&client()?, format).await,
+        Command::User(user) => user.run(&client()?, format).await,
+        Command::Role(role) => role.run(&client()?, format).await,
         Command::Lock(lock) => lock.run(&client()?, format).await,
         Command::Elect(elect) => elect.run(&client()?, format).await,
         Command::Compact(compact) => compact.run(&client()?, format).await,

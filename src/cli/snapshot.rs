@@ -175,7 +175,6 @@ fn unusable(path: &Path, error: &SnapshotError) -> CliError {
         | SnapshotError::WrongChecksum
         | SnapshotError::Foreign(_)
         | SnapshotError::Damaged(_)
-        | SnapshotError::Users
         | SnapshotError::Bump(..) => Exit::InvalidInput,
         SnapshotError::Storage(_) | SnapshotError::State(_) | SnapshotError::Folder(_) => Exit::Failure,
     };

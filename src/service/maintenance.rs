@@ -7,11 +7,13 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::ServiceError;
+use super::auth::Caller;
 use super::core::{Core, read_aside};
 use super::header::{Answered, Header};
 use super::snapshot::{Pieces, Snapshots};
 use crate::base::{MemberId, Revision};
 use crate::state::KeyValueHash;
+use crate::state::access::Request;
 use crate::state::applied::Answer;
 use crate::state::command::{Alarm, Command};
 
@@ -76,6 +78,7 @@ pub struct Maintenance {
     core: Arc<Core>,
     snapshots: Arc<Snapshots>,
     defragmenting: Arc<Mutex<()>>,
+    caller: Caller,
 }
 
 impl Maintenance {
@@ -84,7 +87,23 @@ impl Maintenance {
             core,
             snapshots: Arc::new(Snapshots::new()),
             defragmenting: Arc::default(),
+            caller: Caller::default(),
         }
+    }
+
+    /// The same, as asked for by `caller`.
+    #[must_use]
+    pub fn by(&self, caller: Caller) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+            snapshots: Arc::clone(&self.snapshots),
+            defragmenting: Arc::clone(&self.defragmenting),
+            caller,
+        }
+    }
+
+    async fn admit(&self, request: &Request<'_>) -> Result<(), ServiceError> {
+        self.core.gate.admit(&self.caller, request).await.map(drop)
     }
 
     /// A header at this node's revision.
@@ -96,8 +115,9 @@ impl Maintenance {
     /// Where this member stands.
     ///
     /// # Errors
-    /// The disk failed.
-    pub fn status(&self) -> Result<Answered<MemberStatus>, ServiceError> {
+    /// The caller has no identity, or the disk failed.
+    pub async fn status(&self) -> Result<Answered<MemberStatus>, ServiceError> {
+        self.admit(&Request::Status).await?;
         let status = self.core.replication.status().borrow().clone();
         let (database_bytes, database_bytes_in_use) = self.core.replication.database_bytes();
         let view = self.core.reader.view();
@@ -121,8 +141,9 @@ impl Maintenance {
     /// A hash of all versions up to `revision` on this node (0: the current one), comparable between members.
     ///
     /// # Errors
-    /// Compacted, future, or the disk failed.
+    /// The caller may not, compacted, future, or the disk failed.
     pub async fn hash_key_values(&self, revision: Revision) -> Result<Answered<KeyValueHash>, ServiceError> {
+        self.admit(&Request::Hash).await?;
         let view = self.core.reader.view();
         let header = self.core.headers.at(view.revision());
         let answer = read_aside(view, move |view| view.hash_kv(revision)).await?;
@@ -142,7 +163,10 @@ impl Maintenance {
     ) -> Result<Answered<Vec<(MemberId, Alarm)>>, ServiceError> {
         let command = match (action, alarm) {
             (AlarmAction::List, _) => {
-                let view = self.core.view(false).await?;
+                let view = self
+                    .core
+                    .view_for(&self.caller, false, &Request::AlarmList)
+                    .await?;
                 let mut answer = view.alarms()?;
                 answer.retain(|(_, active)| alarm.is_none_or(|wanted| wanted == *active));
                 return Ok(Answered {
@@ -151,6 +175,7 @@ impl Maintenance {
                 });
             }
             (_, None) => {
+                self.admit(&Request::AlarmChange).await?;
                 return Ok(Answered {
                     header: self.header(),
                     answer: Vec::new(),
@@ -166,7 +191,7 @@ impl Maintenance {
                 None
             }
         };
-        let (revision, changed) = self.core.propose(command, pick).await?;
+        let (revision, changed) = self.core.propose_for(&self.caller, command, pick).await?;
         let answer = alarm
             .filter(|_| changed || action == AlarmAction::Activate)
             .map(|alarm| (member, alarm))
@@ -180,7 +205,11 @@ impl Maintenance {
 
     /// Gives back the space on this node's disk of what was removed, and answers when that is done. Holds nothing up. One
     /// runs at a time; it goes on if nobody waits for it any more.
-    pub async fn defragment(&self) {
+    ///
+    /// # Errors
+    /// The caller may not.
+    pub async fn defragment(&self) -> Result<(), ServiceError> {
+        self.admit(&Request::Defragment).await?;
         let running = Arc::clone(&self.defragmenting).lock_owned().await;
         let replication = self.core.replication.clone();
         let done = tokio::spawn(async move {
@@ -189,13 +218,15 @@ impl Maintenance {
         });
         // It only fails to answer when the node ends.
         let _ = done.await;
+        Ok(())
     }
 
     /// A snapshot of the state of this node as it is now, in pieces.
     ///
     /// # Errors
-    /// This node sends too many already.
-    pub fn snapshot(&self) -> Result<Pieces, ServiceError> {
+    /// The caller may not, or this node sends too many already.
+    pub async fn snapshot(&self) -> Result<Pieces, ServiceError> {
+        self.admit(&Request::Snapshot).await?;
         self.snapshots.send(&self.core.replication)
     }
 
@@ -204,12 +235,13 @@ impl Maintenance {
     /// cluster's version.
     ///
     /// # Errors
-    /// The version cannot be read, is not the one before the cluster's, or it could be and is not served.
-    pub fn downgrade(
+    /// The caller may not, the version cannot be read, is not the one before the cluster's, or it could be and is not served.
+    pub async fn downgrade(
         &self,
         action: DowngradeAction,
         version: &str,
     ) -> Result<(Header, &'static str), ServiceError> {
+        self.admit(&Request::Downgrade).await?;
         match action {
             DowngradeAction::Cancel => {}
             DowngradeAction::Validate | DowngradeAction::Enable => {
@@ -225,8 +257,9 @@ impl Maintenance {
     /// Hands leadership to `target`; done at once if it leads already.
     ///
     /// # Errors
-    /// This node does not lead, the target is unknown or a learner, or it did not take over in time.
+    /// The caller may not, this node does not lead, the target is unknown or a learner, or it did not take over in time.
     pub async fn move_leader(&self, target: MemberId) -> Result<(), ServiceError> {
+        self.admit(&Request::MoveLeader).await?;
         if !self.core.replication.status().borrow().is_leader {
             return Err(ServiceError::NotLeader);
         }

@@ -35,7 +35,7 @@ pub(super) async fn run(core: Arc<Core>) {
             // Raising it once more changes nothing, but makes readers go on to a view of the state after the removal: what
             // the last view still sees takes space.
             let again = Command::AlarmActivate { member, alarm };
-            if is_due && core.replication.propose(again).await.is_ok() {
+            if is_due && core.replication.propose(again.by_node()).await.is_ok() {
                 core.replication.reclaim_space().await;
                 reclaimed = Some((clock::now(), removed));
             }
@@ -62,7 +62,7 @@ pub(super) async fn run(core: Arc<Core>) {
                 }
             }
         };
-        if let Err(error) = core.replication.propose(command).await {
+        if let Err(error) = core.replication.propose(command.by_node()).await {
             tracing::warn!(%error, "the alarm NOSPACE was not changed; it is tried again");
         }
     }

@@ -6,14 +6,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::applied::{EventKind, Fatal, KeyValue, VersionId};
 use super::apply::{Counters, Transition};
+use super::auth::{Auth, AuthSettings, Role, User};
 use super::command::Alarm;
 use super::format::{self, ActiveAlarm, AppliedEntry, StoredMembership};
 use super::machine::{AppliedPosition, load};
 use super::recent::RecentKeys;
 use super::schema;
+use crate::base::limits::MAXIMUM_AUTH_BYTES;
 use crate::base::{LeaseId, MemberId, Namespace, Revision};
+use crate::storage::overlay::Overlay;
 use crate::storage::{Batch, Durability, Engine, Family, StorageError};
 
 /// A version of a key, as another store recorded it.
@@ -27,6 +32,17 @@ pub struct StoredVersion {
     pub kind: EventKind,
     /// The key-value; its modification revision is that of `id`.
     pub key_value: KeyValue,
+}
+
+/// Users and roles by name, as another store recorded them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAuth {
+    /// What is true of all users.
+    pub settings: AuthSettings,
+    /// The users.
+    pub users: Vec<(String, User)>,
+    /// The roles.
+    pub roles: Vec<(String, Role)>,
 }
 
 /// A state that is being built.
@@ -74,7 +90,7 @@ impl StateBuilder {
     pub fn versions(&mut self, versions: &[StoredVersion]) -> Result<(), Fatal> {
         let view = self.engine.view();
         let recent = RecentKeys::with_places(0);
-        let mut transition = Transition::new(view.as_ref(), self.counters, &recent);
+        let mut transition = Transition::new(view.as_ref(), self.counters, Arc::default(), &recent);
         for stored in versions {
             transition.restore_version(stored, |lease| self.leases.contains(&lease))?;
             self.counters.revision = self.counters.revision.max(stored.id.revision);
@@ -91,6 +107,39 @@ impl StateBuilder {
         let record = format::encode("alarm", &ActiveAlarm { member, alarm })?;
         batch.put(Family::Meta, schema::alarm(member, alarm.number()), record);
         Ok(self.engine.write(batch, Durability::Buffered)?)
+    }
+
+    /// Sets users and roles.
+    ///
+    /// # Errors
+    /// The disk failed, or they take more room than they may.
+    pub fn auth(&mut self, stored: StoredAuth) -> Result<(), Fatal> {
+        let is_fresh = stored.settings == AuthSettings::default();
+        if is_fresh && stored.users.is_empty() && stored.roles.is_empty() {
+            return Ok(());
+        }
+        let view = self.engine.view();
+        let mut overlay = Overlay::new(view.as_ref());
+        let mut auth = Auth::default();
+        let mut is_full = false;
+        for (name, role) in stored.roles {
+            is_full |= auth.put_role(&mut overlay, &name, role)?.is_err();
+        }
+        for (name, user) in stored.users {
+            is_full |= auth.put_user(&mut overlay, &name, user)?.is_err();
+        }
+        if is_full {
+            return Err(Fatal::Storage(StorageError::Corrupt {
+                what: "users and roles",
+                reason: format!(
+                    "they take more than {MAXIMUM_AUTH_BYTES} bytes; remove some before the snapshot"
+                ),
+            }));
+        }
+        auth.put_settings(&mut overlay, stored.settings)?;
+        let format = format::encode("database format", &schema::FORMAT_WITH_USERS)?;
+        overlay.put(Family::Meta, Bytes::from_static(schema::FORMAT), format);
+        Ok(self.engine.write(overlay.into_batch(), Durability::Buffered)?)
     }
 
     /// The newest revision so far.

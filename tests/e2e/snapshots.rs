@@ -132,7 +132,7 @@ async fn seen(clients: &mut Clients) -> Result<Seen> {
     })
 }
 
-fn stead_path() -> Result<PathBuf> {
+pub(super) fn stead_path() -> Result<PathBuf> {
     match Program::stead()? {
         Program::Stead(path) => Ok(path),
         Program::Etcd(_) => Err("the program is not stead".into()),
@@ -150,19 +150,19 @@ async fn run(command: &mut Command) -> Result<Result<String, (Option<i32>, Strin
     })
 }
 
-async fn succeeds(command: &mut Command) -> Result<String> {
+pub(super) async fn succeeds(command: &mut Command) -> Result<String> {
     run(command)
         .await?
         .map_err(|(code, said)| format!("{command:?} ended with {code:?}: {said}").into())
 }
 
-fn etcdctl() -> Command {
+pub(super) fn etcdctl() -> Command {
     let mut command = Command::new("etcdctl");
     command.env("ETCDCTL_API", "3");
     command
 }
 
-async fn stead_restores(
+pub(super) async fn stead_restores(
     file: &Path,
     node: &Node,
     more: &[&str],
@@ -176,7 +176,7 @@ async fn stead_restores(
     run(&mut command).await
 }
 
-fn check<T>(outcome: Result<T, (Option<i32>, String)>) -> Result<T> {
+pub(super) fn check<T>(outcome: Result<T, (Option<i32>, String)>) -> Result<T> {
     outcome.map_err(|(code, said)| format!("exit code {code:?}: {said}").into())
 }
 

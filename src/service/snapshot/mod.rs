@@ -5,13 +5,13 @@
 //! versions and leases stay what they are.
 //!
 //! A snapshot is of one revision: it is written from a pinned view, beside all that reads and writes, into a file without
-//! a name that goes when the call ends or the process dies. Users and roles are not part of it yet: a file that has some
-//! is refused. Never changes a store that is there.
+//! a name that goes when the call ends or the process dies. Never changes a store that is there.
 
 mod read;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod users;
 mod write;
 
 use std::io::{Read, Seek, SeekFrom};
@@ -65,11 +65,6 @@ pub enum SnapshotError {
     /// A record of it says what it cannot.
     #[error("it is damaged: {0}")]
     Damaged(String),
-    /// It has what would be lost.
-    #[error(
-        "it has users, roles or authentication, which this version of stead cannot take over; nothing was restored"
-    )]
-    Users,
     /// The raised revision is none.
     #[error("the revision {0} cannot be raised by {1}: it would be larger than any revision can be")]
     Bump(i64, u64),

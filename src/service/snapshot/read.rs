@@ -11,7 +11,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::schema::{self, StoredAlarm, StoredKeyValue, StoredLease};
-use super::{CHECKSUM_BYTES, SnapshotError};
+use super::{CHECKSUM_BYTES, SnapshotError, users};
 use crate::base::{LeaseId, MemberId, Namespace, Revision};
 use crate::state::AppliedPosition;
 use crate::state::applied::{EventKind, KeyValue};
@@ -137,8 +137,8 @@ impl SnapshotFile {
         applied: AppliedPosition,
         bump_revision: Option<u64>,
     ) -> Result<Restored, SnapshotError> {
-        self.refuse_users()?;
         let mut state = StateBuilder::new(engine)?;
+        state.auth(users::read(self)?)?;
         let leases = self.fill_leases(&mut state)?;
         let mut versions = 0;
         let mut newest = state.revision();
@@ -165,7 +165,7 @@ impl SnapshotFile {
     }
 
     /// Hands every item of a bucket to `visit`; of one that is not there, none.
-    fn each(
+    pub(super) fn each(
         &self,
         name: &str,
         mut visit: impl FnMut(Bytes, Bytes) -> Result<(), SnapshotError>,
@@ -178,20 +178,6 @@ impl SnapshotFile {
             visit(key, value)?;
         }
         Ok(())
-    }
-
-    /// Whoever was kept out before must not get in after, so a file with users is not taken over in part.
-    fn refuse_users(&self) -> Result<(), SnapshotError> {
-        for name in [schema::AUTH_USERS, schema::AUTH_ROLES] {
-            self.each(name, |_, _| Err(SnapshotError::Users))?;
-        }
-        self.each(schema::AUTH, |key, value| {
-            if key == schema::AUTH_ENABLED && value.as_ref() != [0] {
-                Err(SnapshotError::Users)
-            } else {
-                Ok(())
-            }
-        })
     }
 
     fn fill_leases(&self, state: &mut StateBuilder) -> Result<u64, SnapshotError> {
@@ -296,11 +282,11 @@ fn check(file: &mut File, content: u64) -> std::io::Result<Result<(), ()>> {
     })
 }
 
-fn damaged(what: impl Into<String>) -> SnapshotError {
+pub(super) fn damaged(what: impl Into<String>) -> SnapshotError {
     SnapshotError::Damaged(what.into())
 }
 
-fn decode<Stored: Message + Default>(what: &str, bytes: &Bytes) -> Result<Stored, SnapshotError> {
+pub(super) fn decode<Stored: Message + Default>(what: &str, bytes: &Bytes) -> Result<Stored, SnapshotError> {
     Stored::decode(bytes.clone()).map_err(|error| damaged(format!("a {what} cannot be decoded: {error}")))
 }
 

@@ -6,7 +6,9 @@
 //! | `lease` | id (8) | `leasepb.Lease` |
 //! | `meta` | `consistent_index`, `scheduledCompactRev`, `finishedCompactRev` | a number (8), revisions as above |
 //! | `alarm` | `etcdserverpb.AlarmMember` | nothing |
-//! | `auth`, `authUsers`, `authRoles` | users and roles | see [`super`] |
+//! | `auth` | `authEnabled`, `authRevision` | 1 or 0 (1), a number (8) |
+//! | `authUsers` | name | `authpb.User` |
+//! | `authRoles` | name | `authpb.Role` |
 //! | `members`, `members_removed`, `cluster` | the old members, which a restore gives up | nothing here |
 //!
 //! Numbers are big-endian. Keys of a namespace other than etcd's are in a bucket of their own, `stead-namespace-` and its
@@ -25,21 +27,14 @@ pub const LEASE: &str = "lease";
 pub const META: &str = "meta";
 /// The active alarms.
 pub const ALARM: &str = "alarm";
-/// Whether authentication is on, under [`AUTH_ENABLED`].
+/// What is true of all users.
 pub const AUTH: &str = "auth";
 /// The users.
 pub const AUTH_USERS: &str = "authUsers";
 /// The roles.
 pub const AUTH_ROLES: &str = "authRoles";
 /// Buckets that an etcd expects and that are empty.
-pub const EMPTY: [&str; 6] = [
-    AUTH,
-    AUTH_USERS,
-    AUTH_ROLES,
-    "members",
-    "members_removed",
-    "cluster",
-];
+pub const EMPTY: [&str; 3] = ["members", "members_removed", "cluster"];
 
 /// `meta`: the last log entry that is in the database.
 pub const CONSISTENT_INDEX: &[u8] = b"consistent_index";
@@ -49,6 +44,15 @@ pub const SCHEDULED_COMPACTION: &[u8] = b"scheduledCompactRev";
 pub const FINISHED_COMPACTION: &[u8] = b"finishedCompactRev";
 /// `auth`: one byte, 1 if it is on.
 pub const AUTH_ENABLED: &[u8] = b"authEnabled";
+/// `auth`: one more for each change.
+pub const AUTH_REVISION: &[u8] = b"authRevision";
+
+/// `authpb.Permission.Type`.
+pub const READ: i32 = 0;
+/// See [`READ`].
+pub const WRITE: i32 = 1;
+/// See [`READ`].
+pub const READ_WRITE: i32 = 2;
 
 const NAMESPACE_PREFIX: &str = "stead-namespace-";
 /// What a revision key of a tombstone ends in.
@@ -125,4 +129,44 @@ pub struct StoredAlarm {
     pub member: u64,
     #[prost(int32, tag = "2")]
     pub alarm: i32,
+}
+
+/// `authpb.User`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StoredUser {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub name: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub password: Bytes,
+    #[prost(string, repeated, tag = "3")]
+    pub roles: Vec<String>,
+    #[prost(message, optional, tag = "4")]
+    pub options: Option<UserOptions>,
+}
+
+/// `authpb.UserAddOptions`.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct UserOptions {
+    #[prost(bool, tag = "1")]
+    pub no_password: bool,
+}
+
+/// `authpb.Role`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StoredRole {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub name: Bytes,
+    #[prost(message, repeated, tag = "2")]
+    pub permissions: Vec<StoredPermission>,
+}
+
+/// `authpb.Permission`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StoredPermission {
+    #[prost(int32, tag = "1")]
+    pub kind: i32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub key: Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub end: Bytes,
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use prost::Message;
 
 use super::schema::{self, StoredAlarm, StoredLease};
+use super::users;
 use crate::base::Namespace;
 use crate::state::applied::{EventKind, Fatal};
 use crate::state::{ReadView, Record};
@@ -31,6 +32,7 @@ pub fn write(view: &ReadView, file: File) -> Result<(File, u64), Fatal> {
     }
     leases.finish()?;
     write_alarms(view, &mut writer)?;
+    users::write(view.auth(), &mut writer)?;
     write_counters(view, &mut writer)?;
     for namespace in schema::NAMESPACES {
         write_keys(view, &mut writer, namespace)?;
