@@ -27,12 +27,6 @@ use crate::proto::v3lockpb::lock_client::LockClient;
 /// Pause after all endpoints were tried in vain.
 const RETRY_MILLISECONDS: u64 = 100;
 
-/// Time between two pings on a quiet connection with open streams, as etcdctl has it: above the 5 s that servers allow.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Time to wait for the answer to a ping.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(6);
-
 /// Largest answer that is accepted.
 pub(super) const MAXIMUM_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
@@ -69,7 +63,7 @@ impl From<ClientError> for CliError {
             ClientError::Refused(status)
                 if matches!(status.code(), Code::InvalidArgument | Code::OutOfRange) =>
             {
-                Exit::InvalidInput
+                Exit::InvalidRequest
             }
             ClientError::Refused(_) => Exit::Server,
         };
@@ -135,8 +129,32 @@ impl Node {
 pub(super) struct Client {
     nodes: Vec<Node>,
     current: Mutex<Position>,
-    dial_timeout: Duration,
-    command_timeout: Duration,
+    times: Times,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Times {
+    /// To connect.
+    pub(super) dial: Duration,
+    /// To answer.
+    pub(super) command: Duration,
+    /// Silence with open streams before a connection is tried.
+    pub(super) keepalive: Duration,
+    /// To answer that.
+    pub(super) keepalive_timeout: Duration,
+}
+
+impl Default for Times {
+    /// As etcdctl has them. Its library raises the time between pings to 10 s: servers send away who pings more often.
+    fn default() -> Self {
+        Self {
+            dial: Duration::from_secs(2),
+            command: Duration::from_secs(5),
+            keepalive: Duration::from_secs(10),
+            keepalive_timeout: Duration::from_secs(6),
+        }
+    }
 }
 
 /// The endpoint in use and its index.
@@ -151,14 +169,10 @@ impl Client {
     ///
     /// # Errors
     /// An endpoint cannot be.
-    pub(super) fn new(
-        endpoints: &str,
-        dial_timeout: Duration,
-        command_timeout: Duration,
-    ) -> Result<Self, CliError> {
+    pub(super) fn new(endpoints: &str, times: Times) -> Result<Self, CliError> {
         let nodes = endpoints
             .split(',')
-            .map(|endpoint| node(endpoint.trim(), dial_timeout))
+            .map(|endpoint| node(endpoint.trim(), times))
             .collect::<Result<Vec<_>, _>>()?;
         let Some(first) = nodes.first() else {
             return Err(CliError::invalid(
@@ -171,8 +185,7 @@ impl Client {
                 node: first.clone(),
             }),
             nodes,
-            dial_timeout,
-            command_timeout,
+            times,
         })
     }
 
@@ -189,8 +202,7 @@ impl Client {
                 index: 0,
                 node: node.clone(),
             }),
-            dial_timeout: self.dial_timeout,
-            command_timeout: self.command_timeout,
+            times: self.times,
         }
     }
 
@@ -199,12 +211,12 @@ impl Client {
     /// # Errors
     /// An endpoint cannot be.
     pub(super) fn with_endpoints(&self, endpoints: &str) -> Result<Self, CliError> {
-        Self::new(endpoints, self.dial_timeout, self.command_timeout)
+        Self::new(endpoints, self.times)
     }
 
     /// How long one call may take.
     pub(super) fn command_timeout(&self) -> Duration {
-        self.command_timeout
+        self.times.command
     }
 
     /// The endpoint in use.
@@ -263,23 +275,23 @@ impl Client {
         let started = clock::now();
         loop {
             let node = self.current();
-            let left = self.command_timeout.saturating_sub(started.elapsed());
+            let left = self.times.command.saturating_sub(started.elapsed());
             let status = match timeout(left, call(node.clone())).await {
                 Ok(Ok(response)) => return Ok(response.into_inner()),
                 Ok(Err(status)) => status,
                 Err(_) => {
                     return Err(ClientError::Unknown {
                         endpoint: node.endpoint,
-                        reason: format!("--command-timeout of {:?} is over", self.command_timeout),
+                        reason: format!("--command-timeout of {:?} is over", self.times.command),
                     });
                 }
             };
             let never_sent = is_connect_error(&status);
-            if never_sent && started.elapsed() >= self.dial_timeout {
+            if never_sent && started.elapsed() >= self.times.dial {
                 return Err(self.not_connected(&status));
             }
             let is_lost = is_lost(&status);
-            let is_last = started.elapsed() >= self.command_timeout;
+            let is_last = started.elapsed() >= self.times.command;
             match repeat {
                 _ if never_sent => {}
                 Repeat::WhenLost if is_lost && !is_last => {}
@@ -305,7 +317,7 @@ impl Client {
     }
 }
 
-fn node(endpoint: &str, dial_timeout: Duration) -> Result<Node, CliError> {
+fn node(endpoint: &str, times: Times) -> Result<Node, CliError> {
     let invalid = |reason: &str| {
         CliError::invalid(format!(
             "--endpoints has {endpoint:?}: {reason}; write host:port,host:port"
@@ -325,10 +337,10 @@ fn node(endpoint: &str, dial_timeout: Duration) -> Result<Node, CliError> {
     }
     let channel = Endpoint::from_shared(url)
         .map_err(|error| invalid(&error.to_string()))?
-        .connect_timeout(dial_timeout)
+        .connect_timeout(times.dial)
         .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .http2_keep_alive_interval(times.keepalive)
+        .keep_alive_timeout(times.keepalive_timeout)
         .connect_lazy();
     Ok(Node {
         endpoint: endpoint.to_owned(),
@@ -380,7 +392,7 @@ mod tests {
     #[tokio::test]
     async fn an_endpoint_that_cannot_be_is_named_with_its_mend() {
         for endpoints in ["https://a:1", "ftp://a:1", "a", "", "a:1,,b:2", "a:99999"] {
-            let error = Client::new(endpoints, Duration::ZERO, Duration::ZERO).unwrap_err();
+            let error = Client::new(endpoints, Times::default()).unwrap_err();
             assert_eq!(error.exit, Exit::InvalidInput);
             assert!(error.message.contains("write host:port"), "{error}");
         }

@@ -1,18 +1,19 @@
 //! `stead member` and `stead endpoint`: who is in the cluster, and how each node is.
 
-use std::io::{self, Write};
+use std::future::Future;
+use std::io::{self, Write as _};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::{Client, ClientError};
 use super::exit::{CliError, Exit};
-use super::output::{Format, revision, write_json};
+use super::output::{EndpointAnswer, EndpointAnswers, EndpointView, Format, Health, member_columns};
 use crate::base::{ClusterId, MemberId, clock};
 use crate::proto::etcdserverpb::alarm_request::AlarmAction;
 use crate::proto::etcdserverpb::{
-    AlarmRequest, AlarmType, HashKvRequest, HashKvResponse, Member as MemberEntry, MemberListRequest,
-    MemberListResponse, RangeRequest, StatusRequest, StatusResponse,
+    AlarmRequest, AlarmType, HashKvRequest, HashKvResponse, MemberListRequest, MemberListResponse,
+    RangeRequest, StatusRequest, StatusResponse,
 };
 
 /// The key that a health check reads; it need not exist.
@@ -40,9 +41,15 @@ impl Member {
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
         let MemberCommand::List = self.command;
         let answer = members(client).await?;
-        let mut out = io::stdout().lock();
-        match format {
-            Format::Json => {
+        format.show(
+            &answer,
+            |out| {
+                let columns = answer.members.iter().map(member_columns);
+                columns
+                    .into_iter()
+                    .try_for_each(|columns| writeln!(out, "{}", columns.join(", ")))
+            },
+            || {
                 let header = answer.header.unwrap_or_default();
                 let members: Vec<Value> = answer
                     .members
@@ -51,7 +58,7 @@ impl Member {
                         json!({
                             "id": MemberId(member.id).to_string(),
                             "name": member.name,
-                            "started": is_started(member),
+                            "started": !member.name.is_empty(),
                             "peer_urls": member.peer_ur_ls,
                             "client_urls": member.client_ur_ls,
                             "learner": member.is_learner,
@@ -59,34 +66,10 @@ impl Member {
                     })
                     .collect();
                 let cluster = ClusterId(header.cluster_id).to_string();
-                write_json(out, &json!({"cluster": cluster, "members": members}))
-            }
-            Format::Human => {
-                for member in &answer.members {
-                    writeln!(
-                        out,
-                        "{}, {}, {}, {}, {}, {}",
-                        MemberId(member.id),
-                        if is_started(member) {
-                            "started"
-                        } else {
-                            "unstarted"
-                        },
-                        member.name,
-                        member.peer_ur_ls.join(","),
-                        member.client_ur_ls.join(","),
-                        member.is_learner
-                    )?;
-                }
-                Ok(())
-            }
-        }
+                json!({"cluster": cluster, "members": members})
+            },
+        )
     }
-}
-
-/// A member that never ran has not said its name yet.
-fn is_started(member: &MemberEntry) -> bool {
-    !member.name.is_empty()
 }
 
 async fn members(client: &Client) -> Result<MemberListResponse, ClientError> {
@@ -147,159 +130,97 @@ impl Endpoint {
         } else {
             client
         };
-        let mut report = Report::new(format);
-        for node in client.nodes() {
-            let only = client.only(node);
-            match self.command {
-                EndpointCommand::Status => {
-                    report.add(&node.endpoint, status(&only).await, status_line, status_json)?
-                }
-                EndpointCommand::HashKv { rev } => {
-                    report.add(&node.endpoint, hash(&only, rev).await, hash_line, hash_json)?;
-                }
-                EndpointCommand::Health => {
-                    let started = clock::now();
-                    let outcome = health(&only).await;
-                    let took = started.elapsed();
-                    report.add(
-                        &node.endpoint,
-                        outcome,
-                        |()| format!("is healthy: successfully committed proposal: took = {took:?}"),
-                        |()| json!({"health": true, "took_seconds": took.as_secs_f64()}),
+        match self.command {
+            EndpointCommand::Status => report(client, format, status).await,
+            EndpointCommand::HashKv { rev } => report(client, format, move |only| hash(only, rev)).await,
+            EndpointCommand::Health => report(client, format, health).await,
+        }
+    }
+}
+
+/// Asks each endpoint and shows the answers.
+async fn report<T, F>(client: &Client, format: Format, ask: impl Fn(Client) -> F) -> Result<(), CliError>
+where
+    T: EndpointAnswer,
+    F: Future<Output = Result<(T, Option<Exit>), CliError>>,
+{
+    let mut answers = Vec::new();
+    let mut errors = Vec::new();
+    let mut worst = None;
+    for node in client.nodes() {
+        match ask(client.only(node)).await {
+            Ok((answer, exit)) => {
+                worst = exit.or(worst);
+                answers.push((node.endpoint.clone(), answer));
+            }
+            Err(error) => {
+                worst = Some(error.exit);
+                if !format.is_json() {
+                    let endpoint = &node.endpoint;
+                    writeln!(
+                        io::stderr(),
+                        "Failed to get the status of endpoint {endpoint} ({error})"
                     )?;
                 }
+                errors.push((node.endpoint.as_str(), error.message));
             }
         }
-        report.finish()
+    }
+    let answers = EndpointAnswers(answers);
+    format.show(
+        &answers,
+        |out| {
+            let lines = answers.0.iter().map(|(endpoint, answer)| answer.line(endpoint));
+            lines.into_iter().try_for_each(|line| writeln!(out, "{line}"))
+        },
+        || {
+            let answered = answers
+                .0
+                .iter()
+                .map(|(endpoint, answer)| EndpointView(endpoint, Ok(answer)));
+            let failed = errors
+                .iter()
+                .map(|(endpoint, error)| EndpointView(endpoint, Err(error)));
+            answered.chain(failed).collect::<Vec<_>>()
+        },
+    )?;
+    match worst {
+        None => Ok(()),
+        Some(Exit::Unhealthy) => Err(CliError::new(Exit::Unhealthy, "unhealthy cluster")),
+        Some(exit) => Err(CliError::new(exit, "not every endpoint answered well")),
     }
 }
 
-/// Answers of many endpoints, and whether one failed.
-struct Report {
-    format: Format,
-    entries: Vec<Value>,
-    worst: Option<Exit>,
-}
-
-impl Report {
-    fn new(format: Format) -> Self {
-        Self {
-            format,
-            entries: Vec::new(),
-            worst: None,
-        }
-    }
-
-    fn add<T>(
-        &mut self,
-        endpoint: &str,
-        outcome: Result<T, CliError>,
-        line: impl FnOnce(&T) -> String,
-        object: impl FnOnce(&T) -> Value,
-    ) -> Result<(), CliError> {
-        let (line, mut value) = match &outcome {
-            Ok(answer) => (Some(line(answer)), object(answer)),
-            Err(error) => {
-                self.worst = Some(error.exit);
-                if self.format == Format::Human {
-                    writeln!(io::stderr(), "{endpoint}: {error}")?;
-                }
-                (None, json!({"error": error.message}))
-            }
-        };
-        match self.format {
-            Format::Json => {
-                if let Some(fields) = value.as_object_mut() {
-                    fields.insert("endpoint".to_owned(), endpoint.into());
-                }
-                self.entries.push(value);
-            }
-            Format::Human => {
-                if let Some(line) = line {
-                    let separator = if line.starts_with("is ") { "" } else { "," };
-                    writeln!(io::stdout(), "{endpoint}{separator} {line}")?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<(), CliError> {
-        if self.format == Format::Json {
-            write_json(io::stdout().lock(), &self.entries)?;
-        }
-        match self.worst {
-            None => Ok(()),
-            Some(exit) => Err(CliError::new(exit, "not every endpoint answered well")),
-        }
-    }
-}
-
-async fn status(client: &Client) -> Result<StatusResponse, CliError> {
-    Ok(client
+async fn status(client: Client) -> Result<(StatusResponse, Option<Exit>), CliError> {
+    let answer = client
         .read(|node| async move { node.maintenance().status(StatusRequest {}).await })
-        .await?)
+        .await?;
+    Ok((answer, None))
 }
 
-fn status_line(status: &StatusResponse) -> String {
-    let member = status.header.map(|header| header.member_id).unwrap_or_default();
-    format!(
-        "{}, {}, {} kB, {}, {}, {}, {}, {}, {}",
-        MemberId(member),
-        status.version,
-        status.db_size / 1_000,
-        member == status.leader,
-        status.is_learner,
-        status.raft_term,
-        status.raft_index,
-        status.raft_applied_index,
-        status.errors.join("; ")
-    )
-}
-
-fn status_json(status: &StatusResponse) -> Value {
-    let header = status.header.unwrap_or_default();
-    json!({
-        "member": MemberId(header.member_id).to_string(),
-        "cluster": ClusterId(header.cluster_id).to_string(),
-        "revision": revision(status.header.as_ref()),
-        "version": status.version,
-        "database_bytes": status.db_size,
-        "database_bytes_in_use": status.db_size_in_use,
-        "quota_bytes": status.db_size_quota,
-        "leader": MemberId(status.leader).to_string(),
-        "is_leader": status.leader == header.member_id,
-        "learner": status.is_learner,
-        "raft_term": status.raft_term,
-        "raft_index": status.raft_index,
-        "raft_applied_index": status.raft_applied_index,
-        "errors": status.errors,
-    })
-}
-
-async fn hash(client: &Client, rev: i64) -> Result<HashKvResponse, CliError> {
+async fn hash(client: Client, rev: i64) -> Result<(HashKvResponse, Option<Exit>), CliError> {
     let request = HashKvRequest { revision: rev };
-    Ok(client
+    let answer = client
         .read(|node| async move { node.maintenance().hash_kv(request).await })
-        .await?)
+        .await?;
+    Ok((answer, None))
 }
 
-fn hash_line(answer: &HashKvResponse) -> String {
-    format!("{}, {}", answer.hash, revision(answer.header.as_ref()))
-}
-
-fn hash_json(answer: &HashKvResponse) -> Value {
-    json!({
-        "revision": revision(answer.header.as_ref()),
-        "hash": answer.hash,
-        "hash_revision": answer.hash_revision,
-        "compact_revision": answer.compact_revision,
-    })
+/// How an endpoint is; one that is not healthy is an answer, too.
+async fn health(client: Client) -> Result<(Health, Option<Exit>), CliError> {
+    let started = clock::now();
+    let error = problem(&client).await.err().map(|error| error.message);
+    let exit = error.is_some().then_some(Exit::Unhealthy);
+    let took = started.elapsed();
+    Ok((Health { took, error }, exit))
 }
 
 /// Healthy is who serves a linearizable read and knows of no alarm.
-async fn health(client: &Client) -> Result<(), CliError> {
-    let unhealthy = |error: ClientError| CliError::new(Exit::Interrupted, format!("is unhealthy: {error}"));
+async fn problem(client: &Client) -> Result<(), CliError> {
+    let unhealthy = |error: ClientError| {
+        let reason = format!("failed to commit proposal: {error}");
+        CliError::new(Exit::Unhealthy, reason)
+    };
     client
         .read(|node| async move {
             let request = RangeRequest {
@@ -328,8 +249,8 @@ async fn health(client: &Client) -> Result<(), CliError> {
         Ok(())
     } else {
         Err(CliError::new(
-            Exit::Interrupted,
-            format!("is unhealthy: active alarms: {}", active.join(", ")),
+            Exit::Unhealthy,
+            format!("active alarms: {}", active.join(", ")),
         ))
     }
 }

@@ -15,12 +15,14 @@ use super::flags::{self, Flag, Kind, Treatment};
 const MAXIMUM_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Variables of Stead's that are no flag of the server.
-const OTHER_VARIABLES: [&str; 6] = [
+const OTHER_VARIABLES: [&str; 8] = [
     "STEAD_PEER_DIAL_MAP",
     "STEAD_PARENT_PROCESS",
     "STEAD_ENDPOINTS",
     "STEAD_DIAL_TIMEOUT",
     "STEAD_COMMAND_TIMEOUT",
+    "STEAD_KEEPALIVE_TIME",
+    "STEAD_KEEPALIVE_TIMEOUT",
     "STEAD_OUTPUT",
 ];
 

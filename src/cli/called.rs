@@ -1,0 +1,234 @@
+//! The names under which the program is called, and what differs between them.
+//!
+//! There is one definition of each command. Called `etcdctl`, a link or a copy, the program takes the same commands in
+//! etcdctl's way: its environment variables, its form of an answer unless another is asked for, its exit codes, and
+//! `Error: ` before what failed. Commands that only Stead has are not there. Called `etcd` it is a server.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::Path;
+
+use clap::error::{ContextKind, ErrorKind};
+use clap::{ArgAction, ArgMatches, Command, CommandFactory as _};
+
+use super::exit::{CliError, Exit};
+use super::output::{Format, OutputForm, WriteOut};
+use super::{Arguments, ClientArguments};
+use crate::config::ETCD_VERSION;
+
+/// Commands that etcdctl does not have.
+const OWN_COMMANDS: [&str; 5] = ["server", "dev", "import", "export", "man"];
+
+/// Variables of etcdctl that shape the answer, and count only under its name.
+const SHAPES: [&str; 2] = ["write-out", "hex"];
+
+/// Flags that etcdctl reads when it runs the command, so that a wrong value ends with another code.
+const LATE_FLAGS: [&str; 4] = ["--write-out", "--order", "--sort-by", "--consistency"];
+
+/// The name under which the program is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Called {
+    /// By its own.
+    Stead,
+    /// As etcd's server.
+    Etcd,
+    /// As etcd's client.
+    Etcdctl,
+    /// As etcd's tool for files.
+    Etcdutl,
+}
+
+impl Called {
+    /// The name in the first argument of the process, whatever folder it is in.
+    pub(super) fn of(program: Option<&OsString>) -> Self {
+        let name = program.and_then(|program| Path::new(program).file_name());
+        match name.and_then(|name| name.to_str()) {
+            Some("etcd") => Self::Etcd,
+            Some("etcdctl") => Self::Etcdctl,
+            Some("etcdutl") => Self::Etcdutl,
+            _ => Self::Stead,
+        }
+    }
+
+    /// The line for an error.
+    pub(super) fn error(self, error: &CliError) -> String {
+        match self {
+            Self::Stead | Self::Etcd => format!("error: {error}"),
+            // What etcdctl says when time is over, which is what it is looked for by.
+            Self::Etcdctl if error.exit == Exit::BadConnection => {
+                format!("Error: context deadline exceeded: {error}")
+            }
+            Self::Etcdctl | Self::Etcdutl => format!("Error: {error}"),
+        }
+    }
+
+    /// The exit code.
+    pub(super) fn code(self, exit: Exit) -> u8 {
+        exit.code(matches!(self, Self::Etcdctl | Self::Etcdutl))
+    }
+
+    /// The text of `version`. What looks for etcd's tools reads the first line.
+    pub(super) fn version(self) -> String {
+        let own = env!("CARGO_PKG_VERSION");
+        let interface = ETCD_VERSION
+            .rsplit_once('.')
+            .map_or(ETCD_VERSION, |(interface, _)| interface);
+        match self {
+            Self::Stead => format!("stead {own}\n"),
+            Self::Etcd => format!("etcd Version: {ETCD_VERSION}\nStead Version: {own}\n"),
+            Self::Etcdctl => {
+                format!("etcdctl version: {ETCD_VERSION}\nAPI version: {interface}\nStead version: {own}\n")
+            }
+            Self::Etcdutl => {
+                format!("etcdutl version: {ETCD_VERSION}\nAPI version: {interface}\nStead version: {own}\n")
+            }
+        }
+    }
+
+    /// The form of answers.
+    pub(super) fn format(self, arguments: &ClientArguments) -> Format {
+        let write_out = match self {
+            Self::Etcdctl => Some(arguments.write_out.unwrap_or(WriteOut::Simple)),
+            _ => arguments.write_out,
+        };
+        Format::new(arguments.output, write_out, arguments.hex)
+    }
+
+    /// The definition of the command line.
+    pub(super) fn command(self) -> Command {
+        let mut command = Arguments::command().args_override_self(true);
+        for (name, variable) in self.variables(&command) {
+            command = command.mut_arg(name, |argument| argument.env(variable));
+        }
+        if self == Self::Etcdctl {
+            for name in OWN_COMMANDS {
+                if command.find_subcommand(name).is_some() {
+                    command = command.mut_subcommand(name, |command| command.hide(true));
+                }
+            }
+            command = renamed(command.name("etcdctl").bin_name("etcdctl"))
+                .about("A client of etcd's protocol, in the place of etcdctl")
+                .mut_arg("output", |argument| {
+                    argument
+                        .hide(true)
+                        .env(None::<&str>)
+                        .default_value(OutputForm::default().name())
+                });
+        }
+        command
+    }
+
+    /// The arguments that etcdctl's variables give, where Stead's do not.
+    fn variables(self, command: &Command) -> Vec<(String, String)> {
+        let is_set = |variable: &str| env::var_os(variable).is_some_and(|value| !value.is_empty());
+        command
+            .get_arguments()
+            .filter(|argument| argument.is_global_set())
+            .filter_map(|argument| {
+                let long = argument.get_long()?;
+                let suffix = long.to_ascii_uppercase().replace('-', "_");
+                let variable = format!("ETCDCTL_{suffix}");
+                let counts = self == Self::Etcdctl || !SHAPES.contains(&long);
+                (counts && is_set(&variable) && !is_set(&format!("STEAD_{suffix}")))
+                    .then(|| (argument.get_id().to_string(), variable))
+            })
+            .collect()
+    }
+
+    /// Reads the command line. None if it asked for help, which is printed.
+    ///
+    /// # Errors
+    /// It is wrong; what is wrong is printed.
+    pub(super) fn parse(self, arguments: Vec<OsString>) -> Result<Option<ArgMatches>, CliError> {
+        let error = match self.command().try_get_matches_from(&arguments) {
+            Ok(matches) => return self.without_own(matches).map(Some),
+            Err(error) => error,
+        };
+        if matches!(
+            error.kind(),
+            ErrorKind::DisplayHelp
+                | ErrorKind::DisplayVersion
+                | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        ) {
+            error.print()?;
+            return match error.kind() {
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if self == Self::Stead => {
+                    Err(CliError::new(Exit::BadArguments, ""))
+                }
+                _ => Ok(None),
+            };
+        }
+        // `--prefix=true`, as flags are written for etcdctl, too.
+        if let Ok(matches) = with_values(self.command()).try_get_matches_from(arguments) {
+            return self.without_own(matches).map(Some);
+        }
+        if self == Self::Stead {
+            error.print()?;
+            return Err(CliError::new(Exit::BadArguments, ""));
+        }
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        write!(std::io::stderr(), "Error: {text}")?;
+        Err(CliError::new(etcdctl_exit(&error), ""))
+    }
+
+    /// Refuses what the name does not have.
+    fn without_own(self, matches: ArgMatches) -> Result<ArgMatches, CliError> {
+        match matches.subcommand_name() {
+            Some(name) if self == Self::Etcdctl && OWN_COMMANDS.contains(&name) => Err(CliError::failure(
+                format!("unknown command {name:?} for \"etcdctl\""),
+            )),
+            _ => Ok(matches),
+        }
+    }
+}
+
+/// The code with which etcdctl ends for a wrong command line.
+fn etcdctl_exit(error: &clap::Error) -> Exit {
+    let is_late = || {
+        let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+        argument.is_some_and(|argument| LATE_FLAGS.iter().any(|flag| argument.starts_with(flag)))
+    };
+    match error.kind() {
+        ErrorKind::InvalidValue if is_late() => Exit::Unsupported,
+        ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict | ErrorKind::TooManyValues => {
+            Exit::BadArguments
+        }
+        ErrorKind::ValueValidation
+            if !error
+                .get(ContextKind::InvalidArg)
+                .is_some_and(|argument| argument.to_string().starts_with("--")) =>
+        {
+            Exit::BadArguments
+        }
+        _ => Exit::Failure,
+    }
+}
+
+/// The examples of all commands under etcdctl's name.
+fn renamed(command: Command) -> Command {
+    let help = command.get_after_help().map(ToString::to_string);
+    let command = match help {
+        Some(help) => command.after_help(help.replace("stead ", "etcdctl ").replace("-o json", "-w json")),
+        None => command,
+    };
+    command.mut_subcommands(renamed)
+}
+
+/// The same, with switches that take a value, too.
+fn with_values(command: Command) -> Command {
+    let command = command.mut_args(|argument| {
+        if !matches!(argument.get_action(), ArgAction::SetTrue) || argument.get_long().is_none() {
+            return argument;
+        }
+        argument
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .default_value("false")
+            .value_parser(clap::builder::BoolishValueParser::new())
+    });
+    command.mut_subcommands(with_values)
+}
