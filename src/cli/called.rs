@@ -190,18 +190,16 @@ fn etcdctl_exit(error: &clap::Error) -> Exit {
         let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
         argument.is_some_and(|argument| LATE_FLAGS.iter().any(|flag| argument.starts_with(flag)))
     };
+    let is_positional = || {
+        let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+        argument.is_some_and(|argument| !argument.starts_with('-'))
+    };
     match error.kind() {
         ErrorKind::InvalidValue if is_late() => Exit::Unsupported,
         ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict | ErrorKind::TooManyValues => {
             Exit::BadArguments
         }
-        ErrorKind::ValueValidation
-            if !error
-                .get(ContextKind::InvalidArg)
-                .is_some_and(|argument| argument.to_string().starts_with("--")) =>
-        {
-            Exit::BadArguments
-        }
+        ErrorKind::ValueValidation | ErrorKind::UnknownArgument if is_positional() => Exit::BadArguments,
         _ => Exit::Failure,
     }
 }

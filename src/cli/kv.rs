@@ -256,7 +256,7 @@ pub(super) async fn read_key(client: &Client, key: Bytes) -> Result<RangeRespons
 pub(super) fn parse_lease(text: &str) -> Result<i64, String> {
     u64::from_str_radix(text.trim_start_matches("0x"), 16)
         .map(u64::cast_signed)
-        .map_err(|_| "write the hexadecimal id that `stead lease grant` showed, or 0 for none".to_owned())
+        .map_err(|_| "write the hexadecimal id that `lease grant` showed, or 0 for none".to_owned())
 }
 
 /// The arguments of `stead put`.

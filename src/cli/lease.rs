@@ -37,8 +37,8 @@ enum LeaseCommand {
     /// Create a lease
     #[command(after_help = "Examples:\n  stead lease grant 60\n  stead lease grant 60 --id 1f")]
     Grant {
-        /// Time to live in seconds
-        #[arg(value_parser = clap::value_parser!(i64).range(1..=MAXIMUM_LEASE_TTL_SECONDS))]
+        /// Time to live in seconds; the server grants no less than its least
+        #[arg(value_parser = clap::value_parser!(i64).range(0..=MAXIMUM_LEASE_TTL_SECONDS))]
         ttl: i64,
         /// The id to give it, in hexadecimal; 0: the server chooses
         #[arg(long, default_value = "0", value_parser = parse_lease)]
