@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::authority::LenientAuthority;
 use super::{ConnectionSettings, Door};
 use crate::base::gather::Gathered;
 
@@ -115,7 +116,8 @@ async fn serve_connection(
     door: Door,
     stopping: CancellationToken,
 ) {
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(Gathered::new(stream)), door));
+    let stream = TokioIo::new(Gathered::new(LenientAuthority::new(stream)));
+    let mut connection = std::pin::pin!(builder.serve_connection(stream, door));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = stopping.cancelled() => {

@@ -3,6 +3,7 @@
 //! One port speaks both: HTTP/2 with prior knowledge for gRPC clients, HTTP/1.1 for everything that reads a page. What is
 //! neither is answered with an error, or not at all, and its connection closed; nobody else notices.
 
+mod authority;
 mod connections;
 mod gateway;
 pub mod grpc;

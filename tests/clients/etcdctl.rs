@@ -18,7 +18,7 @@ fn etcdctl(cluster: &Cluster, arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .env("ETCDCTL_API", "3")
-        .env("ETCDCTL_ENDPOINTS", cluster.addresses().join(","));
+        .env("ETCDCTL_ENDPOINTS", cluster.endpoints().join(","));
     command
 }
 

@@ -24,7 +24,7 @@ impl Session {
             .collect::<Result<_>>()?;
         Ok(Self {
             nodes,
-            endpoints: cluster.addresses(),
+            endpoints: cluster.endpoints(),
             next: 0,
             streams: Streams::default(),
             is_etcd,

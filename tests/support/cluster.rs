@@ -207,13 +207,6 @@ impl Cluster {
         self.nodes.iter().map(Node::endpoint).collect()
     }
 
-    /// The client address of each node, in order. A URL as the endpoint of etcdctl 3.4 becomes the authority of its
-    /// `endpoint` calls, which the HTTP/2 library of Stead refuses: see the differences in the README.
-    pub fn addresses(&self) -> Vec<String> {
-        let address = |url: String| url.trim_start_matches("http://").to_owned();
-        self.endpoints().into_iter().map(address).collect()
-    }
-
     /// The temporary directory that holds everything of this cluster.
     pub fn directory(&self) -> &Path {
         self.directory.path()
