@@ -3,9 +3,13 @@
 //! Sockets are bound before the data folder is opened, so that a taken port changes nothing on disk; clients are let in
 //! only once the node can answer them. Holds no logic of its own.
 
+mod ready;
+mod sockets;
+
 use std::future::pending;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +52,16 @@ pub enum NodeError {
         /// Why not.
         source: io::Error,
     },
+    /// A Unix socket cannot be listened on.
+    #[error(
+        "cannot listen on unix://{path} (--listen-client-urls): {source}; choose another path or stop what listens there"
+    )]
+    ListenSocket {
+        /// The path.
+        path: String,
+        /// Why not.
+        source: io::Error,
+    },
     /// The system refused something a node needs.
     #[error("cannot {action}: {source}")]
     System {
@@ -73,6 +87,9 @@ pub enum NodeError {
 /// It cannot start, or a failure stopped it.
 pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
     let client_listeners = bind_all("listen-client-urls", &config.listen_client)?;
+    let http_listeners = bind_all("listen-client-http-urls", &config.listen_client_http)?;
+    // Held until the end: their files are taken away with them.
+    let mut sockets = bind_sockets(&config.listen_sockets)?;
     let metrics_listeners = bind_all("listen-metrics-urls", &config.listen_metrics)?;
     let peer_listeners = bind_all("listen-peer-urls", &config.listen_peer)?;
     let metrics = Arc::new(Metrics::new()?);
@@ -137,8 +154,21 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         http,
         stopping.clone(),
     );
+    let (client_doors, http_doors) = if http_listeners.is_empty() {
+        (client_doors, None)
+    } else {
+        let (calls, pages) = client_doors.apart();
+        (calls, Some(pages))
+    };
     for listener in client_listeners {
         doors.spawn(client_doors.clone().serve(asynchronous(listener)?));
+    }
+    for listener in sockets.iter_mut().filter_map(|socket| socket.listener.take()) {
+        let listener = tokio::net::UnixListener::from_std(listener).map_err(cannot_wait)?;
+        doors.spawn(client_doors.clone().serve(listener));
+    }
+    for (listener, doors_for_pages) in http_listeners.into_iter().zip(http_doors.into_iter().cycle()) {
+        doors.spawn(doors_for_pages.serve(asynchronous(listener)?));
     }
     let metrics_doors = FrontDoors::for_metrics(&services, &metrics, connections, stopping.clone());
     for listener in metrics_listeners {
@@ -150,9 +180,11 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         member = %config.member,
         cluster = %config.cluster,
         clients = ?config.listen_client,
+        sockets = ?config.listen_sockets,
         peers = ?config.listen_peer,
         "ready to serve client requests"
     );
+    ready::announce();
 
     let ended = tokio::select! {
         signal = stop_signal() => signal.map(|name| tracing::info!(signal = name, "stopping")),
@@ -188,10 +220,26 @@ fn bind_all(flag: &'static str, addresses: &[SocketAddr]) -> Result<Vec<TcpListe
 }
 
 fn asynchronous(listener: TcpListener) -> Result<tokio::net::TcpListener, NodeError> {
-    tokio::net::TcpListener::from_std(listener).map_err(|source| NodeError::System {
+    tokio::net::TcpListener::from_std(listener).map_err(cannot_wait)
+}
+
+fn cannot_wait(source: io::Error) -> NodeError {
+    NodeError::System {
         action: "wait for connections",
         source,
-    })
+    }
+}
+
+fn bind_sockets(paths: &[PathBuf]) -> Result<Vec<sockets::Bound>, NodeError> {
+    paths
+        .iter()
+        .map(|path| {
+            sockets::Bound::at(path).map_err(|source| NodeError::ListenSocket {
+                path: path.display().to_string(),
+                source,
+            })
+        })
+        .collect()
 }
 
 fn replication_settings(

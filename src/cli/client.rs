@@ -6,10 +6,13 @@
 
 use std::error::Error as _;
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use thiserror::Error;
+use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, ConnectError, Response, Status};
@@ -165,7 +168,7 @@ struct Position {
 }
 
 impl Client {
-    /// A client of comma-separated endpoints, `host:port` or `http://host:port`. Connects to none yet.
+    /// A client of comma-separated endpoints, `host:port`, `http://host:port` or `unix:///path`. Connects to none yet.
     ///
     /// # Errors
     /// An endpoint cannot be.
@@ -323,6 +326,13 @@ fn node(endpoint: &str, times: Times) -> Result<Node, CliError> {
             "--endpoints has {endpoint:?}: {reason}; write host:port,host:port"
         ))
     };
+    if let Some(path) = endpoint.strip_prefix("unix:") {
+        return Ok(node_of_socket(
+            endpoint,
+            path.strip_prefix("//").unwrap_or(path),
+            times,
+        ));
+    }
     let url = match endpoint.split_once("://") {
         None => format!("http://{endpoint}"),
         Some(("http", _)) => endpoint.to_owned(),
@@ -335,17 +345,35 @@ fn node(endpoint: &str, times: Times) -> Result<Node, CliError> {
     {
         return Err(invalid("the port is missing"));
     }
-    let channel = Endpoint::from_shared(url)
-        .map_err(|error| invalid(&error.to_string()))?
-        .connect_timeout(times.dial)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(times.keepalive)
-        .keep_alive_timeout(times.keepalive_timeout)
-        .connect_lazy();
+    let builder = Endpoint::from_shared(url).map_err(|error| invalid(&error.to_string()))?;
+    let channel = with_times(builder, times).connect_lazy();
     Ok(Node {
         endpoint: endpoint.to_owned(),
         channel,
     })
+}
+
+/// One endpoint at the path of a Unix socket.
+fn node_of_socket(endpoint: &str, path: &str, times: Times) -> Node {
+    let path = PathBuf::from(path);
+    let connect = tower::service_fn(move |_: http::Uri| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    // The authority that Go's client sends for a socket.
+    let builder = Endpoint::from_static("http://localhost");
+    Node {
+        endpoint: endpoint.to_owned(),
+        channel: with_times(builder, times).connect_with_connector_lazy(connect),
+    }
+}
+
+fn with_times(builder: Endpoint, times: Times) -> Endpoint {
+    builder
+        .connect_timeout(times.dial)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(times.keepalive)
+        .keep_alive_timeout(times.keepalive_timeout)
 }
 
 /// Whether no byte of the request left this machine.

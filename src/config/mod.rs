@@ -51,6 +51,10 @@ pub struct ServerConfig {
     pub data_folder: PathBuf,
     /// Where to listen for clients.
     pub listen_client: Vec<SocketAddr>,
+    /// Unix sockets to listen on for clients.
+    pub listen_sockets: Vec<PathBuf>,
+    /// Where else to serve clients pages over HTTP; if there are any, only there.
+    pub listen_client_http: Vec<SocketAddr>,
     /// Where to listen for other members.
     pub listen_peer: Vec<SocketAddr>,
     /// Where else to serve metrics and the health pages.

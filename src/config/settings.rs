@@ -115,10 +115,24 @@ fn texts(urls: &[HostUrl]) -> Vec<String> {
     urls.iter().map(|url| url.text().to_owned()).collect()
 }
 
-fn listen(values: &Values, flag: &'static str) -> Result<Vec<SocketAddr>> {
+fn client_urls(values: &Values, flag: &'static str) -> Result<Vec<HostUrl>> {
     let given = values.get(flag);
-    urls(values, flag)?
-        .iter()
+    HostUrl::parse_list_for_clients(&given.value).map_err(|mend| invalid(&given, mend))
+}
+
+fn listen_if_given(values: &Values, flag: &'static str) -> Result<Vec<SocketAddr>> {
+    if values.is_given(flag) {
+        listen(values, flag, &urls(values, flag)?)
+    } else {
+        Ok(Vec::new())
+    }
+}
+
+/// The addresses to bind to: of all that are no Unix sockets.
+fn listen(values: &Values, flag: &'static str, urls: &[HostUrl]) -> Result<Vec<SocketAddr>> {
+    let given = values.get(flag);
+    urls.iter()
+        .filter(|url| url.socket().is_none())
         .map(|url| url.bind_address().map_err(|mend| invalid(&given, mend)))
         .collect()
 }
@@ -137,7 +151,9 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
             values.get("listen-client-urls").value
         )));
     }
-    let advertise_client = urls(&values, "advertise-client-urls")?;
+    let advertise_client = client_urls(&values, "advertise-client-urls")?;
+    let listen_client = client_urls(&values, "listen-client-urls")?;
+    let listen_peer = urls(&values, "listen-peer-urls")?;
     let advertise_peer = urls(&values, "initial-advertise-peer-urls")?;
     for (flag, urls) in [
         ("advertise-client-urls", &advertise_client),
@@ -149,11 +165,6 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
             ));
         }
     }
-    let listen_metrics = if values.is_given("listen-metrics-urls") {
-        listen(&values, "listen-metrics-urls")?
-    } else {
-        Vec::new()
-    };
     let (heartbeat, election) = timing(&values)?;
     let token = short_text(&values, "initial-cluster-token")?;
     let initial_members = initial_members(&values, &name, &advertise_peer, &token)?;
@@ -164,9 +175,15 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         cluster: identity::cluster_id(&ids),
         name,
         data_folder,
-        listen_client: listen(&values, "listen-client-urls")?,
-        listen_peer: listen(&values, "listen-peer-urls")?,
-        listen_metrics,
+        listen_client: listen(&values, "listen-client-urls", &listen_client)?,
+        listen_sockets: listen_client
+            .iter()
+            .filter_map(HostUrl::socket)
+            .map(Path::to_owned)
+            .collect(),
+        listen_client_http: listen_if_given(&values, "listen-client-http-urls")?,
+        listen_peer: listen(&values, "listen-peer-urls", &listen_peer)?,
+        listen_metrics: listen_if_given(&values, "listen-metrics-urls")?,
         advertise_client_urls: texts(&advertise_client),
         advertise_peer_urls,
         initial_members,

@@ -3,6 +3,10 @@
 //! Keeps the text as it was written, since member ids are computed from it. Never resolves a name.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Longest path of a Unix socket: what the system's address holds, and a zero behind it.
+const MAXIMUM_SOCKET_BYTES: usize = 107;
 
 /// An address in the form `http://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,6 +14,7 @@ pub(super) struct HostUrl {
     text: String,
     host: String,
     port: u16,
+    socket: Option<PathBuf>,
 }
 
 impl HostUrl {
@@ -28,9 +33,15 @@ impl HostUrl {
                     "{text:?} asks for TLS, which is not supported yet; write http://host:port and keep the network private"
                 ));
             }
-            "unix" | "unixs" => {
+            "unixs" => {
                 return Err(format!(
-                    "{text:?} is a Unix socket, which is not supported yet; write http://127.0.0.1:port"
+                    "{text:?} is a Unix socket with TLS, which is not supported yet; write unix://path, and let the \
+                     permissions of its folder protect it"
+                ));
+            }
+            "unix" => {
+                return Err(format!(
+                    "{text:?} is a Unix socket, which is for clients alone; write http://host:port"
                 ));
             }
             _ => {
@@ -68,7 +79,42 @@ impl HostUrl {
             text: text.to_owned(),
             host: host.to_owned(),
             port,
+            socket: None,
         })
+    }
+
+    /// Reads one address for clients, which may be a Unix socket: `unix:///path`, or `unix://path` from the folder in which
+    /// the server is started.
+    ///
+    /// # Errors
+    /// What is wrong with it and what to write instead.
+    fn parse_for_clients(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("unix://") {
+            None => Self::parse(text),
+            Some("") => Err(format!("{text:?} has no path; write unix:///path/of/socket")),
+            Some(path) if path.len() > MAXIMUM_SOCKET_BYTES => Err(format!(
+                "{text:?} is too long: the system takes {MAXIMUM_SOCKET_BYTES} bytes; write a shorter path"
+            )),
+            Some(path) => Ok(Self {
+                text: text.to_owned(),
+                host: String::new(),
+                port: 0,
+                socket: Some(PathBuf::from(path)),
+            }),
+        }
+    }
+
+    /// Reads a list like [`HostUrl::parse_list`] in which Unix sockets may be.
+    ///
+    /// # Errors
+    /// What is wrong with it and what to write instead.
+    pub(super) fn parse_list_for_clients(text: &str) -> Result<Vec<Self>, String> {
+        Self::list(text, Self::parse_for_clients)
+    }
+
+    /// The path, if it is a Unix socket.
+    pub(super) fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
     }
 
     /// Reads a comma-separated list of at least one address, in the order of etcd: by text.
@@ -76,9 +122,13 @@ impl HostUrl {
     /// # Errors
     /// What is wrong with it and what to write instead.
     pub(super) fn parse_list(text: &str) -> Result<Vec<Self>, String> {
+        Self::list(text, Self::parse)
+    }
+
+    fn list(text: &str, parse: impl Fn(&str) -> Result<Self, String>) -> Result<Vec<Self>, String> {
         let mut urls: Vec<Self> = text
             .split(',')
-            .map(|part| Self::parse(part.trim()))
+            .map(|part| parse(part.trim()))
             .collect::<Result<_, _>>()?;
         urls.sort();
         if let Some(pair) = urls.windows(2).find(|pair| pair.first() == pair.last()) {
@@ -143,7 +193,8 @@ mod tests {
         for (text, part) in [
             ("localhost:2379", "is no URL"),
             ("https://a:1", "asks for TLS"),
-            ("unix://a:1", "is a Unix socket"),
+            ("unix://a:1", "is for clients alone"),
+            ("unixs://a:1", "Unix socket with TLS"),
             ("ftp://a:1", "unknown scheme \"ftp\""),
             ("http://a:1/", "without user, path or slash"),
             ("http://a", "has no port"),
@@ -154,6 +205,24 @@ mod tests {
             let error = HostUrl::parse(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
             assert!(error.contains("write "), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_is_a_path_from_the_root_or_from_here() {
+        let urls = HostUrl::parse_list_for_clients("unix:///run/stead,unix://here:m1,http://a:1").unwrap();
+        let sockets: Vec<_> = urls.iter().map(HostUrl::socket).collect();
+        assert_eq!(
+            sockets,
+            [None, Some(Path::new("/run/stead")), Some(Path::new("here:m1"))]
+        );
+        let long = format!("unix:///{}", "a".repeat(MAXIMUM_SOCKET_BYTES));
+        for (text, part) in [
+            ("unix://", "has no path"),
+            (long.as_str(), "write a shorter path"),
+        ] {
+            let error = HostUrl::parse_list_for_clients(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
         }
     }
 

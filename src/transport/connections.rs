@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +36,7 @@ const ACCEPT_PAUSE_MILLISECONDS: u64 = 100;
 
 /// Serves `listener` until `stopping`; then lets open calls end for at most [`DRAIN_SECONDS`].
 pub(super) async fn serve(
-    listener: TcpListener,
+    listener: impl Accept,
     door: Door,
     settings: ConnectionSettings,
     stopping: CancellationToken,
@@ -50,7 +51,7 @@ pub(super) async fn serve(
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
                 return;
             };
-            match accept(&listener).await {
+            match listener.accept_stream().await {
                 Ok(stream) => {
                     let (builder, door) = (Arc::clone(&builder), door.clone());
                     let (stopping, cut) = (stopping.clone(), cut.clone());
@@ -83,11 +84,33 @@ pub(super) async fn serve(
     }
 }
 
-async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
-    let (stream, _) = listener.accept().await?;
-    // Small answers leave at once.
-    stream.set_nodelay(true)?;
-    Ok(stream)
+/// A listener of any kind.
+pub trait Accept: Send + Sync + 'static {
+    /// A connection of a client.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Waits for the next connection.
+    fn accept_stream(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept_stream(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.accept().await?;
+        // Small answers leave at once.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept_stream(&self) -> io::Result<UnixStream> {
+        let (stream, _) = self.accept().await?;
+        Ok(stream)
+    }
 }
 
 fn builder(settings: ConnectionSettings) -> Builder<TokioExecutor> {
@@ -112,7 +135,7 @@ fn builder(settings: ConnectionSettings) -> Builder<TokioExecutor> {
 
 async fn serve_connection(
     builder: &Builder<TokioExecutor>,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     door: Door,
     stopping: CancellationToken,
 ) {
