@@ -5,6 +5,7 @@
 //! Holds no logic of the store: what is not asked of a server through its wire interface is not done.
 
 mod called;
+mod check;
 mod client;
 mod cluster;
 mod completion;
@@ -12,10 +13,12 @@ mod dev;
 mod elect;
 mod etcdutl;
 mod exit;
+mod follow;
 mod kv;
 mod lease;
 mod lock;
 mod logging;
+mod mirror;
 mod output;
 mod server;
 mod session;
@@ -218,6 +221,16 @@ Examples:
   stead endpoint health --cluster
   stead endpoint status --cluster -o json")]
     Endpoint(cluster::Endpoint),
+    /// Look whether the cluster does what work will ask of it
+    #[command(after_help = "Examples:
+  stead check perf
+  stead check datascale --load m")]
+    Check(check::Check),
+    /// Keep the keys of this store in another one, too, until ctrl-C
+    #[command(after_help = "Examples:
+  stead make-mirror 10.0.0.9:2379
+  stead make-mirror 10.0.0.9:2379 --prefix /app/ --dest-prefix /copy/ --rev 42")]
+    MakeMirror(mirror::Mirror),
     /// Write the keys of a file into a store, with their revisions if the store is empty
     #[command(after_help = "Examples:
   stead import keys.jsonl
@@ -317,6 +330,8 @@ async fn dispatch(called: Called, command: &Command, arguments: &ClientArguments
         Command::Compaction(compact) => compact.run(&client()?, format).await,
         Command::Member(member) => member.run(&client()?, format).await,
         Command::Endpoint(endpoint) => endpoint.run(&client()?, format).await,
+        Command::Check(check) => check.run(&client()?, format).await,
+        Command::MakeMirror(mirror) => mirror.run(&client()?, format).await,
         Command::Import(import) => import.run(&client()?, format).await,
         Command::Export(export) => export.run(&client()?).await,
         Command::Completion(completion) => completion.run(called),

@@ -1,37 +1,34 @@
-//! `stead watch`: shows changes as they happen, and goes on where it was when an endpoint is lost.
+//! `stead watch`: shows changes as they happen, and runs a command for each if it is given one.
 //!
-//! Never shows a revision twice and never leaves one out: every reconnection asks for the revision after the last one
-//! that was shown.
+//! What goes on when an endpoint is lost is in [`super::follow`].
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::Stdio;
 
-use bytes::Bytes;
 use clap::{Args, Parser, Subcommand};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use tokio::process::Command;
 use tokio::sync::{broadcast, mpsc};
-use tokio::time::timeout;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
 
-use super::client::{Client, is_lost, text_of};
+use super::client::Client;
 use super::exit::{CliError, Exit};
+use super::follow::{Sink, follow};
 use super::kv::range;
 use super::output::{Format, PairView, Plain, bytes_entry, quoted, write_json, write_line};
 use super::{signal, txn_syntax};
-use crate::base::clock;
 use crate::proto::etcdserverpb::watch_create_request::FilterType;
-use crate::proto::etcdserverpb::watch_request::RequestUnion;
-use crate::proto::etcdserverpb::{WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
+use crate::proto::etcdserverpb::{WatchCreateRequest, WatchResponse};
 use crate::proto::mvccpb::Event;
 use crate::proto::mvccpb::event::EventType;
 
 /// Lines of the input that may wait for a stream.
 const MAXIMUM_PENDING_REQUESTS: usize = 16;
+
+/// What etcd calls a revision whose history is gone.
+const COMPACTED: &str = "etcdserver: mvcc: required revision has been compacted";
 
 /// The arguments of `stead watch`.
 #[derive(Debug, Clone, Args)]
@@ -95,14 +92,6 @@ enum LineCommand {
     Progress,
 }
 
-/// Why a stream of changes ended.
-enum End {
-    /// The endpoint is lost.
-    Lost(Status),
-    /// There is no going on.
-    Failed(CliError),
-}
-
 impl Watch {
     /// Shows changes until it is told to stop.
     ///
@@ -131,62 +120,6 @@ impl Watch {
     ) -> Result<(), CliError> {
         let key = self.key.clone().unwrap_or_default();
         let (key, range_end) = range(key, self.range_end.clone(), self.prefix, self.from_key);
-        let mut next = self.rev;
-        let mut lost_since = None;
-        loop {
-            let node = client.current();
-            let began_at = next;
-            let status = match self
-                .stream(
-                    client,
-                    &node,
-                    (&key, &range_end),
-                    &mut next,
-                    format,
-                    progress.subscribe(),
-                )
-                .await
-            {
-                Ok(()) => Status::unavailable("the server ended the stream"),
-                Err(End::Lost(status)) => status,
-                Err(End::Failed(error)) => return Err(error),
-            };
-            if next != began_at {
-                lost_since = None;
-            }
-            let first_loss = lost_since.is_none();
-            let since = *lost_since.get_or_insert_with(clock::now);
-            // Before the first answer there is nothing to go on with: then it is a wrong address, most likely.
-            if next == 0 && since.elapsed() >= client.command_timeout() {
-                return Err(client.not_connected(&status).into());
-            }
-            let reason = text_of(&status);
-            let endpoint = &node.endpoint;
-            if next == 0 {
-                writeln!(
-                    io::stderr(),
-                    "{endpoint} cannot be reached ({reason}); trying the next"
-                )?;
-            } else if next != began_at || first_loss {
-                writeln!(
-                    io::stderr(),
-                    "{endpoint} is lost ({reason}); going on from revision {next} elsewhere"
-                )?;
-            }
-            client.move_on(&node).await;
-        }
-    }
-
-    /// One stream on one endpoint; `next` follows what was shown.
-    async fn stream(
-        &self,
-        client: &Client,
-        node: &super::client::Node,
-        (key, range_end): (&Bytes, &Bytes),
-        next: &mut i64,
-        format: Format,
-        mut progress: broadcast::Receiver<()>,
-    ) -> Result<(), End> {
         let mut filters = Vec::new();
         if self.no_put {
             filters.push(FilterType::Noput.into());
@@ -195,84 +128,16 @@ impl Watch {
             filters.push(FilterType::Nodelete.into());
         }
         let create = WatchCreateRequest {
-            key: key.clone(),
-            range_end: range_end.clone(),
-            start_revision: *next,
+            key,
+            range_end,
+            start_revision: self.rev,
             progress_notify: self.progress_notify,
             filters,
             prev_kv: self.prev_kv,
             ..WatchCreateRequest::default()
         };
-        // The sender lives as long as the stream: dropping it would end the watch.
-        let (sender, receiver) = mpsc::channel(1);
-        let request = WatchRequest {
-            request_union: Some(RequestUnion::CreateRequest(create)),
-        };
-        if sender.try_send(request).is_err() {
-            return Err(End::Lost(Status::unavailable("the request could not be queued")));
-        }
-        let mut watch = node.watch();
-        let open = timeout(
-            client.command_timeout(),
-            watch.watch(ReceiverStream::new(receiver)),
-        );
-        let mut responses = match open.await {
-            Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => return Err(ended(status)),
-            Err(_) => return Err(End::Lost(Status::unavailable("no answer in time"))),
-        };
-        loop {
-            tokio::select! {
-                response = responses.message() => match response.map_err(ended)? {
-                    Some(response) => self.show(&response, next, format).await.map_err(End::Failed)?,
-                    None => return Ok(()),
-                },
-                Ok(()) = progress.recv() => {
-                    let request = WatchRequest {
-                        request_union: Some(RequestUnion::ProgressRequest(WatchProgressRequest {})),
-                    };
-                    // One that is lost with its stream was for a stream that is no more.
-                    let _ = sender.send(request).await;
-                }
-            }
-        }
-    }
-
-    async fn show(&self, response: &WatchResponse, next: &mut i64, format: Format) -> Result<(), CliError> {
-        let revision = super::output::revision(response.header.as_ref());
-        if response.canceled {
-            return canceled(response, *next, format);
-        }
-        if response.created {
-            if *next == 0 {
-                *next = revision.saturating_add(1);
-            }
-            return Ok(());
-        }
-        if response.events.is_empty() {
-            *next = (*next).max(revision.saturating_add(1));
-            return format.note(
-                &format!("progress notify: {revision}"),
-                || serde_json::json!({"type": "progress", "revision": revision}),
-            );
-        }
-        if format.is_json() {
-            let mut out = io::stdout().lock();
-            for event in &response.events {
-                write_json(&mut out, &EventView(event))?;
-            }
-        } else {
-            let events = &response.events;
-            let show = |out: &mut Plain<'_>| events.iter().try_for_each(|event| write_event(out, event));
-            format.show(response, show, || ())?;
-        }
-        for event in &response.events {
-            self.execute(event).await?;
-            if let Some(pair) = &event.kv {
-                *next = pair.mod_revision.saturating_add(1);
-            }
-        }
-        Ok(())
+        let mut screen = Screen { watch: self, format };
+        follow(client, &create, progress, &mut screen).await
     }
 
     /// Runs the command of the user for one change.
@@ -307,6 +172,42 @@ impl Watch {
                 code.map_or_else(|| status.to_string(), |code| format!("code {code}"))
             ))),
         }
+    }
+}
+
+/// Shows changes.
+struct Screen<'watch> {
+    watch: &'watch Watch,
+    format: Format,
+}
+
+impl Sink for Screen<'_> {
+    async fn changes(&mut self, response: &WatchResponse) -> Result<(), CliError> {
+        if self.format.is_json() {
+            let mut out = io::stdout().lock();
+            for event in &response.events {
+                write_json(&mut out, &EventView(event))?;
+            }
+        } else {
+            let events = &response.events;
+            let show = |out: &mut Plain<'_>| events.iter().try_for_each(|event| write_event(out, event));
+            self.format.show(response, show, || ())?;
+        }
+        for event in &response.events {
+            self.watch.execute(event).await?;
+        }
+        Ok(())
+    }
+
+    async fn progress(&mut self, revision: i64) -> Result<(), CliError> {
+        self.format.note(
+            &format!("progress notify: {revision}"),
+            || serde_json::json!({"type": "progress", "revision": revision}),
+        )
+    }
+
+    fn canceled(&mut self, response: &WatchResponse, next: i64) -> CliError {
+        canceled(response, next, self.format).unwrap_or_else(|error| error)
     }
 }
 
@@ -360,35 +261,28 @@ fn input_lines() -> mpsc::Receiver<io::Result<String>> {
 }
 
 /// What the server says when it ends a watch.
-fn canceled(response: &WatchResponse, next: i64, format: Format) -> Result<(), CliError> {
-    let message = if response.compact_revision > 0 {
-        format!(
-            "the history from revision {next} on is gone up to revision {0}: \
-             read the keys anew (stead get), then watch from {0} or later",
-            response.compact_revision
-        )
-    } else {
-        response.cancel_reason.clone()
-    };
+fn canceled(response: &WatchResponse, next: i64, format: Format) -> Result<CliError, CliError> {
+    let is_compacted = response.compact_revision > 0;
     if format.is_json() || format == Format::default() {
-        return Err(CliError::new(Exit::WatchEnded, message));
+        let message = if is_compacted {
+            format!(
+                "the history from revision {next} on is gone up to revision {0}: \
+                 read the keys anew (stead get), then watch from {0} or later",
+                response.compact_revision
+            )
+        } else {
+            response.cancel_reason.clone()
+        };
+        return Ok(CliError::new(Exit::WatchEnded, message));
     }
-    let reason = if response.compact_revision > 0 {
-        "etcdserver: mvcc: required revision has been compacted"
+    let reason = if is_compacted {
+        COMPACTED
     } else {
         &response.cancel_reason
     };
     writeln!(io::stderr(), "watch was canceled ({reason})")?;
     format.show(response, |_| Ok(()), || ())?;
-    Err(CliError::new(Exit::WatchEnded, "watch is canceled by the server"))
-}
-
-fn ended(status: Status) -> End {
-    if is_lost(&status) {
-        End::Lost(status)
-    } else {
-        End::Failed(CliError::new(Exit::Server, status.message()))
-    }
+    Ok(CliError::new(Exit::WatchEnded, "watch is canceled by the server"))
 }
 
 fn write_event(out: &mut Plain<'_>, event: &Event) -> io::Result<()> {

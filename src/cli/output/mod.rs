@@ -176,6 +176,17 @@ impl Format {
         Ok(io::stdout().flush()?)
     }
 
+    /// Says what is being done, where nothing reads the answer but people.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn note_unless_json(self, text: &str) -> Result<(), CliError> {
+        if self.is_json() {
+            return Ok(());
+        }
+        self.note(text, || ())
+    }
+
     fn unsupported(self) -> CliError {
         let name = match self.shape {
             Shape::Etcdctl(form) => form.name(),
