@@ -230,3 +230,95 @@ fn with_values(command: Command) -> Command {
     });
     command.mut_subcommands(with_values)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit_of(line: &[&str]) -> u8 {
+        let arguments = std::iter::once("etcdctl").chain(line.iter().copied());
+        match Called::Etcdctl.command().try_get_matches_from(arguments) {
+            Ok(_) => 0,
+            Err(error) => etcdctl_exit(&error).code(true),
+        }
+    }
+
+    #[test]
+    fn a_link_and_a_copy_are_known_by_their_names() {
+        for (program, called) in [
+            ("/usr/bin/etcd", Called::Etcd),
+            ("etcdctl", Called::Etcdctl),
+            ("./etcdutl", Called::Etcdutl),
+            ("/opt/etcd/stead", Called::Stead),
+            ("stead-0.1", Called::Stead),
+        ] {
+            assert_eq!(Called::of(Some(&OsString::from(program))), called, "{program}");
+        }
+        assert_eq!(Called::of(None), Called::Stead);
+    }
+
+    #[test]
+    fn a_wrong_line_ends_with_the_code_of_etcdctl() {
+        for (line, code) in [
+            (&["get"][..], 128),
+            (&["get", "a", "b", "c"], 128),
+            (&["get", "a", "--prefix", "--from-key"], 128),
+            (&["get", "a", "--order=up"], 4),
+            (&["get", "a", "-w", "frob"], 4),
+            (&["lease", "revoke", "xyz"], 128),
+            (&["get", "a", "--nonsense"], 1),
+            (&["nonsense"], 1),
+            (&["get", "a", "--command-timeout=frob"], 1),
+            (
+                &["get", "a", "--order=DESCEND", "--sort-by=VALUE", "-w=fields"],
+                0,
+            ),
+        ] {
+            assert_eq!(exit_of(line), code, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_switch_takes_a_value_as_in_etcdctl() {
+        for (line, prefix) in [
+            (["etcdctl", "get", "a", "--prefix=true"], true),
+            (["etcdctl", "get", "a", "--prefix=false"], false),
+            (["etcdctl", "get", "a", "--prefix"], true),
+        ] {
+            let arguments = line.iter().map(OsString::from).collect();
+            let matches = Called::Etcdctl.parse(arguments).unwrap().unwrap();
+            let matches = matches.subcommand_matches("get").unwrap();
+            assert_eq!(matches.get_flag("prefix"), prefix, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn commands_that_only_stead_has_are_not_there_under_another_name() {
+        let error = Called::Etcdctl
+            .parse(["etcdctl", "export"].iter().map(OsString::from).collect())
+            .unwrap_err();
+        assert!(error.message.contains("unknown command \"export\""), "{error}");
+        assert!(
+            !Called::Etcdctl
+                .command()
+                .render_help()
+                .to_string()
+                .contains("export")
+        );
+    }
+
+    #[test]
+    fn the_examples_are_those_of_the_name() {
+        fn check(command: &Command) {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(!help.contains("stead "), "{help}");
+            for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+                check(command);
+            }
+        }
+        check(&Called::Etcdctl.command());
+    }
+}

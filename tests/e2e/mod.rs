@@ -3,6 +3,7 @@
 
 mod contests;
 mod data_folder;
+mod drop_in;
 mod durability;
 mod full_disk;
 mod garbage;

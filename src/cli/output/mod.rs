@@ -317,25 +317,4 @@ impl Serialize for RangeView<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_that_are_no_text_are_base64() {
-        let pair = KeyValue {
-            key: "ü".into(),
-            value: vec![0xff, 0x00].into(),
-            create_revision: 2,
-            mod_revision: 3,
-            version: 2,
-            lease: 0x1f,
-        };
-        let mut out = Vec::new();
-        write_json(&mut out, &PairView(&pair)).unwrap();
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "{\"key\":\"ü\",\"value_base64\":\"/wA=\",\"create_revision\":2,\"mod_revision\":3,\"version\":2,\
-             \"lease\":\"000000000000001f\"}\n"
-        );
-    }
-}
+mod tests;
