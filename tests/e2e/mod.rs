@@ -13,6 +13,7 @@ mod kubernetes;
 mod leader_loss;
 mod lifecycle;
 mod long_log;
+mod mirror;
 mod readme;
 mod reflection;
 mod slow_follower;
