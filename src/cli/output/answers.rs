@@ -6,13 +6,18 @@
 
 use prost::Message as _;
 
-use super::etcdctl::{Fields, Object, Shown, Table, message_json, write_bytes, write_list};
+use super::etcdctl::{Fields, Object, Shown, Table, message_json, quoted, write_bytes, write_list};
 use crate::base::MemberId;
 use crate::proto::etcdserverpb::response_op::Response;
 use crate::proto::etcdserverpb::{
-    AlarmResponse, CompactionResponse, DeleteRangeResponse, LeaseGrantResponse, LeaseKeepAliveResponse,
-    LeaseLeasesResponse, LeaseRevokeResponse, LeaseTimeToLiveResponse, Member, MemberListResponse,
-    PutResponse, RangeResponse, ResponseHeader, TxnResponse, WatchResponse,
+    AlarmResponse, AuthRoleAddResponse, AuthRoleDeleteResponse, AuthRoleGetResponse,
+    AuthRoleGrantPermissionResponse, AuthRoleListResponse, AuthRoleRevokePermissionResponse,
+    AuthStatusResponse, AuthUserAddResponse, AuthUserChangePasswordResponse, AuthUserDeleteResponse,
+    AuthUserGetResponse, AuthUserGrantRoleResponse, AuthUserListResponse, AuthUserRevokeRoleResponse,
+    CompactionResponse, DeleteRangeResponse, DowngradeResponse, LeaseGrantResponse, LeaseKeepAliveResponse,
+    LeaseLeasesResponse, LeaseRevokeResponse, LeaseTimeToLiveResponse, Member, MemberAddResponse,
+    MemberListResponse, MemberPromoteResponse, MemberRemoveResponse, MemberUpdateResponse, PutResponse,
+    RangeResponse, ResponseHeader, TxnResponse, WatchResponse,
 };
 use crate::proto::mvccpb::event::EventType;
 
@@ -79,6 +84,55 @@ shown!(AlarmResponse, |answer, fields| {
         fields.plain("AlarmType", alarm.alarm().as_str_name());
         fields.gap();
     }
+    Some(())
+});
+
+/// Answers whose fields are the header's alone.
+macro_rules! shown_as_header {
+    ($($message:ident),* $(,)?) => { $(shown!($message, |answer, fields| Some(()));)* };
+}
+
+/// Answers that etcdctl does not show in fields.
+macro_rules! shown_without_fields {
+    ($($message:ident),* $(,)?) => { $(shown!($message, |answer, fields| None);)* };
+}
+
+shown_as_header!(
+    AuthUserAddResponse,
+    AuthUserDeleteResponse,
+    AuthUserChangePasswordResponse,
+    AuthUserGrantRoleResponse,
+    AuthUserRevokeRoleResponse,
+    AuthRoleAddResponse,
+    AuthRoleDeleteResponse,
+    AuthRoleGrantPermissionResponse,
+    AuthRoleRevokePermissionResponse,
+);
+shown_without_fields!(
+    AuthStatusResponse,
+    AuthUserGetResponse,
+    AuthUserListResponse,
+    MemberAddResponse,
+    MemberRemoveResponse,
+    MemberUpdateResponse,
+    MemberPromoteResponse,
+    DowngradeResponse,
+);
+shown!(AuthRoleGetResponse, |answer, fields| {
+    for permission in &answer.perm {
+        // etcdctl has a second space here.
+        fields.plain(
+            "PermType",
+            format_args!(" {}", permission.perm_type().as_str_name()),
+        );
+        fields.quoted("Key", &permission.key);
+        fields.quoted("RangeEnd", &permission.range_end);
+    }
+    Some(())
+});
+shown!(AuthRoleListResponse, |answer, fields| {
+    let roles: Vec<String> = answer.roles.iter().map(|role| quoted(role.as_bytes())).collect();
+    fields.list("Roles", &roles);
     Some(())
 });
 

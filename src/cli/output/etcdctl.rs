@@ -228,6 +228,15 @@ impl Fields {
         self.plain(name, quoted(bytes));
     }
 
+    /// A line with what stands behind each other.
+    pub(in crate::cli) fn list(&mut self, name: &str, values: &[String]) {
+        push(&mut self.text, format_args!("\"{name}\" :"));
+        for value in values {
+            push(&mut self.text, format_args!(" {value}"));
+        }
+        self.gap();
+    }
+
     /// A line with the id of a member or cluster.
     pub(in crate::cli) fn id(&mut self, name: &str, id: u64) {
         if self.hex {

@@ -2,11 +2,13 @@
 
 use super::etcdctl::{Fields, Shown, quoted, size};
 use super::{EndpointAnswers, Format, Health, OutputForm, PairView, WriteOut, write_json};
+use crate::proto::authpb::Permission;
+use crate::proto::authpb::permission::Type;
 use crate::proto::etcdserverpb::response_op::Response;
 use crate::proto::etcdserverpb::{
-    DeleteRangeResponse, HashKvResponse, LeaseGrantResponse, LeaseLeasesResponse, LeaseTimeToLiveResponse,
-    Member, MemberListResponse, PutResponse, RangeResponse, ResponseHeader, ResponseOp, StatusResponse,
-    TxnResponse, WatchResponse,
+    AuthRoleGetResponse, AuthRoleListResponse, AuthUserListResponse, DeleteRangeResponse, HashKvResponse,
+    LeaseGrantResponse, LeaseLeasesResponse, LeaseTimeToLiveResponse, Member, MemberListResponse,
+    PutResponse, RangeResponse, ResponseHeader, ResponseOp, StatusResponse, TxnResponse, WatchResponse,
 };
 use crate::proto::mvccpb::event::EventType;
 use crate::proto::mvccpb::{Event, KeyValue};
@@ -176,6 +178,42 @@ fn members() -> MemberListResponse {
             is_learner: false,
         }],
     }
+}
+
+#[test]
+fn roles_have_lines_of_their_own_and_a_user_has_none() {
+    let role = AuthRoleGetResponse {
+        header: header(14),
+        perm: vec![Permission {
+            perm_type: Type::Readwrite.into(),
+            key: "foo".into(),
+            range_end: b"\0".as_slice().into(),
+        }],
+    };
+    assert!(
+        fields(&role, false)
+            .ends_with("\"PermType\" :  READWRITE\n\"Key\" : \"foo\"\n\"RangeEnd\" : \"\\x00\"\n")
+    );
+    assert_eq!(
+        role.json(false).unwrap(),
+        format!(
+            "{{\"header\":{HEADER},\"perm\":[{{\"permType\":2,\"key\":\"Zm9v\",\"range_end\":\"AA==\"}}]}}"
+        )
+    );
+    for (roles, line) in [
+        (vec!["r".to_owned()], "\"Roles\" : \"r\"\n"),
+        (vec![], "\"Roles\" :\n"),
+    ] {
+        let answer = AuthRoleListResponse {
+            header: header(14),
+            roles,
+        };
+        assert!(fields(&answer, false).ends_with(line));
+    }
+    assert_eq!(
+        AuthUserListResponse::default().fields(&mut Fields::new(false)),
+        None
+    );
 }
 
 #[test]
