@@ -119,6 +119,15 @@ impl Called {
         command
     }
 
+    /// Prints the options that every command has.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn print_options(self) -> Result<(), CliError> {
+        let template = "The following options can be passed to any command:\n\n{options}\n";
+        Ok(self.command().help_template(template).print_help()?)
+    }
+
     /// The arguments that etcdctl's variables give, where Stead's do not.
     fn variables(self, command: &Command) -> Vec<(String, String)> {
         let is_set = |variable: &str| env::var_os(variable).is_some_and(|value| !value.is_empty());

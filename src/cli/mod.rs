@@ -1,7 +1,7 @@
 //! The command line: the server, a local cluster, and a client of any etcd v3 store.
 //!
 //! The names under which the program is called, `stead`, `etcd`, `etcdctl` and `etcdutl`, share these definitions:
-//! [`called`] says what differs. An answer goes to standard output, all else to standard error, and the exit code says how it ended ([`Exit`]).
+//! `called` says what differs. An answer goes to standard output, all else to standard error, and the exit code says how it ended ([`Exit`]).
 //! Holds no logic of the store: what is not asked of a server through its wire interface is not done.
 
 mod called;
@@ -252,6 +252,10 @@ Examples:
   stead man | man -l -
   stead man /usr/local/share/man/man1")]
     Man(completion::Manual),
+    /// Print the options that every command has
+    #[command(after_help = "Examples:
+  stead options")]
+    Options,
     /// Print the version
     #[command(after_help = "Examples:
   stead version")]
@@ -295,6 +299,9 @@ fn run(called: Called, arguments: Vec<OsString>) -> Result<(), CliError> {
         return print_version(called);
     }
     let Some(command) = arguments.command else {
+        if called == Called::Etcdctl {
+            return Ok(called.command().print_help()?);
+        }
         return Err(CliError::new(
             Exit::BadArguments,
             "a command is missing: `stead --help` lists all, `stead dev` starts a local cluster",
@@ -336,6 +343,7 @@ async fn dispatch(called: Called, command: &Command, arguments: &ClientArguments
         Command::Export(export) => export.run(&client()?).await,
         Command::Completion(completion) => completion.run(called),
         Command::Man(manual) => manual.run(called),
+        Command::Options => called.print_options(),
         Command::Version => print_version(called),
     }
 }
