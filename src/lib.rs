@@ -4,7 +4,7 @@
 //!
 //! | layer | does | never does |
 //! |---|---|---|
-//! | [`base`] | clock, randomness, ids as newtypes, every limit with its unit | names another layer |
+//! | [`base`] | clock, randomness, ids as newtypes, every limit with its unit, TLS | names another layer |
 //! | [`storage`] | the only seam to disk: RocksDB behind a small trait, and an in-memory twin | knows what a revision is |
 //! | [`state`] | the replicated state machine: a pure function of (state, entry) | reads a clock, draws a random number, touches a socket |
 //! | [`replication`] | openraft: log, network, snapshots, membership; offers propose, read barrier, members, status | leaks an openraft type upward |

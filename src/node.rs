@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::base::metrics::{Metrics, MetricsError};
-use crate::config::{AutoCompaction, ServerConfig};
-use crate::replication::{self, News, Replication, StartError};
+use crate::base::tls::{Entrance, Side, Tls, TlsError, TlsSettings};
+use crate::config::{AutoCompaction, ListenAddress, ServerConfig};
+use crate::replication::{self, News, PeerListener, Replication, StartError};
 use crate::service::compaction;
 use crate::service::lease::LeaderDesk;
 use crate::service::watch::{WatchHub, WatchSettings};
@@ -70,6 +71,9 @@ pub enum NodeError {
         /// Why.
         source: io::Error,
     },
+    /// A certificate cannot be used, or the self-signed one cannot be made.
+    #[error("cannot protect connections: {0}")]
+    Tls(#[from] TlsError),
     /// Two metrics share a name.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -92,11 +96,14 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
     let mut sockets = bind_sockets(&config.listen_sockets)?;
     let metrics_listeners = bind_all("listen-metrics-urls", &config.listen_metrics)?;
     let peer_listeners = bind_all("listen-peer-urls", &config.listen_peer)?;
+    let stopping = CancellationToken::new();
+    let client_tls = protection(config.client_tls.clone(), &stopping)?;
+    let peer_tls = protection(config.peer_tls.clone(), &stopping)?;
     let metrics = Arc::new(Metrics::new()?);
     let desk = Arc::new(LeaderDesk::default());
     let (news_sender, news) = mpsc::channel(MAXIMUM_PENDING_NEWS);
     let replication = Replication::start(
-        replication_settings(&config, peer_listeners, Arc::clone(&desk)),
+        replication_settings(&config, peer_listeners, peer_tls, Arc::clone(&desk)),
         Arc::clone(&metrics),
         news_sender,
     )
@@ -134,7 +141,6 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         tracing::warn!("there is no quorum yet; serving what needs none");
     }
 
-    let stopping = CancellationToken::new();
     let doors = TaskTracker::new();
     let connections = ConnectionSettings {
         maximum_concurrent_streams: config.maximum_concurrent_streams,
@@ -160,28 +166,37 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         let (calls, pages) = client_doors.apart();
         (calls, Some(pages))
     };
-    for listener in client_listeners {
-        doors.spawn(client_doors.clone().serve(asynchronous(listener)?));
+    let entrance_of = |is_tls: bool| Entrance::new(Side::Client, client_tls.clone().filter(|_| is_tls));
+    for (listener, is_tls) in client_listeners {
+        doors.spawn(
+            client_doors
+                .clone()
+                .serve(asynchronous(listener)?, entrance_of(is_tls)),
+        );
     }
     for listener in sockets.iter_mut().filter_map(|socket| socket.listener.take()) {
         let listener = tokio::net::UnixListener::from_std(listener).map_err(cannot_wait)?;
-        doors.spawn(client_doors.clone().serve(listener));
+        doors.spawn(client_doors.clone().serve(listener, entrance_of(false)));
     }
-    for (listener, doors_for_pages) in http_listeners.into_iter().zip(http_doors.into_iter().cycle()) {
-        doors.spawn(doors_for_pages.serve(asynchronous(listener)?));
+    for ((listener, is_tls), pages) in http_listeners.into_iter().zip(http_doors.into_iter().cycle()) {
+        doors.spawn(pages.serve(asynchronous(listener)?, entrance_of(is_tls)));
     }
     let metrics_doors = FrontDoors::for_metrics(&services, &metrics, connections, stopping.clone());
-    for listener in metrics_listeners {
-        doors.spawn(metrics_doors.clone().serve(asynchronous(listener)?));
+    for (listener, is_tls) in metrics_listeners {
+        doors.spawn(
+            metrics_doors
+                .clone()
+                .serve(asynchronous(listener)?, entrance_of(is_tls)),
+        );
     }
     doors.close();
     tracing::info!(
         name = config.name,
         member = %config.member,
         cluster = %config.cluster,
-        clients = ?config.listen_client,
+        clients = ?texts(&config.listen_client),
         sockets = ?config.listen_sockets,
-        peers = ?config.listen_peer,
+        peers = ?texts(&config.listen_peer),
         "ready to serve client requests"
     );
     ready::announce();
@@ -201,22 +216,37 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
     ended
 }
 
-fn bind_all(flag: &'static str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, NodeError> {
-    let bind = |address: &SocketAddr| {
+/// Listeners, each with whether TLS is spoken on it.
+fn bind_all(flag: &'static str, addresses: &[ListenAddress]) -> Result<Vec<(TcpListener, bool)>, NodeError> {
+    let bind = |address: SocketAddr| {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
     addresses
         .iter()
-        .map(|address| {
-            bind(address).map_err(|source| NodeError::Listen {
+        .map(|ListenAddress { address, is_tls }| {
+            let listener = bind(*address).map_err(|source| NodeError::Listen {
                 flag,
                 address: *address,
                 source,
-            })
+            })?;
+            Ok((listener, *is_tls))
         })
         .collect()
+}
+
+/// TLS for one side, which follows its files until `stopping`.
+fn protection(settings: Option<TlsSettings>, stopping: &CancellationToken) -> Result<Option<Tls>, NodeError> {
+    let tls = settings.map(Tls::load).transpose()?;
+    if let Some(tls) = &tls {
+        tokio::spawn(tls.clone().follow(stopping.clone()));
+    }
+    Ok(tls)
+}
+
+fn texts(addresses: &[ListenAddress]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
 }
 
 fn asynchronous(listener: TcpListener) -> Result<tokio::net::TcpListener, NodeError> {
@@ -244,7 +274,8 @@ fn bind_sockets(paths: &[PathBuf]) -> Result<Vec<sockets::Bound>, NodeError> {
 
 fn replication_settings(
     config: &ServerConfig,
-    peer_listeners: Vec<TcpListener>,
+    peer_listeners: Vec<(TcpListener, bool)>,
+    peer_tls: Option<Tls>,
     desk: Arc<LeaderDesk>,
 ) -> replication::Settings {
     replication::Settings {
@@ -253,7 +284,14 @@ fn replication_settings(
         initial_members: config.initial_members.clone(),
         new_cluster: config.new_cluster,
         data_folder: config.data_folder.clone(),
-        peer_listeners,
+        peer_listeners: peer_listeners
+            .into_iter()
+            .map(|(listener, is_tls)| PeerListener {
+                listener,
+                entrance: Entrance::new(Side::Peer, peer_tls.clone().filter(|_| is_tls)),
+            })
+            .collect(),
+        peer_tls,
         dial_map: config.peer_dial_map.clone(),
         heartbeat: config.heartbeat,
         election: config.election,

@@ -1,11 +1,12 @@
 //! What every layer may use: ids as newtypes, clock and randomness, and every limit with its unit.
 //!
-//! Never names another layer, never does I/O of its own.
+//! Never names another layer. Does no I/O of its own but for [`tls`], which reads certificates and makes handshakes.
 
 pub mod clock;
 pub mod gather;
 pub mod ids;
 pub mod limits;
 pub mod metrics;
+pub mod tls;
 
 pub use ids::{ClusterId, LeaseId, MemberId, Namespace, Revision};

@@ -18,7 +18,9 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, ConnectError, Response, Status};
 
 use super::exit::{CliError, Exit};
+use super::security::{self, Security};
 use crate::base::clock;
+use crate::base::tls::Tls;
 use crate::proto::etcdserverpb::cluster_client::ClusterClient;
 use crate::proto::etcdserverpb::kv_client::KvClient;
 use crate::proto::etcdserverpb::lease_client::LeaseClient;
@@ -29,6 +31,9 @@ use crate::proto::v3lockpb::lock_client::LockClient;
 
 /// Pause after all endpoints were tried in vain.
 const RETRY_MILLISECONDS: u64 = 100;
+
+/// What an endpoint that is a Unix socket begins with.
+const SOCKET: &str = "unix:";
 
 /// Largest answer that is accepted.
 pub(super) const MAXIMUM_ANSWER_BYTES: usize = 64 * 1024 * 1024;
@@ -133,6 +138,7 @@ pub(super) struct Client {
     nodes: Vec<Node>,
     current: Mutex<Position>,
     times: Times,
+    security: Security,
 }
 
 /// How long things may take.
@@ -168,14 +174,25 @@ struct Position {
 }
 
 impl Client {
-    /// A client of comma-separated endpoints, `host:port`, `http://host:port` or `unix:///path`. Connects to none yet.
+    /// A client of comma-separated endpoints, `host:port`, `http://host:port`, `https://host:port` or `unix:///path`.
+    /// Connects to none yet.
     ///
     /// # Errors
-    /// An endpoint cannot be.
-    pub(super) fn new(endpoints: &str, times: Times) -> Result<Self, CliError> {
+    /// An endpoint cannot be, or a certificate cannot be used.
+    pub(super) fn new(endpoints: &str, security: &Security, times: Times) -> Result<Self, CliError> {
+        let endpoints: Vec<&str> = endpoints.split(',').map(str::trim).collect();
+        let is_protected = |endpoint: &str| !endpoint.starts_with(SOCKET) && security.protects(endpoint);
+        let tls = if endpoints.iter().any(|endpoint| is_protected(endpoint)) {
+            Some(security.load()?)
+        } else {
+            None
+        };
         let nodes = endpoints
-            .split(',')
-            .map(|endpoint| node(endpoint.trim(), times))
+            .into_iter()
+            .map(|endpoint| {
+                let tls = tls.clone().filter(|_| is_protected(endpoint));
+                node(endpoint, tls, times)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let Some(first) = nodes.first() else {
             return Err(CliError::invalid(
@@ -189,6 +206,7 @@ impl Client {
             }),
             nodes,
             times,
+            security: security.clone(),
         })
     }
 
@@ -206,6 +224,7 @@ impl Client {
                 node: node.clone(),
             }),
             times: self.times,
+            security: self.security.clone(),
         }
     }
 
@@ -214,7 +233,7 @@ impl Client {
     /// # Errors
     /// An endpoint cannot be.
     pub(super) fn with_endpoints(&self, endpoints: &str) -> Result<Self, CliError> {
-        Self::new(endpoints, self.times)
+        Self::new(endpoints, &self.security, self.times)
     }
 
     /// How long one call may take.
@@ -320,33 +339,46 @@ impl Client {
     }
 }
 
-fn node(endpoint: &str, times: Times) -> Result<Node, CliError> {
+fn node(endpoint: &str, tls: Option<Tls>, times: Times) -> Result<Node, CliError> {
     let invalid = |reason: &str| {
         CliError::invalid(format!(
             "--endpoints has {endpoint:?}: {reason}; write host:port,host:port"
         ))
     };
-    if let Some(path) = endpoint.strip_prefix("unix:") {
+    if let Some(path) = endpoint.strip_prefix(SOCKET) {
         return Ok(node_of_socket(
             endpoint,
             path.strip_prefix("//").unwrap_or(path),
             times,
         ));
     }
-    let url = match endpoint.split_once("://") {
-        None => format!("http://{endpoint}"),
-        Some(("http", _)) => endpoint.to_owned(),
-        Some(("https", _)) => return Err(invalid("TLS is not supported yet")),
+    let address = match endpoint.split_once("://") {
+        None => endpoint,
+        Some(("http" | "https", address)) => address,
         Some(_) => return Err(invalid("the scheme is unknown")),
     };
-    if url
+    let Some((host, Ok(_))) = address
+        .trim_end_matches('/')
         .rsplit_once(':')
-        .is_none_or(|(_, port)| port.parse::<u16>().is_err())
-    {
+        .map(|(host, port)| (host, port.parse::<u16>()))
+    else {
         return Err(invalid("the port is missing"));
-    }
-    let builder = Endpoint::from_shared(url).map_err(|error| invalid(&error.to_string()))?;
-    let channel = with_times(builder, times).connect_lazy();
+    };
+    let builder =
+        Endpoint::from_shared(format!("http://{address}")).map_err(|error| invalid(&error.to_string()))?;
+    let settings = with_times(builder, times);
+    let channel = match tls {
+        None => settings.connect_lazy(),
+        Some(tls) => {
+            let origin = format!("https://{address}");
+            let origin = origin.parse().map_err(|_| invalid("it is no address"))?;
+            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+            let connect = move |url| security::connect(url, tls.clone(), host.clone());
+            settings
+                .origin(origin)
+                .connect_with_connector_lazy(tower::service_fn(connect))
+        }
+    };
     Ok(Node {
         endpoint: endpoint.to_owned(),
         channel,
@@ -419,8 +451,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_endpoint_that_cannot_be_is_named_with_its_mend() {
-        for endpoints in ["https://a:1", "ftp://a:1", "a", "", "a:1,,b:2", "a:99999"] {
-            let error = Client::new(endpoints, Times::default()).unwrap_err();
+        for endpoints in ["ftp://a:1", "a", "https://a", "", "a:1,,b:2", "a:99999"] {
+            let error = Client::new(endpoints, &Security::default(), Times::default()).unwrap_err();
             assert_eq!(error.exit, Exit::InvalidInput);
             assert!(error.message.contains("write host:port"), "{error}");
         }

@@ -20,6 +20,7 @@ mod lock;
 mod logging;
 mod mirror;
 mod output;
+mod security;
 mod server;
 mod session;
 mod signal;
@@ -43,6 +44,7 @@ use called::Called;
 use client::{Client, Times};
 use exit::EXIT_CODES_HELP;
 use output::{OutputForm, WriteOut};
+use security::SecurityArguments;
 
 /// Where a client looks for a server if nobody says otherwise.
 const DEFAULT_ENDPOINTS: &str = "127.0.0.1:2379";
@@ -110,6 +112,8 @@ struct ClientArguments {
     /// Goes with --discovery-srv
     #[arg(long, global = true, hide = true)]
     insecure_discovery: bool,
+    #[command(flatten)]
+    security: SecurityArguments,
 }
 
 impl ClientArguments {
@@ -124,7 +128,11 @@ impl ClientArguments {
                 )));
             }
         }
-        Client::new(&self.endpoints.join(","), self.times())
+        Client::new(
+            &self.endpoints.join(","),
+            &self.security.security()?,
+            self.times(),
+        )
     }
 
     fn times(&self) -> Times {
@@ -376,6 +384,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_key_of_the_store_and_the_key_of_a_certificate_are_told_apart() {
+        let line = ["stead", "put", "color", "blue", "--cert=a.pem", "--key=a.key"];
+        let parsed = Arguments::try_parse_from(line).unwrap();
+        assert!(matches!(parsed.command, Some(Command::Put(_))));
+        let parsed = Arguments::try_parse_from(["stead", "get", "color"]).unwrap();
+        assert!(matches!(parsed.command, Some(Command::Get(_))));
     }
 
     #[test]

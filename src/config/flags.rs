@@ -1,6 +1,7 @@
 //! The table of all flags of `stead server`: etcd's names and defaults, and what Stead does with each.
 //!
-//! A flag of etcd's that is not in here is an error, never silently accepted.
+//! A flag of etcd's that is not in here is an error, never silently accepted. The file is longer than 500 lines because it is
+//! one table.
 
 /// What a value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +90,6 @@ const fn refused(name: &'static str, kind: Kind, default: &'static str, reason: 
     }
 }
 
-const TLS: &str = "without TLS the node would serve in the clear what was meant to be protected; leave the flag out and keep the network private";
-const REVOCATION: &str = "certificates come with TLS; leave the flag out and keep the network private";
 const DISCOVERY: &str = "the node would form a cluster of its own; list the members with --initial-cluster";
 const AUTHENTICATION: &str = "users and tokens are not there yet";
 const DISCOVERY_UNUSED: &str = "there is no discovery service";
@@ -224,6 +223,107 @@ pub(super) const FLAGS: &[Flag] = &[
         "Host names under which HTTP may be asked for; *: all",
     ),
     used(
+        "cert-file",
+        "",
+        "Certificate shown to clients, PEM, with its chain; read anew when it changes",
+    ),
+    used("key-file", "", "Key of --cert-file"),
+    used(
+        "trusted-ca-file",
+        "",
+        "Authorities that sign clients' certificates; clients must show one then",
+    ),
+    used_switch(
+        "client-cert-auth",
+        "false",
+        "Whether clients must show a certificate, whose common name says who they are",
+    ),
+    used(
+        "client-crl-file",
+        "",
+        "Revoked certificates of clients: lists in PEM or DER",
+    ),
+    used(
+        "client-cert-allowed-cn",
+        "",
+        "Common names, one of which a client's certificate must have",
+    ),
+    used(
+        "client-cert-allowed-hostname",
+        "",
+        "Host names, one of which a client's certificate must be for",
+    ),
+    used_switch(
+        "auto-tls",
+        "false",
+        "Whether to make a certificate for clients that nobody has signed",
+    ),
+    used(
+        "client-cert-file",
+        "",
+        "Certificate of a node that connects to its own client port, which none does",
+    ),
+    used("client-key-file", "", "Key of --client-cert-file"),
+    used(
+        "peer-cert-file",
+        "",
+        "Certificate shown to other members, PEM, with its chain; read anew when it changes",
+    ),
+    used("peer-key-file", "", "Key of --peer-cert-file"),
+    used(
+        "peer-trusted-ca-file",
+        "",
+        "Authorities that sign members' certificates; members must show one then",
+    ),
+    used_switch(
+        "peer-client-cert-auth",
+        "false",
+        "Whether other members must show a certificate",
+    ),
+    used(
+        "peer-client-cert-file",
+        "",
+        "Certificate shown when connecting to a member; --peer-cert-file if not given",
+    ),
+    used("peer-client-key-file", "", "Key of --peer-client-cert-file"),
+    used(
+        "peer-crl-file",
+        "",
+        "Revoked certificates of members: lists in PEM or DER",
+    ),
+    used(
+        "peer-cert-allowed-cn",
+        "",
+        "Common names, one of which a member's certificate must have",
+    ),
+    used(
+        "peer-cert-allowed-hostname",
+        "",
+        "Host names, one of which a member's certificate must be for",
+    ),
+    used_switch(
+        "peer-skip-client-san-verification",
+        "false",
+        "Whether a member may connect from an address that its certificate is not for",
+    ),
+    used_switch(
+        "peer-auto-tls",
+        "false",
+        "Whether to make a certificate for members that nobody has signed, and check none",
+    ),
+    used(
+        "self-signed-cert-validity",
+        "1",
+        "Years that a certificate of --auto-tls and --peer-auto-tls is good for",
+    ),
+    used("tls-min-version", "TLS1.2", "Oldest TLS spoken: TLS1.2 or TLS1.3"),
+    used("tls-max-version", "", "Newest TLS spoken: TLS1.2 or TLS1.3"),
+    used(
+        "cipher-suites",
+        "",
+        "Cipher suites of TLS 1.2, by Go's names; all safe ones if not given",
+    ),
+    used(
         "log-level",
         "info",
         "Least severe lines to log: debug, info, warn, error, panic, fatal",
@@ -238,35 +338,6 @@ pub(super) const FLAGS: &[Flag] = &[
         "config-file",
         "",
         "YAML file with these names as keys; all other flags and the environment are then ignored",
-    ),
-    // TLS.
-    refused("cert-file", Kind::Text, "", TLS),
-    refused("key-file", Kind::Text, "", TLS),
-    refused("client-cert-file", Kind::Text, "", TLS),
-    refused("client-key-file", Kind::Text, "", TLS),
-    refused("client-cert-auth", Kind::Switch, "false", TLS),
-    refused("client-crl-file", Kind::Text, "", REVOCATION),
-    refused("client-cert-allowed-hostname", Kind::Text, "", TLS),
-    refused("trusted-ca-file", Kind::Text, "", TLS),
-    refused("auto-tls", Kind::Switch, "false", TLS),
-    refused("peer-cert-file", Kind::Text, "", TLS),
-    refused("peer-key-file", Kind::Text, "", TLS),
-    refused("peer-client-cert-file", Kind::Text, "", TLS),
-    refused("peer-client-key-file", Kind::Text, "", TLS),
-    refused("peer-client-cert-auth", Kind::Switch, "false", TLS),
-    refused("peer-trusted-ca-file", Kind::Text, "", TLS),
-    refused("peer-auto-tls", Kind::Switch, "false", TLS),
-    refused("peer-crl-file", Kind::Text, "", REVOCATION),
-    refused("peer-cert-allowed-cn", Kind::Text, "", TLS),
-    refused("peer-cert-allowed-hostname", Kind::Text, "", TLS),
-    refused("peer-skip-client-san-verification", Kind::Switch, "false", TLS),
-    refused("cipher-suites", Kind::Text, "", TLS),
-    refused("tls-max-version", Kind::Text, "", TLS),
-    ignored("tls-min-version", Kind::Text, "it has no effect without TLS"),
-    ignored(
-        "self-signed-cert-validity",
-        Kind::Text,
-        "it has no effect without TLS",
     ),
     // Discovery.
     refused("discovery", Kind::Text, "", DISCOVERY),
@@ -438,25 +509,3 @@ pub(super) const FLAGS: &[Flag] = &[
         "slow requests show in the metrics",
     ),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_flag_is_twice_in_the_table() {
-        let mut names: Vec<&str> = FLAGS.iter().map(|flag| flag.name).collect();
-        names.sort_unstable();
-        let count = names.len();
-        names.dedup();
-        assert_eq!(names.len(), count);
-    }
-
-    #[test]
-    fn the_old_names_of_experimental_flags_are_known() {
-        let flag = find("experimental-watch-progress-notify-interval").unwrap();
-        assert_eq!(flag.name, "watch-progress-notify-interval");
-        assert!(find("experimental-nonsense").is_none());
-        assert!(find("nonsense").is_none());
-    }
-}

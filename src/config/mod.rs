@@ -4,7 +4,7 @@
 //! etcd, from a YAML file alone. [`parse`] is the whole door: what it returns can be started as it is. Every error names
 //! the flag, the value and the mend.
 //!
-//! Never writes to the disk and never opens a socket.
+//! Reads the files that it checks, never writes to the disk and never opens a socket.
 
 mod duration;
 mod error;
@@ -13,6 +13,7 @@ mod help;
 pub mod identity;
 mod settings;
 mod sources;
+mod tls;
 mod url;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ pub use duration::parse as parse_duration;
 pub use error::ConfigError;
 pub use help::help;
 
+use crate::base::tls::TlsSettings;
 use crate::base::{ClusterId, MemberId};
 use crate::replication::PeerMember;
 
@@ -50,15 +52,19 @@ pub struct ServerConfig {
     /// Where the log, the state and snapshots are kept.
     pub data_folder: PathBuf,
     /// Where to listen for clients.
-    pub listen_client: Vec<SocketAddr>,
+    pub listen_client: Vec<ListenAddress>,
     /// Unix sockets to listen on for clients.
     pub listen_sockets: Vec<PathBuf>,
     /// Where else to serve clients pages over HTTP; if there are any, only there.
-    pub listen_client_http: Vec<SocketAddr>,
+    pub listen_client_http: Vec<ListenAddress>,
     /// Where to listen for other members.
-    pub listen_peer: Vec<SocketAddr>,
+    pub listen_peer: Vec<ListenAddress>,
     /// Where else to serve metrics and the health pages.
-    pub listen_metrics: Vec<SocketAddr>,
+    pub listen_metrics: Vec<ListenAddress>,
+    /// TLS on addresses for clients and metrics; none if none of them has it.
+    pub client_tls: Option<TlsSettings>,
+    /// TLS between members; none if no address of a member that is known has it.
+    pub peer_tls: Option<TlsSettings>,
     /// Where clients are told to find this member.
     pub advertise_client_urls: Vec<String>,
     /// Where other members find this member.
@@ -103,6 +109,22 @@ pub struct ServerConfig {
     pub log: LogConfig,
     /// What the operator should know: settings that have no effect, and why. To be logged at the start.
     pub warnings: Vec<String>,
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenAddress {
+    /// The address.
+    pub address: SocketAddr,
+    /// Whether TLS is spoken there.
+    pub is_tls: bool,
+}
+
+impl std::fmt::Display for ListenAddress {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(formatter, "{scheme}://{}", self.address)
+    }
 }
 
 /// How much history is kept by itself.
@@ -193,7 +215,8 @@ pub fn parse(
 }
 
 /// The truth values that Go's flags know.
-fn parse_switch(text: &str) -> Option<bool> {
+#[must_use]
+pub fn parse_switch(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

@@ -1,7 +1,6 @@
 //! Turns the collected values into a [`ServerConfig`]: every value by itself, then those that must fit each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -9,9 +8,11 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::sources::{Given, Values};
+use super::tls::Addresses;
 use super::url::HostUrl;
 use super::{
-    AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, duration, identity,
+    AutoCompaction, Keepalive, ListenAddress, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig,
+    duration, identity, parse_switch, tls,
 };
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
 use crate::replication::PeerMember;
@@ -39,7 +40,7 @@ const MAXIMUM_NAME_BYTES: usize = 255;
 
 type Result<T> = std::result::Result<T, ConfigError>;
 
-fn invalid(given: &Given, mend: impl Into<String>) -> ConfigError {
+pub(super) fn invalid(given: &Given, mend: impl Into<String>) -> ConfigError {
     ConfigError::Invalid {
         origin: given.origin.clone(),
         value: given.value.clone(),
@@ -69,11 +70,6 @@ fn interval(values: &Values, flag: &'static str) -> Result<Duration> {
             "write a number with a unit (ns, us, ms, s, m, h), such as 5s",
         )
     })
-}
-
-fn switch(values: &Values, flag: &'static str) -> Result<bool> {
-    let given = values.get(flag);
-    super::parse_switch(&given.value).ok_or_else(|| invalid(&given, "write true or false"))
 }
 
 /// A list of names; none if it is empty or holds the star, which both mean all.
@@ -115,25 +111,36 @@ fn texts(urls: &[HostUrl]) -> Vec<String> {
     urls.iter().map(|url| url.text().to_owned()).collect()
 }
 
+/// Reads a switch.
+pub(super) fn switch(values: &Values, flag: &'static str) -> Result<bool> {
+    let given = values.get(flag);
+    parse_switch(&given.value).ok_or_else(|| invalid(&given, "write true or false"))
+}
+
 fn client_urls(values: &Values, flag: &'static str) -> Result<Vec<HostUrl>> {
     let given = values.get(flag);
     HostUrl::parse_list_for_clients(&given.value).map_err(|mend| invalid(&given, mend))
 }
 
-fn listen_if_given(values: &Values, flag: &'static str) -> Result<Vec<SocketAddr>> {
+fn urls_if_given(values: &Values, flag: &'static str) -> Result<Vec<HostUrl>> {
     if values.is_given(flag) {
-        listen(values, flag, &urls(values, flag)?)
+        urls(values, flag)
     } else {
         Ok(Vec::new())
     }
 }
 
 /// The addresses to bind to: of all that are no Unix sockets.
-fn listen(values: &Values, flag: &'static str, urls: &[HostUrl]) -> Result<Vec<SocketAddr>> {
+fn listen(values: &Values, flag: &'static str, urls: &[HostUrl]) -> Result<Vec<ListenAddress>> {
     let given = values.get(flag);
     urls.iter()
         .filter(|url| url.socket().is_none())
-        .map(|url| url.bind_address().map_err(|mend| invalid(&given, mend)))
+        .map(|url| {
+            Ok(ListenAddress {
+                address: url.bind_address().map_err(|mend| invalid(&given, mend))?,
+                is_tls: url.is_tls(),
+            })
+        })
         .collect()
 }
 
@@ -152,8 +159,8 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         )));
     }
     let advertise_client = client_urls(&values, "advertise-client-urls")?;
-    let listen_client = client_urls(&values, "listen-client-urls")?;
-    let listen_peer = urls(&values, "listen-peer-urls")?;
+    let listen_client_urls = client_urls(&values, "listen-client-urls")?;
+    let listen_peer_urls = urls(&values, "listen-peer-urls")?;
     let advertise_peer = urls(&values, "initial-advertise-peer-urls")?;
     for (flag, urls) in [
         ("advertise-client-urls", &advertise_client),
@@ -165,25 +172,46 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
             ));
         }
     }
+    let listen_http_urls = urls_if_given(&values, "listen-client-http-urls")?;
+    let listen_metrics_urls = urls_if_given(&values, "listen-metrics-urls")?;
     let (heartbeat, election) = timing(&values)?;
     let token = short_text(&values, "initial-cluster-token")?;
     let initial_members = initial_members(&values, &name, &advertise_peer, &token)?;
     let advertise_peer_urls = texts(&advertise_peer);
+    let [client_tls, peer_tls] = {
+        let client: Vec<HostUrl> = [
+            listen_client_urls.as_slice(),
+            &listen_http_urls,
+            &listen_metrics_urls,
+        ]
+        .concat();
+        let addresses = Addresses {
+            client: &client,
+            peer: &listen_peer_urls,
+            a_member_is_protected: initial_members
+                .iter()
+                .flat_map(|member| &member.peer_urls)
+                .any(|url| url.starts_with("https://")),
+        };
+        tls::build(&mut values, &data_folder, &addresses)?
+    };
     let ids: Vec<_> = initial_members.iter().map(|member| member.id).collect();
     let mut config = ServerConfig {
         member: identity::member_id(&advertise_peer_urls, &token),
         cluster: identity::cluster_id(&ids),
         name,
         data_folder,
-        listen_client: listen(&values, "listen-client-urls", &listen_client)?,
-        listen_sockets: listen_client
+        listen_client: listen(&values, "listen-client-urls", &listen_client_urls)?,
+        listen_sockets: listen_client_urls
             .iter()
             .filter_map(HostUrl::socket)
             .map(Path::to_owned)
             .collect(),
-        listen_client_http: listen_if_given(&values, "listen-client-http-urls")?,
-        listen_peer: listen(&values, "listen-peer-urls", &listen_peer)?,
-        listen_metrics: listen_if_given(&values, "listen-metrics-urls")?,
+        listen_client_http: listen(&values, "listen-client-http-urls", &listen_http_urls)?,
+        listen_peer: listen(&values, "listen-peer-urls", &listen_peer_urls)?,
+        listen_metrics: listen(&values, "listen-metrics-urls", &listen_metrics_urls)?,
+        client_tls,
+        peer_tls,
         advertise_client_urls: texts(&advertise_client),
         advertise_peer_urls,
         initial_members,

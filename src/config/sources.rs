@@ -14,8 +14,12 @@ use super::flags::{self, Flag, Kind, Treatment};
 /// Largest configuration file that is read.
 const MAXIMUM_FILE_BYTES: u64 = 1024 * 1024;
 
+/// The sections of the file for TLS.
+const CLIENT_SECTION: &str = "client-transport-security";
+const PEER_SECTION: &str = "peer-transport-security";
+
 /// Variables of Stead's that are no flag of the server.
-const OTHER_VARIABLES: [&str; 8] = [
+const OTHER_VARIABLES: [&str; 13] = [
     "STEAD_PEER_DIAL_MAP",
     "STEAD_PARENT_PROCESS",
     "STEAD_ENDPOINTS",
@@ -24,6 +28,11 @@ const OTHER_VARIABLES: [&str; 8] = [
     "STEAD_KEEPALIVE_TIME",
     "STEAD_KEEPALIVE_TIMEOUT",
     "STEAD_OUTPUT",
+    "STEAD_CACERT",
+    "STEAD_CERT",
+    "STEAD_KEY",
+    "STEAD_INSECURE_TRANSPORT",
+    "STEAD_INSECURE_SKIP_TLS_VERIFY",
 ];
 
 /// A value and where it came from.
@@ -187,6 +196,15 @@ impl Values {
         })
     }
 
+    /// Whether a flag was given and asks for something.
+    pub(super) fn asks_for(&self, name: &str) -> bool {
+        self.is_given(name)
+            && self
+                .given
+                .get(name)
+                .is_some_and(|given| super::parse_switch(&given.value) != Some(false))
+    }
+
     /// Whether a flag was given, by whatever source, and not empty.
     pub(super) fn is_given(&self, name: &str) -> bool {
         self.given.get(name).is_some_and(|given| !given.value.is_empty())
@@ -227,8 +245,8 @@ fn from_file(path: &str) -> Result<BTreeMap<&'static str, Given>, ConfigError> {
         let Value::String(key) = key else {
             return Err(error(format!("has the key {key:?}; keys are names of flags")));
         };
-        if key == "client-transport-security" || key == "peer-transport-security" {
-            refuse_transport_security(path, &key, value)?;
+        if key == CLIENT_SECTION || key == PEER_SECTION {
+            read_section(path, &key, value, &mut given)?;
             continue;
         }
         let flag = flags::find(&key)
@@ -269,30 +287,65 @@ fn scalar(flag: &Flag, value: Value) -> Option<String> {
     }
 }
 
-/// The nested keys of etcd's file for TLS: fine as long as they ask for nothing.
-fn refuse_transport_security(path: &str, section: &str, value: Value) -> Result<(), ConfigError> {
-    let Value::Mapping(settings) = value else {
-        return Ok(());
+/// The flag that a key of etcd's two sections for TLS stands for.
+fn flag_of_section(section: &str, key: &str) -> Option<&'static str> {
+    let [client, peer] = match key {
+        "cert-file" => ["cert-file", "peer-cert-file"],
+        "key-file" => ["key-file", "peer-key-file"],
+        "client-cert-file" => ["client-cert-file", "peer-client-cert-file"],
+        "client-key-file" => ["client-key-file", "peer-client-key-file"],
+        "client-cert-auth" => ["client-cert-auth", "peer-client-cert-auth"],
+        "trusted-ca-file" => ["trusted-ca-file", "peer-trusted-ca-file"],
+        "auto-tls" => ["auto-tls", "peer-auto-tls"],
+        "allowed-cn" => ["client-cert-allowed-cn", "peer-cert-allowed-cn"],
+        "allowed-hostname" => ["client-cert-allowed-hostname", "peer-cert-allowed-hostname"],
+        // The addresses of clients are never looked at: skipping that asks for nothing.
+        "skip-client-san-verification" if section == PEER_SECTION => {
+            return Some("peer-skip-client-san-verification");
+        }
+        _ => return None,
+    };
+    Some(if section == PEER_SECTION { peer } else { client })
+}
+
+/// Reads one of these sections.
+fn read_section(
+    path: &str,
+    section: &str,
+    value: Value,
+    given: &mut BTreeMap<&'static str, Given>,
+) -> Result<(), ConfigError> {
+    let error = |reason: String| ConfigError::File {
+        path: path.to_owned(),
+        reason,
+    };
+    let settings = match value {
+        Value::Null => return Ok(()),
+        Value::Mapping(settings) => settings,
+        _ => return Err(error(format!("must hold `name: value` lines below {section:?}"))),
     };
     for (key, value) in settings {
-        let asks_for_nothing = match &value {
-            Value::Null | Value::Bool(false) => true,
-            Value::String(text) => text.is_empty(),
-            Value::Sequence(values) => values.is_empty(),
-            _ => false,
-        };
-        if !asks_for_nothing {
-            return Err(ConfigError::Unsupported {
-                origin: format!("{section}: {} (from {path})", key.as_str().unwrap_or("?")),
-                value: serde_yaml_ng::to_string(&value)
-                    .unwrap_or_default()
-                    .trim()
-                    .to_owned(),
-                reason: "without TLS the node would serve in the clear what was meant to be protected; \
-                         leave the section out and keep the network private"
-                    .to_owned(),
-            });
+        let key = key.as_str().unwrap_or("?");
+        if key == "skip-client-san-verification" && section != PEER_SECTION {
+            continue;
         }
+        let flag = flag_of_section(section, key).and_then(flags::find).ok_or_else(|| {
+            error(format!(
+                "has the unknown key {key:?} in {section:?}; it may hold cert-file, key-file, client-cert-file, \
+                 client-key-file, client-cert-auth, trusted-ca-file, auto-tls, allowed-cn, allowed-hostname and \
+                 skip-client-san-verification"
+            ))
+        })?;
+        if value.is_null() {
+            continue;
+        }
+        let value = scalar(flag, value).ok_or_else(|| {
+            error(format!(
+                "has a nested value for {key:?} in {section:?}; write one value"
+            ))
+        })?;
+        let origin = format!("--{} ({section}: {key} in {path})", flag.name);
+        given.insert(flag.name, Given { value, origin });
     }
     Ok(())
 }

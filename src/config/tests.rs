@@ -12,8 +12,29 @@ fn parse_with(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Server
     }
 }
 
+fn texts(addresses: &[ListenAddress]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
+}
+
 fn error_of(arguments: &[&str]) -> String {
     parse_with(arguments, &[]).unwrap_err().to_string()
+}
+
+#[test]
+fn no_flag_is_twice_in_the_table() {
+    let mut names: Vec<&str> = flags::FLAGS.iter().map(|flag| flag.name).collect();
+    names.sort_unstable();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+#[test]
+fn the_old_names_of_experimental_flags_are_known() {
+    let flag = flags::find("experimental-watch-progress-notify-interval").unwrap();
+    assert_eq!(flag.name, "watch-progress-notify-interval");
+    assert!(flags::find("experimental-nonsense").is_none());
+    assert!(flags::find("nonsense").is_none());
 }
 
 #[test]
@@ -21,8 +42,9 @@ fn without_flags_the_defaults_of_etcd_hold() {
     let config = parse_with(&[], &[]).unwrap();
     assert_eq!(config.name, "default");
     assert_eq!(config.data_folder, PathBuf::from("default.etcd"));
-    assert_eq!(config.listen_client, ["127.0.0.1:2379".parse().unwrap()]);
-    assert_eq!(config.listen_peer, ["127.0.0.1:2380".parse().unwrap()]);
+    assert_eq!(texts(&config.listen_client), ["http://127.0.0.1:2379"]);
+    assert_eq!(texts(&config.listen_peer), ["http://127.0.0.1:2380"]);
+    assert_eq!((&config.client_tls, &config.peer_tls), (&None, &None));
     assert_eq!(config.advertise_client_urls, ["http://localhost:2379"]);
     assert_eq!(config.advertise_peer_urls, ["http://localhost:2380"]);
     assert_eq!(config.member.to_string(), "8e9e05c52164694d");
@@ -109,9 +131,10 @@ fn a_file_replaces_flags_and_environment() {
         ("- a", "one `name: value` on each line"),
         ("name: [", "is no valid YAML"),
         (
-            "client-transport-security: {cert-file: a.pem}",
-            "not supported yet",
+            "client-transport-security: {nonsense: 1}",
+            "unknown key \"nonsense\" in \"client-transport-security\"",
         ),
+        ("peer-transport-security: 1", "below \"peer-transport-security\""),
         ("force-new-cluster: true", "not supported yet"),
     ] {
         std::fs::write(&path, text).unwrap();
@@ -171,7 +194,13 @@ fn each_error_names_the_flag_the_value_and_the_mend() {
             &["--listen-peer-urls=http://name:1"],
             &["--listen-peer-urls is", "write an IP address"],
         ),
-        (&["--listen-peer-urls=https://127.0.0.1:1"], &["asks for TLS"]),
+        (
+            &["--listen-peer-urls=https://127.0.0.1:1"],
+            &[
+                "\"https://127.0.0.1:1\" is to be listened on with TLS",
+                "--peer-cert-file",
+            ],
+        ),
         (
             &["--initial-cluster=a=http://a:1"],
             &["does not have this member, \"default\"", "add default="],
@@ -215,15 +244,6 @@ fn each_error_names_the_flag_the_value_and_the_mend() {
         (&["--log-level=loud"], &["--log-level is \"loud\""]),
         (&["--log-format=xml"], &["json or console"]),
         (&["--log-outputs=systemd/journal"], &["journald"]),
-        (
-            &["--cert-file=a.pem"],
-            &["--cert-file is \"a.pem\": not supported yet"],
-        ),
-        (
-            &["--client-cert-auth"],
-            &["--client-cert-auth is \"true\": not supported yet"],
-        ),
-        (&["--auto-tls=true"], &["not supported yet"]),
         (
             &["--auth-token=jwt,pub-key=a"],
             &["--auth-token is", "not supported yet"],

@@ -1,4 +1,4 @@
-//! Addresses in the form of etcd's flags: comma-separated `http://host:port`.
+//! Addresses in the form of etcd's flags: comma-separated `http://host:port` or `https://host:port`.
 //!
 //! Keeps the text as it was written, since member ids are computed from it. Never resolves a name.
 
@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 /// Longest path of a Unix socket: what the system's address holds, and a zero behind it.
 const MAXIMUM_SOCKET_BYTES: usize = 107;
 
-/// An address in the form `http://host:port`.
+/// An address in the form `http://host:port` or `https://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HostUrl {
     text: String,
     host: String,
     port: u16,
     socket: Option<PathBuf>,
+    is_tls: bool,
 }
 
 impl HostUrl {
@@ -27,12 +28,7 @@ impl HostUrl {
             return Err(format!("{text:?} is no URL; write http://host:port"));
         };
         match scheme {
-            "http" => {}
-            "https" => {
-                return Err(format!(
-                    "{text:?} asks for TLS, which is not supported yet; write http://host:port and keep the network private"
-                ));
-            }
+            "http" | "https" => {}
             "unixs" => {
                 return Err(format!(
                     "{text:?} is a Unix socket with TLS, which is not supported yet; write unix://path, and let the \
@@ -80,6 +76,7 @@ impl HostUrl {
             host: host.to_owned(),
             port,
             socket: None,
+            is_tls: scheme == "https",
         })
     }
 
@@ -100,6 +97,7 @@ impl HostUrl {
                 host: String::new(),
                 port: 0,
                 socket: Some(PathBuf::from(path)),
+                is_tls: false,
             }),
         }
     }
@@ -145,6 +143,16 @@ impl HostUrl {
         &self.text
     }
 
+    /// The name or address of the host, without brackets.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether TLS is spoken there.
+    pub(super) fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
     /// The address to bind to.
     ///
     /// # Errors
@@ -185,6 +193,8 @@ mod tests {
             let url = HostUrl::parse(text).unwrap();
             assert_eq!(url.bind_address().unwrap().to_string(), address);
             assert_eq!(url.text(), text);
+            assert!(!url.is_tls());
+            assert!(HostUrl::parse(&text.replace("http", "https")).unwrap().is_tls());
         }
     }
 
@@ -192,7 +202,6 @@ mod tests {
     fn each_error_says_what_to_write() {
         for (text, part) in [
             ("localhost:2379", "is no URL"),
-            ("https://a:1", "asks for TLS"),
             ("unix://a:1", "is for clients alone"),
             ("unixs://a:1", "Unix socket with TLS"),
             ("ftp://a:1", "unknown scheme \"ftp\""),

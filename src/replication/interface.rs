@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use thiserror::Error;
 
+use crate::base::tls::{Entrance, Tls};
 use crate::base::{ClusterId, MemberId, Revision};
 use crate::state::ReadView;
 use crate::state::applied::{Answer, Effect, Refusal};
@@ -26,8 +27,10 @@ pub struct Settings {
     pub new_cluster: bool,
     /// Where the log, the state and snapshots are kept.
     pub data_folder: PathBuf,
-    /// Where peers are listened to: bound, not yet accepting.
-    pub peer_listeners: Vec<TcpListener>,
+    /// Where peers are listened to.
+    pub peer_listeners: Vec<PeerListener>,
+    /// TLS for members that are dialled at `https://`; none if there is no such member.
+    pub peer_tls: Option<Tls>,
     /// Where to dial instead of an advertised `host:port` (network address translation, fault injection).
     pub dial_map: BTreeMap<String, String>,
     /// Time between two heartbeats.
@@ -41,6 +44,14 @@ pub struct Settings {
     /// Answers requests that only the leader can answer, on this node while it leads (see
     /// [`super::Replication::ask_leader`]).
     pub leader_requests: Arc<dyn LeaderRequests>,
+}
+
+/// Where peers are listened to.
+pub struct PeerListener {
+    /// Bound, not yet accepting.
+    pub listener: TcpListener,
+    /// What stands between it and the server.
+    pub entrance: Entrance,
 }
 
 /// Answers what other members ask of the leader. Opaque bytes: the layer above encodes and decodes.

@@ -38,8 +38,8 @@ mod waiters;
 mod waiting;
 
 pub use interface::{
-    AskError, Committed, LeaderRequests, News, PeerMember, ProposeError, ReadError, Settings, StartError,
-    Status, TransferError,
+    AskError, Committed, LeaderRequests, News, PeerListener, PeerMember, ProposeError, ReadError, Settings,
+    StartError, Status, TransferError,
 };
 
 use std::sync::Arc;

@@ -108,6 +108,7 @@ pub async fn start(
         cluster: settings.cluster,
         member: settings.member,
         dial_map: std::mem::take(&mut settings.dial_map),
+        tls: settings.peer_tls.take(),
         silence: settings.election,
         maximum_command_bytes: settings.maximum_command_bytes,
         metrics: metrics.clone(),

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::*;
+use crate::base::tls::{Entrance, Side};
 use crate::base::{ClusterId, LeaseId, Namespace, Revision};
 use crate::state::applied::{Answer, Effect};
 use crate::state::command::{Keys, Put, Range};
@@ -86,7 +87,11 @@ impl TestCluster {
             initial_members,
             new_cluster: true,
             data_folder: self.folder.path().join(id.to_string()),
-            peer_listeners: vec![listener],
+            peer_listeners: vec![PeerListener {
+                listener,
+                entrance: Entrance::new(Side::Peer, None),
+            }],
+            peer_tls: None,
             dial_map: BTreeMap::new(),
             heartbeat: Duration::from_millis(100),
             election: ELECTION,

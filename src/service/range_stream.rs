@@ -30,6 +30,9 @@ pub struct RangeChunk {
 pub struct RangeChunks {
     core: Arc<Core>,
     request: Range,
+    /// The revision of the newest keys, if those are asked for: what the header says, so that a watch from there on misses
+    /// nothing, whatever was written while the pieces were read.
+    newest: Option<Revision>,
     size: ChunkSize,
     sent: i64,
     done: bool,
@@ -44,13 +47,13 @@ impl RangeChunks {
     ) -> Result<Self, ServiceError> {
         check(&request)?;
         let view = core.view(serializable).await?;
-        if request.revision <= Revision(0) {
-            request.revision = view.revision();
-        }
+        let newest = (request.revision <= Revision(0)).then(|| view.revision());
+        request.revision = newest.unwrap_or(request.revision);
         let size = ChunkSize::new(core.settings.maximum_request_bytes);
         Ok(Self {
             core,
             request,
+            newest,
             size,
             sent: 0,
             done: false,
@@ -115,15 +118,16 @@ impl RangeChunks {
         } else {
             self.sent
         };
-        let header = self.core.headers.at(view.revision());
-        Ok(RangeChunk {
-            last: Some((header, page.more, count)),
+        Ok(self.last(RangeAnswer {
+            revision: view.revision(),
             key_values: page.key_values,
-        })
+            more: page.more,
+            count,
+        }))
     }
 
     fn last(&self, answer: RangeAnswer) -> RangeChunk {
-        let header = self.core.headers.at(answer.revision);
+        let header = self.core.headers.at(self.newest.unwrap_or(answer.revision));
         RangeChunk {
             last: Some((header, answer.more, answer.count)),
             key_values: answer.key_values,

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -14,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::authority::LenientAuthority;
-use super::{ConnectionSettings, Door};
+use super::{ConnectionSettings, Door, FrontDoors};
 use crate::base::gather::Gathered;
+use crate::base::tls::{Entrance, Socket};
 
 /// Connections of one listener at one time. More wait to be accepted.
 const MAXIMUM_CONNECTIONS: usize = 16_384;
@@ -37,7 +37,8 @@ const ACCEPT_PAUSE_MILLISECONDS: u64 = 100;
 /// Serves `listener` until `stopping`; then lets open calls end for at most [`DRAIN_SECONDS`].
 pub(super) async fn serve(
     listener: impl Accept,
-    door: Door,
+    entrance: Entrance,
+    doors: FrontDoors,
     settings: ConnectionSettings,
     stopping: CancellationToken,
 ) {
@@ -51,13 +52,17 @@ pub(super) async fn serve(
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
                 return;
             };
-            match listener.accept_stream().await {
+            match listener.accept_one().await {
                 Ok(stream) => {
-                    let (builder, door) = (Arc::clone(&builder), door.clone());
+                    let (builder, entrance, doors) = (Arc::clone(&builder), entrance.clone(), doors.clone());
                     let (stopping, cut) = (stopping.clone(), cut.clone());
                     connections.spawn(async move {
-                        let served = serve_connection(&builder, stream, door, stopping);
-                        cut.run_until_cancelled(served).await;
+                        // A handshake is never waited for in the loop that accepts.
+                        let admitted = stopping.run_until_cancelled(admit(&entrance, stream)).await;
+                        if let Some(Some(socket)) = admitted {
+                            let served = serve_connection(&builder, socket, doors, stopping);
+                            cut.run_until_cancelled(served).await;
+                        }
                         drop(permit);
                     });
                 }
@@ -86,30 +91,39 @@ pub(super) async fn serve(
 
 /// A listener of any kind.
 pub trait Accept: Send + Sync + 'static {
-    /// A connection of a client.
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-
     /// Waits for the next connection.
-    fn accept_stream(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    fn accept_one(&self) -> impl Future<Output = io::Result<Accepted>> + Send;
+}
+
+/// A connection of a client, before it is let in.
+pub enum Accepted {
+    /// Over the network.
+    Tcp(TcpStream),
+    /// From this machine.
+    Local(UnixStream),
 }
 
 impl Accept for TcpListener {
-    type Stream = TcpStream;
-
-    async fn accept_stream(&self) -> io::Result<TcpStream> {
+    async fn accept_one(&self) -> io::Result<Accepted> {
         let (stream, _) = self.accept().await?;
         // Small answers leave at once.
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok(Accepted::Tcp(stream))
     }
 }
 
 impl Accept for UnixListener {
-    type Stream = UnixStream;
-
-    async fn accept_stream(&self) -> io::Result<UnixStream> {
+    async fn accept_one(&self) -> io::Result<Accepted> {
         let (stream, _) = self.accept().await?;
-        Ok(stream)
+        Ok(Accepted::Local(stream))
+    }
+}
+
+/// Lets a connection in: a handshake, over the network.
+async fn admit(entrance: &Entrance, accepted: Accepted) -> Option<Socket> {
+    match accepted {
+        Accepted::Tcp(stream) => entrance.admit(stream).await,
+        Accepted::Local(stream) => Some(Socket::Local(stream)),
     }
 }
 
@@ -135,11 +149,16 @@ fn builder(settings: ConnectionSettings) -> Builder<TokioExecutor> {
 
 async fn serve_connection(
     builder: &Builder<TokioExecutor>,
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    door: Door,
+    socket: Socket,
+    doors: FrontDoors,
     stopping: CancellationToken,
 ) {
-    let stream = TokioIo::new(Gathered::new(LenientAuthority::new(stream)));
+    let door = Door {
+        doors,
+        is_protected: socket.is_protected(),
+        certificate: socket.certificate_name(),
+    };
+    let stream = TokioIo::new(Gathered::new(LenientAuthority::new(socket)));
     let mut connection = std::pin::pin!(builder.serve_connection(stream, door));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -1,7 +1,8 @@
 //! Front doors: gRPC and HTTP. Translation only; never decides anything.
 //!
 //! One port speaks both: HTTP/2 with prior knowledge for gRPC clients, HTTP/1.1 for everything that reads a page. What is
-//! neither is answered with an error, or not at all, and its connection closed; nobody else notices.
+//! neither is answered with an error, or not at all, and its connection closed; nobody else notices. With TLS it is the
+//! same two, in the words of the handshake: `h2` and `http/1.1`.
 
 mod authority;
 mod connections;
@@ -25,11 +26,15 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::base::metrics::Metrics;
+use crate::base::tls::{CertificateName, Entrance};
 use crate::service::Services;
 use crate::service::watch::WatchHub;
 pub use connections::Accept;
 use grpc::GrpcDoor;
 pub use http::{HttpSettings, Names};
+
+/// What etcd's gateway puts into calls that it makes for others: whose certificate it shows says nothing about them.
+const GATEWAY_HEADER: &str = "grpcgateway-accept";
 
 /// The front doors of a node. A handle: clones share one.
 #[derive(Clone)]
@@ -101,11 +106,12 @@ impl FrontDoors {
         }
     }
 
-    /// Serves a listener until the token given to the constructor is cancelled; then lets calls end, for a bounded time.
-    pub async fn serve(self, listener: impl Accept) {
+    /// Serves a listener, behind `entrance`, until the token given to the constructor is cancelled; then lets calls end,
+    /// for a bounded time.
+    pub async fn serve(self, listener: impl Accept, entrance: Entrance) {
         let stopping = self.shared.stopping.clone();
         let settings = self.shared.connections;
-        connections::serve(listener, Door(self), settings, stopping).await;
+        connections::serve(listener, entrance, self, settings, stopping).await;
     }
 
     /// The same, apart: calls over gRPC without pages, and pages without calls.
@@ -125,27 +131,48 @@ impl FrontDoors {
         )
     }
 
-    fn answer(&self, request: Request<Incoming>) -> Answering {
+    fn answer(&self, mut request: Request<Incoming>, is_protected: bool) -> Answering {
         match &self.shared.grpc {
             Some(grpc) if grpc::is_call(request.headers()) => Answering::Call(grpc.call(request)),
-            _ => Answering::Page(Box::new(
-                self.shared.http.clone().call(request.map(axum::body::Body::new)),
-            )),
+            _ => {
+                if is_protected {
+                    request.extensions_mut().insert(http::Protected);
+                }
+                Answering::Page(Box::new(
+                    self.shared.http.clone().call(request.map(axum::body::Body::new)),
+                ))
+            }
         }
     }
 }
 
 /// The doors as a connection knocks at them.
 #[derive(Clone)]
-struct Door(FrontDoors);
+struct Door {
+    doors: FrontDoors,
+    /// Whether it came over TLS.
+    is_protected: bool,
+    /// Who the client is, if its certificate says so.
+    certificate: Option<CertificateName>,
+}
 
 impl hyper::service::Service<Request<Incoming>> for Door {
     type Response = Response<AnswerBody>;
     type Error = Infallible;
     type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.0.answer(request)
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        introduce(&mut request, self.certificate.as_ref());
+        self.doors.answer(request, self.is_protected)
+    }
+}
+
+/// Puts the name that the client's certificate gives it into the request.
+fn introduce<B>(request: &mut Request<B>, certificate: Option<&CertificateName>) {
+    if let Some(name) = certificate
+        && !request.headers().contains_key(GATEWAY_HEADER)
+    {
+        request.extensions_mut().insert(name.clone());
     }
 }
 
@@ -203,5 +230,24 @@ impl Body for AnswerBody {
             Self::Call(body) => body.size_hint(),
             Self::Page(body) => body.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_names_its_owner_unless_the_gateway_calls_for_another() {
+        let name = CertificateName("alice".into());
+        let mut direct = Request::new(());
+        introduce(&mut direct, Some(&name));
+        assert_eq!(direct.extensions().get(), Some(&name));
+
+        let mut for_another = Request::new(());
+        let accepts = ::http::HeaderValue::from_static("*/*");
+        for_another.headers_mut().insert(GATEWAY_HEADER, accepts);
+        introduce(&mut for_another, Some(&name));
+        assert_eq!(for_another.extensions().get::<CertificateName>(), None);
     }
 }

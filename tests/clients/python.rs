@@ -11,8 +11,7 @@ async fn passes(program: Program) -> Result<()> {
     let cluster = three_nodes(program).await?;
     let python = clients_directory().join("venv/bin/python");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python_client.py");
-    let addresses: Vec<String> = cluster.nodes().iter().map(|node| node.client_address()).collect();
-    succeeds(Command::new(python).arg(script).args(addresses)).await?;
+    succeeds(Command::new(python).arg(script).args(cluster.addresses())).await?;
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 """What the Python client etcd3 does with a cluster: one function for each claim.
 
-Usage: python_client.py HOST:PORT ...  It exits with 0 if every claim holds.
+Usage: python_client.py HOST:PORT ...  It exits with 0 if every claim holds. With --cacert, --cert and --key, each with a
+file, before the addresses it speaks TLS.
 
 With `writes` before the addresses it puts one new key after another until its input ends, and prints each key whose put
 was acknowledged; the value is the key.
 """
 
+import argparse
 import queue
 import sys
 import threading
@@ -130,11 +132,11 @@ def writes(clients):
             print(key, flush=True)
 
 
-def clients_of(addresses, timeout):
+def clients_of(addresses, timeout, **files):
     clients = []
     for address in addresses:
         host, port = address.rsplit(":", 1)
-        clients.append(etcd3.client(host=host, port=int(port), timeout=timeout))
+        clients.append(etcd3.client(host=host, port=int(port), timeout=timeout, **files))
     return clients
 
 
@@ -142,7 +144,13 @@ def main(arguments):
     if arguments[0] == "writes":
         writes(clients_of(arguments[1:], PUT_TIMEOUT_SECONDS))
         return
-    clients = clients_of(arguments, TIMEOUT_SECONDS)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cacert", dest="ca_cert")
+    parser.add_argument("--cert", dest="cert_cert")
+    parser.add_argument("--key", dest="cert_key")
+    parser.add_argument("addresses", nargs="+")
+    given = vars(parser.parse_args(arguments))
+    clients = clients_of(given.pop("addresses"), TIMEOUT_SECONDS, **given)
     for claim in (
         keys_are_written_on_one_node_and_read_on_another,
         prefixes_are_listed_sorted_and_deleted,

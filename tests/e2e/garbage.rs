@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{Cluster, Program, Result, TestResult};
+use crate::support::{Cluster, ClusterBuilder, Program, Result, Security, TestResult};
 
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -36,6 +36,10 @@ fn garbage() -> Vec<Vec<u8>> {
         frame([0xff, 0xff, 0xff], 4, &[]),
         frame([0, 0, 16], 1, &noise[..16]),
         frame([0, 0, 16], 0, &noise[..16]),
+        // What begins like a TLS handshake: nothing more, noise in it, and the longest one announced.
+        vec![0x16],
+        [&[0x16, 3, 1, 0x3f, 0xff], &noise[..0x3fff]].concat(),
+        vec![0x16, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff],
     ]
 }
 
@@ -49,8 +53,8 @@ async fn throw(address: &str, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-async fn survives_garbage(program: Program) -> Result<()> {
-    let mut cluster = Cluster::builder(program).nodes(3).start().await?;
+async fn survives_garbage(cluster: ClusterBuilder) -> Result<()> {
+    let mut cluster = cluster.nodes(3).start().await?;
     let put = PutRequest {
         key: "a".into(),
         value: "1".into(),
@@ -89,10 +93,19 @@ async fn survives_garbage(program: Program) -> Result<()> {
 
 #[tokio::test]
 async fn stead_survives_garbage_on_its_ports() -> TestResult {
-    Ok(survives_garbage(Program::stead()?).await?)
+    Ok(survives_garbage(Cluster::builder(Program::stead()?)).await?)
+}
+
+#[tokio::test]
+async fn stead_survives_garbage_on_its_ports_with_tls() -> TestResult {
+    let cluster = Cluster::builder(Program::stead()?)
+        .security(Security::SelfSigned)
+        .argument("--auto-tls")
+        .argument("--peer-auto-tls");
+    Ok(survives_garbage(cluster).await?)
 }
 
 #[tokio::test]
 async fn etcd_survives_garbage_on_its_ports() -> TestResult {
-    Ok(survives_garbage(Program::etcd()?).await?)
+    Ok(survives_garbage(Cluster::builder(Program::etcd()?)).await?)
 }

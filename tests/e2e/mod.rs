@@ -17,6 +17,7 @@ mod mirror;
 mod readme;
 mod reflection;
 mod slow_follower;
+mod tls;
 mod transfer;
 mod watcher;
 mod writers;

@@ -33,7 +33,7 @@ const MAXIMUM_WAIT: Duration = Duration::from_secs(90);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How many snapshots the nodes other than `follower` have made.
-fn made_by_others(cluster: &Cluster, follower: usize) -> Result<usize> {
+pub(super) fn made_by_others(cluster: &Cluster, follower: usize) -> Result<usize> {
     let mut made = 0;
     for (index, node) in cluster.nodes().iter().enumerate() {
         if index != follower {
@@ -45,7 +45,7 @@ fn made_by_others(cluster: &Cluster, follower: usize) -> Result<usize> {
 }
 
 /// Which state database a node uses: another one after each snapshot that it took.
-fn state_in_use(cluster: &Cluster, node: usize) -> Result<String> {
+pub(super) fn state_in_use(cluster: &Cluster, node: usize) -> Result<String> {
     Ok(fs::read_to_string(
         cluster.nodes()[node].data_directory().join("current"),
     )?)

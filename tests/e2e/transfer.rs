@@ -10,7 +10,7 @@ use stead::proto::etcdserverpb::RangeRequest;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::kubernetes::data_file;
+use super::kubernetes::registry::data_file;
 use crate::support::{Cluster, Program, Result, TestResult};
 
 /// The leader is killed when the import has reached each of these parts of the file's revisions.

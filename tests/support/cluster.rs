@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tonic::Request;
 
 use super::ports::reserve_port;
-use super::{Clients, Node, Program, Result};
+use super::{Clients, Credentials, Node, Program, Result};
 
 /// How long a cluster may take to have a leader that every running node knows.
 const MAXIMUM_START: Duration = Duration::from_secs(60);
@@ -28,11 +28,24 @@ const MAXIMUM_START: Duration = Duration::from_secs(60);
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How clients and peers are spoken with.
+#[derive(Clone, Default)]
+pub enum Security {
+    /// In the clear.
+    #[default]
+    Plain,
+    /// With TLS, with what clients need for it. What the servers need is given by flags.
+    Tls(Credentials),
+    /// With certificates that the nodes have made themselves.
+    SelfSigned,
+}
+
 /// A cluster that is being described: addresses are fixed, nothing runs.
 pub struct ClusterBuilder {
     program: Program,
     parent_directory: PathBuf,
     token: String,
+    security: Security,
     arguments: Vec<String>,
     arguments_of: BTreeMap<usize, Vec<String>>,
     environment: Vec<(String, String)>,
@@ -58,6 +71,12 @@ impl ClusterBuilder {
     /// `--initial-cluster-token` of all nodes.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = token.into();
+        self
+    }
+
+    /// Protects the connections of clients and peers.
+    pub fn security(mut self, security: Security) -> Self {
+        self.security = security;
         self
     }
 
@@ -108,6 +127,10 @@ impl ClusterBuilder {
     /// Makes the directories and the command lines, and starts nothing.
     pub fn build(mut self) -> Result<Cluster> {
         self.reserve_ports_to(self.nodes)?;
+        let scheme = match self.security {
+            Security::Plain => "http",
+            Security::Tls(_) | Security::SelfSigned => "https",
+        };
         let directory = tempfile::Builder::new()
             .prefix(&format!("{}-cluster-", self.program.name()))
             .tempdir_in(&self.parent_directory)?;
@@ -117,7 +140,7 @@ impl ClusterBuilder {
             .enumerate()
             .map(|(node, (_, peer))| match self.advertised.get(&node) {
                 Some(url) => url.clone(),
-                None => format!("http://127.0.0.1:{}", peer.port),
+                None => format!("{scheme}://127.0.0.1:{}", peer.port),
             })
             .collect();
         let mut nodes = Vec::with_capacity(self.nodes);
@@ -133,6 +156,7 @@ impl ClusterBuilder {
             arguments.extend(self.arguments_of.remove(&index).unwrap_or_default());
             nodes.push(Node {
                 program: self.program.clone(),
+                scheme,
                 client_port: client.port,
                 peer_port: peer.port,
                 advertised_peer_url: advertised[index].clone(),
@@ -148,7 +172,11 @@ impl ClusterBuilder {
                 name,
             });
         }
-        Ok(Cluster { nodes, directory })
+        Ok(Cluster {
+            nodes,
+            directory,
+            security: self.security,
+        })
     }
 
     /// Starts every node and waits until all of them know a leader.
@@ -168,6 +196,7 @@ pub struct Cluster {
     // Declared before the directory, so that the processes are gone when their files are removed.
     nodes: Vec<Node>,
     directory: TempDir,
+    security: Security,
 }
 
 impl Cluster {
@@ -177,6 +206,7 @@ impl Cluster {
             program,
             parent_directory: std::env::temp_dir(),
             token: "stead-test".to_owned(),
+            security: Security::Plain,
             arguments: Vec::new(),
             arguments_of: BTreeMap::new(),
             environment: Vec::new(),
@@ -207,6 +237,11 @@ impl Cluster {
         self.nodes.iter().map(Node::endpoint).collect()
     }
 
+    /// The client address, `127.0.0.1:port`, of each node, in order.
+    pub fn addresses(&self) -> Vec<String> {
+        self.nodes.iter().map(Node::client_address).collect()
+    }
+
     /// The temporary directory that holds everything of this cluster.
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -214,7 +249,24 @@ impl Cluster {
 
     /// Raw clients of one node.
     pub fn clients(&self, index: usize) -> Result<Clients> {
-        Clients::of(&self.nodes[index].endpoint())
+        let node = &self.nodes[index];
+        match &self.security {
+            Security::Plain => Clients::of(&node.endpoint()),
+            Security::Tls(credentials) => Clients::protected(&node.endpoint(), credentials),
+            Security::SelfSigned => {
+                let certificate = node.data_directory().join("fixtures/client/cert.pem");
+                let credentials = Credentials {
+                    authorities: std::fs::read_to_string(certificate)?,
+                    identity: None,
+                };
+                Clients::protected(&node.endpoint(), &credentials)
+            }
+        }
+    }
+
+    /// From now on clients show and trust something else.
+    pub fn set_security(&mut self, security: Security) {
+        self.security = security;
     }
 
     /// Maintenance Status of one node.

@@ -11,11 +11,12 @@
 mod clients;
 mod cluster;
 mod node;
+pub mod pki;
 mod ports;
 mod program;
 
-pub use clients::Clients;
-pub use cluster::{Cluster, ClusterBuilder};
+pub use clients::{Clients, Credentials};
+pub use cluster::{Cluster, ClusterBuilder, Security};
 pub use node::Node;
 pub use ports::free_port;
 pub use program::{Program, clients_directory};

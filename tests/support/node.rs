@@ -26,6 +26,8 @@ const LOG_TAIL_LINES: usize = 40;
 pub struct Node {
     pub(super) program: Program,
     pub(super) name: String,
+    /// `http` or `https`, for clients and peers.
+    pub(super) scheme: &'static str,
     pub(super) client_port: u16,
     pub(super) peer_port: u16,
     /// The peer URL that this node tells of itself.
@@ -50,7 +52,7 @@ impl Node {
 
     /// The URL on which clients reach the node.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.client_port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.client_port)
     }
 
     /// The address, `127.0.0.1:port`, on which the node listens for clients.
@@ -123,7 +125,10 @@ impl Node {
             .arg(&self.data_directory)
             .args(["--listen-client-urls", &client_url])
             .args(["--advertise-client-urls", &client_url])
-            .args(["--listen-peer-urls", &format!("http://{}", self.peer_address())])
+            .args([
+                "--listen-peer-urls",
+                &format!("{}://{}", self.scheme, self.peer_address()),
+            ])
             .args(["--initial-advertise-peer-urls", &self.advertised_peer_url])
             .args(["--initial-cluster", &self.initial_cluster])
             .args(["--initial-cluster-state", "new"])

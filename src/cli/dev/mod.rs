@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::{Client, Times};
 use super::exit::CliError;
 use super::output::{Format, write_json};
+use super::security::Security;
 use super::signal;
 use crate::base::clock;
 use crate::proto::etcdserverpb::{RangeRequest, StatusRequest};
@@ -160,14 +161,12 @@ async fn wait_until_serving(nodes: &[DevNode], children: &mut [Child]) -> Result
     }
     for node in nodes {
         progress.set_message(format!("waiting for {} of {} nodes", node.name, nodes.len()));
-        let client = Client::new(
-            &node.endpoint(),
-            Times {
-                dial: POLL_TIMEOUT,
-                command: POLL_TIMEOUT,
-                ..Times::default()
-            },
-        )?;
+        let times = Times {
+            dial: POLL_TIMEOUT,
+            command: POLL_TIMEOUT,
+            ..Times::default()
+        };
+        let client = Client::new(&node.endpoint(), &Security::default(), times)?;
         while !is_serving(&client).await {
             progress.tick();
             for (node, child) in nodes.iter().zip(children.iter_mut()) {

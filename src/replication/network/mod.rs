@@ -1,11 +1,12 @@
 //! The peer network: connections to the other members, and the service they connect to.
 //!
 //! Each peer has three connections, so that a snapshot never delays a heartbeat, nor a large append a vote. All of them
-//! are dialled in one place, [`Peers::client`]. Every call has a deadline of its own or a watch on its silence. Never
+//! are dialled in one place, [`Peers::client`], with TLS where a member's URL says `https`. Every call has a deadline of its own or a watch on its silence. Never
 //! retries: openraft, the proposer and the barrier decide that.
 
 mod append;
 mod client;
+mod incoming;
 pub mod introduction;
 pub mod server;
 mod snapshot_receive;
@@ -32,6 +33,7 @@ use super::log::MAXIMUM_READ_BYTES;
 use super::types::{Node, NodeId, TypeConfig};
 use crate::base::gather::Gathered;
 use crate::base::metrics::Metrics;
+use crate::base::tls::{Socket, Tls};
 use crate::base::{ClusterId, MemberId};
 use crate::proto::peer::peer_client::PeerClient;
 
@@ -40,6 +42,8 @@ pub type Client = PeerClient<InterceptedService<Channel, Introduce>>;
 
 /// Longest time to wait for a connection.
 const CONNECT_TIMEOUT_MILLISECONDS: u64 = 1_000;
+/// Longest time to wait for a handshake on it.
+const HANDSHAKE_TIMEOUT_MILLISECONDS: u64 = 2_000;
 /// HTTP/2 window of a stream: what a peer may send before it is read.
 pub const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// HTTP/2 window of a connection.
@@ -66,6 +70,8 @@ pub struct PeerSettings {
     pub member: MemberId,
     /// Where to dial instead of a `host:port`.
     pub dial_map: BTreeMap<String, String>,
+    /// TLS for `https://` URLs; none if no member that is known has one.
+    pub tls: Option<Tls>,
     /// Silence after which a connection counts as dead.
     pub silence: Duration,
     /// Largest encoded command.
@@ -213,19 +219,37 @@ impl Peers {
     fn dial(&self, target: NodeId, urls: &[String], turn: usize) -> Result<Channel, String> {
         let url = turn.checked_rem(urls.len()).and_then(|turn| urls.get(turn));
         let url = url.ok_or_else(|| format!("member {target:x} has no peer URL"))?;
-        let address = url
-            .strip_prefix("http://")
-            .ok_or_else(|| format!("peer URL {url} of member {target:x} does not begin with http://"))?
-            .trim_end_matches('/');
+        let cannot =
+            |reason: &str| format!("peer URL {url} of member {target:x} cannot be dialled: {reason}");
+        let (address, tls) = match url.split_once("://") {
+            Some(("http", address)) => (address, None),
+            Some(("https", address)) => {
+                let tls = self.settings.tls.clone().ok_or_else(|| {
+                    cannot("this member has no TLS for peers; start it with --peer-cert-file and --peer-trusted-ca-file")
+                })?;
+                (address, Some(tls))
+            }
+            _ => return Err(cannot("it does not begin with http:// or https://")),
+        };
+        let address = address.trim_end_matches('/');
         let dialled = self
             .settings
             .dial_map
             .get(address)
             .map_or(address, String::as_str);
-        let endpoint = Endpoint::from_shared(format!("http://{dialled}"))
-            .map_err(|error| format!("peer URL {url} of member {target:x} cannot be dialled: {error}"))?;
+        let limit = if tls.is_some() {
+            CONNECT_TIMEOUT_MILLISECONDS + HANDSHAKE_TIMEOUT_MILLISECONDS
+        } else {
+            CONNECT_TIMEOUT_MILLISECONDS
+        };
+        // The certificate must be for the host that is advertised, wherever it is dialled.
+        let host = host_of(address).to_owned();
+        let connect = move |dialled: Uri| connect(dialled, tls.clone().map(|tls| (tls, host.clone())));
+        // The stream is protected below HTTP/2, which therefore believes that it is plain.
+        let endpoint =
+            Endpoint::from_shared(format!("http://{dialled}")).map_err(|error| cannot(&error.to_string()))?;
         Ok(endpoint
-            .connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MILLISECONDS))
+            .connect_timeout(Duration::from_millis(limit))
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .http2_keep_alive_interval(self.settings.silence)
@@ -235,12 +259,24 @@ impl Peers {
     }
 }
 
-/// Connects to the host and port of `url`.
-async fn connect(url: Uri) -> std::io::Result<TokioIo<Gathered<TcpStream>>> {
+/// The host of `host:port`, without brackets.
+fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.strip_prefix('[')
+        .and_then(|inner| inner.strip_suffix(']'))
+        .unwrap_or(host)
+}
+
+/// Connects to the host and port of `url`, and speaks TLS with the host that is given.
+async fn connect(url: Uri, tls: Option<(Tls, String)>) -> std::io::Result<TokioIo<Gathered<Socket>>> {
     let address = url.authority().map_or("", Authority::as_str);
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    Ok(TokioIo::new(Gathered::new(stream)))
+    let socket = match tls {
+        Some((tls, host)) => tls.connect(stream, &host).await?,
+        None => Socket::Plain(stream),
+    };
+    Ok(TokioIo::new(Gathered::new(socket)))
 }
 
 /// A member in the labels of metrics: hexadecimal, as etcd shows it.

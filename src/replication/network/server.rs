@@ -1,6 +1,5 @@
 //! The service that the other members call. Translation only: raft, the barrier and the layer above do the work.
 
-use std::net::TcpListener;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +10,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::incoming;
 use super::introduction::{Caller, Check};
 use super::snapshot_receive::Receiver;
 use super::{CONNECTION_WINDOW_BYTES, Peers, STREAM_WINDOW_BYTES, wire};
-use crate::base::gather::Gathered;
 use crate::proto::peer;
 use crate::proto::peer::peer_server::{Peer, PeerServer};
 use crate::replication::Raft;
@@ -25,7 +23,7 @@ use crate::replication::barrier::LeaderReads;
 use crate::replication::bundle::Bundle;
 use crate::replication::failure::Failure;
 use crate::replication::intake::Intake;
-use crate::replication::interface::LeaderRequests;
+use crate::replication::interface::{LeaderRequests, PeerListener};
 use crate::replication::machine::Snapshot;
 use crate::replication::snapshot::SnapshotStore;
 use crate::replication::status::StatusBoard;
@@ -60,16 +58,14 @@ pub struct PeerService {
 pub fn serve(
     service: PeerService,
     check: Check,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<PeerListener>,
     silence: Duration,
     failure: Failure,
     stop: CancellationToken,
 ) -> std::io::Result<JoinHandle<()>> {
     let mut incoming = Vec::new();
     for listener in listeners {
-        listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        incoming.push(TcpIncoming::from(listener).with_nodelay(Some(true)));
+        incoming.push(incoming::connections(listener, stop.clone())?);
     }
     let maximum = service.peers.maximum_message_bytes();
     let receiver = Receiver::new(service.snapshots.clone());
@@ -87,7 +83,7 @@ pub fn serve(
         .http2_keepalive_timeout(Some(silence))
         .add_service(InterceptedService::new(server, check));
     Ok(tokio::spawn(async move {
-        let connections = futures::stream::select_all(incoming).map(|stream| stream.map(Gathered::new));
+        let connections = futures::stream::select_all(incoming).map(Ok::<_, std::io::Error>);
         let served = router
             .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
             .await;

@@ -10,8 +10,9 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::base::metrics::Metrics;
+use crate::base::tls::{Entrance, Side};
 use crate::base::{ClusterId, MemberId};
-use crate::replication::{self, News, PeerMember, Replication};
+use crate::replication::{self, News, PeerListener, PeerMember, Replication};
 use crate::service::header::Answered;
 use crate::service::lease::LeaderDesk;
 use crate::service::watch::WatchSettings;
@@ -50,7 +51,11 @@ impl Node {
             }],
             new_cluster: true,
             data_folder: folder.path().join("data"),
-            peer_listeners: vec![listener],
+            peer_listeners: vec![PeerListener {
+                listener,
+                entrance: Entrance::new(Side::Peer, None),
+            }],
+            peer_tls: None,
             dial_map: Default::default(),
             heartbeat: ELECTION / 10,
             election: ELECTION,

@@ -22,6 +22,7 @@ use axum::routing::any;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tonic::{Code, Status};
 
+use super::GATEWAY_HEADER;
 use super::grpc::{GrpcDoor, InsideBody};
 use json::Translator;
 use routes::{Route, Routes};
@@ -124,7 +125,7 @@ fn call_request(
         .map_err(|error| Status::internal(error.to_string()))?;
     let metadata = call.headers_mut();
     // That it came through here: a client certificate is no identity then, as in etcd.
-    metadata.insert("grpcgateway-accept", HeaderValue::from_static("application/json"));
+    metadata.insert(GATEWAY_HEADER, HeaderValue::from_static("application/json"));
     if let Some(token) = headers.get(header::AUTHORIZATION) {
         metadata.insert(header::AUTHORIZATION, token.clone());
     }

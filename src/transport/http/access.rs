@@ -42,6 +42,10 @@ pub struct HttpSettings {
     pub hosts: Names,
 }
 
+/// In the extensions of a request that came over TLS.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::transport) struct Protected;
+
 /// Answers a request that may come, and marks the answer for web pages that may read it.
 pub(super) async fn check(
     State(settings): State<Arc<HttpSettings>>,
@@ -49,7 +53,7 @@ pub(super) async fn check(
     next: Next,
 ) -> Response {
     let host = host_name(request.headers(), request.uri());
-    if !settings.hosts.contains(&host) {
+    if request.extensions().get::<Protected>().is_none() && !settings.hosts.contains(&host) {
         return plain(
             StatusCode::MISDIRECTED_REQUEST,
             format!(
@@ -107,6 +111,12 @@ fn host_name(headers: &HeaderMap, uri: &Uri) -> String {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::super::guarded;
     use super::*;
 
     #[test]
@@ -123,6 +133,32 @@ mod tests {
         assert_eq!(name("127.0.0.1:80"), "127.0.0.1");
         let of_http_2 = Uri::from_static("http://example.com:2379/v3/kv/range");
         assert_eq!(host_name(&HeaderMap::new(), &of_http_2), "example.com");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_not_in_the_list_is_refused_on_plain_connections_only() {
+        let settings = HttpSettings {
+            gateway: true,
+            origins: Names::All,
+            hosts: Names::Only(BTreeSet::from(["good.example".to_owned()])),
+        };
+        let pages = Router::new().route("/", get(|| async { "page" }));
+        let pages = guarded(pages, settings);
+        let status = async |host: &str, is_protected: bool| {
+            let mut request = Request::get("/").header(header::HOST, host).body(Body::empty());
+            let request = request.as_mut().expect("it is a request");
+            if is_protected {
+                request.extensions_mut().insert(Protected);
+            }
+            let answer = pages.clone().oneshot(std::mem::take(request)).await;
+            answer.expect("it is answered").status()
+        };
+        assert_eq!(status("good.example", false).await, StatusCode::OK);
+        assert_eq!(
+            status("bad.example", false).await,
+            StatusCode::MISDIRECTED_REQUEST
+        );
+        assert_eq!(status("bad.example", true).await, StatusCode::OK);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use prometheus::{Encoder, TextEncoder};
 
+pub(super) use self::access::Protected;
 pub use self::access::{HttpSettings, Names};
 use crate::base::metrics::Metrics;
 use crate::service::Services;

@@ -1,12 +1,15 @@
 // The official Go client against a cluster: one function for each claim.
 //
-// Usage: go-client http://host:port,...  It exits with 0 if every claim holds. With `writes` before the endpoints it
-// does what writes.go says.
+// Usage: go-client [--cacert FILE --cert FILE --key FILE] http://host:port,...  It exits with 0 if every claim holds. With
+// `writes` before the endpoints it does what writes.go says.
 package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -40,18 +43,48 @@ var claims = []claim{
 }
 
 func main() {
-	arguments, task := os.Args[1:], run
+	authorities := flag.String("cacert", "", "authorities to trust, PEM; none: no TLS")
+	certificate := flag.String("cert", "", "certificate to show, PEM")
+	key := flag.String("key", "", "its key, PEM")
+	flag.Parse()
+	arguments, task := flag.Args(), run
 	if arguments[0] == "writes" {
 		arguments, task = arguments[1:], writes
 	}
-	if err := task(strings.Split(arguments[0], ",")); err != nil {
+	config := clientv3.Config{Endpoints: strings.Split(arguments[0], ","), DialTimeout: 5 * time.Second}
+	protection, err := protect(*authorities, *certificate, *key)
+	if err == nil {
+		config.TLS = protection
+		err = task(config)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(endpoints []string) error {
-	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second})
+// protect reads the files that TLS needs; nil without them.
+func protect(authorities, certificate, key string) (*tls.Config, error) {
+	if authorities == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(authorities)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s has no certificate", authorities)
+	}
+	pair, err := tls.LoadX509KeyPair(certificate, key)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}}, nil
+}
+
+func run(config clientv3.Config) error {
+	client, err := clientv3.New(config)
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,8 @@ const (
 
 // writes puts one new key after another until its input ends, and prints each key whose put was acknowledged; the
 // value is the key. A put that failed is not tried again: nobody knows whether it was made.
-func writes(endpoints []string) error {
-	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second})
+func writes(config clientv3.Config) error {
+	client, err := clientv3.New(config)
 	if err != nil {
 		return err
 	}

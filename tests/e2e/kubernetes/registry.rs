@@ -14,15 +14,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
-use stead::proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use stead::proto::etcdserverpb::request_op::Request;
-use stead::proto::etcdserverpb::{
-    CompactionRequest, Compare, DeleteRangeRequest, LeaseGrantRequest, PutRequest, RangeRequest, RequestOp,
-    TxnRequest,
-};
+use stead::proto::etcdserverpb::{CompactionRequest, LeaseGrantRequest, RangeRequest};
 use stead::proto::mvccpb::Event;
 
-use super::watcher::Watcher;
+use super::{delete, put, read, write_if};
+use crate::e2e::watcher::Watcher;
 use crate::support::{Clients, Cluster, Program, Result, TestResult};
 
 const PREFIX: &[u8] = b"/registry/";
@@ -52,7 +49,7 @@ struct Object {
 type Keys = BTreeMap<Bytes, (Bytes, i64)>;
 
 /// Where the data is.
-pub(super) fn data_file() -> Result<PathBuf> {
+pub(in crate::e2e) fn data_file() -> Result<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let directory = env::var_os("STEAD_SHARED").map_or(beside, PathBuf::from);
     let file = directory.join("kubernetes-registry.jsonl");
@@ -81,40 +78,14 @@ fn objects() -> Result<Vec<Object>> {
         .collect()
 }
 
-/// What an API server sends for every write: one operation if the key still has the revision that was read, else a
-/// read of the key. Returns the revision of the write.
-async fn write_if(clients: &mut Clients, key: Bytes, expected_revision: i64, write: Request) -> Result<i64> {
-    let read = RangeRequest {
-        key: key.clone(),
-        ..RangeRequest::default()
-    };
-    let request = TxnRequest {
-        compare: vec![Compare {
-            result: CompareResult::Equal.into(),
-            target: CompareTarget::Mod.into(),
-            key: key.clone(),
-            range_end: Bytes::new(),
-            target_union: Some(TargetUnion::ModRevision(expected_revision)),
-        }],
-        success: vec![RequestOp { request: Some(write) }],
-        failure: vec![RequestOp {
-            request: Some(Request::RequestRange(read)),
-        }],
-    };
+/// Writes one key, which must have this revision. Returns the revision of the write.
+async fn write(clients: &mut Clients, key: Bytes, expected_revision: i64, write: Request) -> Result<i64> {
+    let request = write_if(key.clone(), expected_revision, write, Some(read(key.clone())));
     let answer = clients.kv.txn(request).await?.into_inner();
     if !answer.succeeded {
         return Err(format!("{key:?} has not revision {expected_revision}: {answer:?}").into());
     }
     Ok(answer.header.ok_or("an answer without a header")?.revision)
-}
-
-fn put(key: Bytes, value: Bytes, lease: i64) -> Request {
-    Request::RequestPut(PutRequest {
-        key,
-        value,
-        lease,
-        ..PutRequest::default()
-    })
 }
 
 /// Creates every object, through one node after another. Returns what is then there.
@@ -135,8 +106,8 @@ async fn load(nodes: &mut [Clients], objects: &[Object]) -> Result<Keys> {
             );
         }
         let lease = leases.get(&object.lease).copied().unwrap_or_default();
-        let write = put(object.key.clone(), object.value.clone(), lease);
-        let revision = write_if(clients, object.key.clone(), 0, write).await?;
+        let creation = put(object.key.clone(), object.value.clone(), lease);
+        let revision = write(clients, object.key.clone(), 0, creation).await?;
         keys.insert(object.key.clone(), (object.value.clone(), revision));
     }
     Ok(keys)
@@ -202,28 +173,17 @@ async fn change(clients: &mut Clients, keys: &mut Keys, round: usize) -> Result<
             continue;
         };
         if number % DELETE_EVERY == 0 {
-            let delete = DeleteRangeRequest {
-                key: key.clone(),
-                ..DeleteRangeRequest::default()
-            };
-            write_if(
-                clients,
-                key.clone(),
-                expected,
-                Request::RequestDeleteRange(delete),
-            )
-            .await?;
+            write(clients, key.clone(), expected, delete(key.clone())).await?;
             keys.remove(&key);
         } else {
             let value = Bytes::from(format!("changed in round {round}"));
-            let revision =
-                write_if(clients, key.clone(), expected, put(key.clone(), value.clone(), 0)).await?;
+            let revision = write(clients, key.clone(), expected, put(key.clone(), value.clone(), 0)).await?;
             keys.insert(key, (value, revision));
         }
     }
     let key = Bytes::from(format!("/registry/configmaps/default/new-{round}"));
     let value = Bytes::from_static(b"created");
-    let revision = write_if(clients, key.clone(), 0, put(key.clone(), value.clone(), 0)).await?;
+    let revision = write(clients, key.clone(), 0, put(key.clone(), value.clone(), 0)).await?;
     keys.insert(key, (value, revision));
     Ok(())
 }

@@ -1,0 +1,249 @@
+//! How a client protects its connections: etcdctl's flags and its rules for endpoints with and without a scheme.
+
+use std::env;
+use std::io;
+use std::path::PathBuf;
+
+use clap::Args;
+use http::Uri;
+use http::uri::Authority;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::exit::CliError;
+use crate::base::tls::{CertificateFiles, Part, Side, Socket, Tls, TlsError, TlsSettings, TlsVersion};
+use crate::config::parse_switch;
+
+/// etcdctl's flags for TLS. Each can also be given in the environment, in etcdctl's name for it, too.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Client options")]
+pub(super) struct SecurityArguments {
+    /// Authorities that sign servers' certificates, in PEM (also from ETCDCTL_CACERT) [default: the system's]
+    #[arg(long, global = true, env = "STEAD_CACERT", hide_env_values = true)]
+    cacert: Option<PathBuf>,
+    /// Certificate to show, in PEM (also from ETCDCTL_CERT)
+    #[arg(long, global = true, env = "STEAD_CERT", hide_env_values = true)]
+    cert: Option<PathBuf>,
+    /// Its key (also from ETCDCTL_KEY)
+    // Commands have an argument of the name `key`.
+    #[arg(
+        id = "certificate_key",
+        long = "key",
+        value_name = "KEY",
+        global = true,
+        env = "STEAD_KEY",
+        hide_env_values = true
+    )]
+    key: Option<PathBuf>,
+    /// Whether endpoints without a scheme are spoken with in the clear (also from ETCDCTL_INSECURE_TRANSPORT) [default: true]
+    #[arg(long, global = true, env = "STEAD_INSECURE_TRANSPORT", hide_env_values = true,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
+    insecure_transport: Option<bool>,
+    /// Accept any certificate of a server: for tests only (also from ETCDCTL_INSECURE_SKIP_TLS_VERIFY)
+    #[arg(long, global = true, env = "STEAD_INSECURE_SKIP_TLS_VERIFY", hide_env_values = true,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
+    insecure_skip_tls_verify: Option<bool>,
+    /// Oldest TLS spoken: TLS1.2 or TLS1.3
+    #[arg(long, global = true, default_value = "TLS1.2", value_parser = version)]
+    tls_min_version: TlsVersion,
+    /// Newest TLS spoken
+    #[arg(long, global = true, default_value = "TLS1.3", value_parser = version)]
+    tls_max_version: TlsVersion,
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    parse_switch(text).ok_or_else(|| "write true or false".to_owned())
+}
+
+fn version(text: &str) -> Result<TlsVersion, String> {
+    TlsVersion::parse(text).ok_or_else(|| "write TLS1.2 or TLS1.3".to_owned())
+}
+
+/// A value that etcdctl's variable gives, if nothing else does.
+fn from_etcdctl(name: &str) -> Option<String> {
+    env::var(format!("ETCDCTL_{name}"))
+        .ok()
+        .filter(|value| !value.is_empty())
+}
+
+/// How connections are protected.
+#[derive(Debug, Clone)]
+pub(super) struct Security {
+    settings: TlsSettings,
+    /// Whether endpoints that do not say it are spoken with over TLS.
+    without_scheme: bool,
+}
+
+impl Default for Security {
+    /// In the clear, unless an endpoint says `https`; then with the authorities of the system.
+    fn default() -> Self {
+        Self {
+            settings: TlsSettings::new(Side::Client),
+            without_scheme: false,
+        }
+    }
+}
+
+impl SecurityArguments {
+    /// What they ask for.
+    ///
+    /// # Errors
+    /// They contradict each other.
+    pub(super) fn security(&self) -> Result<Security, CliError> {
+        let path = |given: &Option<PathBuf>, name: &str| {
+            let given = given.clone().filter(|path| !path.as_os_str().is_empty());
+            given.or_else(|| from_etcdctl(name).map(PathBuf::from))
+        };
+        let truth = |given: Option<bool>, name: &str, default: bool| match given {
+            Some(given) => Ok(given),
+            None => match from_etcdctl(name) {
+                Some(text) => switch(&text)
+                    .map_err(|mend| CliError::invalid(format!("ETCDCTL_{name} is {text:?}: {mend}"))),
+                None => Ok(default),
+            },
+        };
+        let mut settings = TlsSettings::new(Side::Client);
+        settings.authorities = path(&self.cacert, "CACERT");
+        settings.dialling_identity = match (path(&self.cert, "CERT"), path(&self.key, "KEY")) {
+            (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(CliError::invalid(
+                    "--cert needs --key, the key of the certificate",
+                ));
+            }
+            (None, Some(_)) => {
+                return Err(CliError::invalid(
+                    "--key needs --cert, the certificate it belongs to",
+                ));
+            }
+        };
+        settings.trusts_any_server = truth(self.insecure_skip_tls_verify, "INSECURE_SKIP_TLS_VERIFY", false)?;
+        settings.minimum_version = self.tls_min_version;
+        settings.maximum_version = self.tls_max_version;
+        if settings.minimum_version > settings.maximum_version {
+            return Err(CliError::invalid(
+                "--tls-min-version is newer than --tls-max-version; lower the first or raise the second",
+            ));
+        }
+        let asks_for_it = settings.authorities.is_some()
+            || settings.dialling_identity.is_some()
+            || settings.trusts_any_server;
+        Ok(Security {
+            without_scheme: asks_for_it || !truth(self.insecure_transport, "INSECURE_TRANSPORT", true)?,
+            settings,
+        })
+    }
+}
+
+impl Security {
+    /// Whether an endpoint is spoken with over TLS: its scheme says so, or nothing says otherwise.
+    pub(super) fn protects(&self, endpoint: &str) -> bool {
+        match endpoint.split_once("://") {
+            Some((scheme, _)) => scheme == "https",
+            None => self.without_scheme,
+        }
+    }
+
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// One of them is of no use.
+    pub(super) fn load(&self) -> Result<Tls, CliError> {
+        Tls::load(self.settings.clone()).map_err(|error: TlsError| {
+            let flag = match error.part {
+                Part::Certificate | Part::DiallingCertificate => "--cert",
+                Part::Key | Part::DiallingKey => "--key",
+                Part::Authorities | Part::Revocations => "--cacert",
+            };
+            CliError::invalid(format!("{flag} is {:?}: {}", error.path.display(), error.reason))
+        })
+    }
+}
+
+/// Connects to the host and port of `url`, and speaks TLS with `host`.
+///
+/// # Errors
+/// There is no connection, or the server cannot be trusted.
+pub(super) async fn connect(url: Uri, tls: Tls, host: String) -> io::Result<TokioIo<Socket>> {
+    let address = url.authority().map_or("", Authority::as_str);
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let socket = tls.connect(stream, &host).await.map_err(explain)?;
+    Ok(TokioIo::new(socket))
+}
+
+/// Adds the mend where there is one.
+fn explain(error: io::Error) -> io::Error {
+    let mend = match error
+        .get_ref()
+        .and_then(|cause| cause.downcast_ref::<rustls::Error>())
+    {
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            "give the authority that signed the server's certificate with --cacert, and an endpoint that it is for"
+        }
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "it may not speak TLS: write http:// in front of the endpoint"
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{error}; {mend}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        security: SecurityArguments,
+    }
+
+    fn security(arguments: &[&str]) -> Result<Security, CliError> {
+        let line = std::iter::once("stead").chain(arguments.iter().copied());
+        Line::try_parse_from(line).unwrap().security.security()
+    }
+
+    #[test]
+    fn the_scheme_of_an_endpoint_decides_and_without_one_the_flags() {
+        let plain = security(&[]).unwrap();
+        assert!(plain.protects("https://a:1"));
+        assert!(!plain.protects("a:1"));
+        for arguments in [
+            &["--insecure-transport=false"][..],
+            &["--insecure-skip-tls-verify"],
+            &["--cacert", "ca.pem"],
+            &["--cert=a.pem", "--key=a.key"],
+        ] {
+            let protected = security(arguments).unwrap();
+            assert!(protected.protects("a:1"), "{arguments:?}");
+            assert!(!protected.protects("http://a:1"), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_with_its_mend() {
+        for (arguments, part) in [
+            (&["--cert=a.pem"][..], "--cert needs --key"),
+            (&["--key=a.key"], "--key needs --cert"),
+            (
+                &["--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"],
+                "lower the first",
+            ),
+        ] {
+            let error = security(arguments).unwrap_err();
+            assert!(error.message.contains(part), "{error}");
+        }
+        let error = security(&["--cacert=/nowhere/ca.pem"])
+            .unwrap()
+            .load()
+            .unwrap_err();
+        assert!(
+            error.message.contains("--cacert is \"/nowhere/ca.pem\""),
+            "{error}"
+        );
+    }
+}
