@@ -24,7 +24,7 @@ use crate::base::tls::{Entrance, Side, Tls, TlsError, TlsSettings};
 use crate::config::{AutoCompaction, ListenAddress, ServerConfig};
 use crate::replication::{self, News, PeerListener, Replication, StartError};
 use crate::service::compaction;
-use crate::service::lease::LeaderDesk;
+use crate::service::leader::LeaderDesk;
 use crate::service::watch::{WatchHub, WatchSettings};
 use crate::service::{self, Services};
 use crate::transport::{ConnectionSettings, FrontDoors, HttpSettings, Names};
@@ -126,7 +126,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         hub.clone(),
         Arc::clone(&metrics),
         &desk,
-        service_settings(&config),
+        service_settings(&config, &replication),
     );
     tokio::spawn(services.clone().run(service_news));
     let publication = tokio::spawn(publish(
@@ -137,8 +137,13 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
     // As in etcd, clients are let in when the members know where to find this one; without a quorum it serves what needs
     // none all the same, only later.
     let patience = Duration::from_millis(PUBLISH_PATIENCE_MILLISECONDS);
-    if tokio::time::timeout(patience, publication).await.is_err() {
-        tracing::warn!("there is no quorum yet; serving what needs none");
+    tokio::select! {
+        published = tokio::time::timeout(patience, publication) => {
+            if published.is_err() {
+                tracing::warn!("there is no quorum yet; serving what needs none");
+            }
+        }
+        _ = replication.removed() => {}
     }
 
     let doors = TaskTracker::new();
@@ -192,8 +197,8 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
     doors.close();
     tracing::info!(
         name = config.name,
-        member = %config.member,
-        cluster = %config.cluster,
+        member = %replication.member(),
+        cluster = %replication.cluster(),
         clients = ?texts(&config.listen_client),
         sockets = ?config.listen_sockets,
         peers = ?texts(&config.listen_peer),
@@ -203,6 +208,11 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
 
     let ended = tokio::select! {
         signal = stop_signal() => signal.map(|name| tracing::info!(signal = name, "stopping")),
+        // As in etcd, this is no failure: there is nothing left to do here, and nothing that a restart would mend.
+        reason = replication.removed() => {
+            tracing::warn!(reason, "this member was removed and stops");
+            Ok(())
+        }
         reason = replication.failed() => Err(NodeError::Failed(reason)),
         reason = hub.failed() => Err(NodeError::Failed(reason)),
     };
@@ -301,10 +311,12 @@ fn replication_settings(
     }
 }
 
-fn service_settings(config: &ServerConfig) -> service::Settings {
+fn service_settings(config: &ServerConfig, replication: &Replication) -> service::Settings {
     service::Settings {
-        member: config.member,
-        cluster: config.cluster,
+        member: replication.member(),
+        cluster: replication.cluster(),
+        strict_reconfiguration: config.strict_reconfiguration,
+        maximum_learners: bytes(config.maximum_learners),
         election: config.election,
         maximum_request_bytes: bytes(config.maximum_request_bytes),
         maximum_txn_operations: bytes(config.maximum_txn_operations),

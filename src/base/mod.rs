@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod gather;
+pub mod identity;
 pub mod ids;
 pub mod limits;
 pub mod metrics;

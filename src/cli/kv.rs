@@ -100,8 +100,9 @@ enum SortBy {
     Version,
 }
 
+/// How new an answer must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Consistency {
+pub(super) enum Consistency {
     /// Linearizable: sees every change acknowledged before
     L,
     /// Serializable: what the endpoint has, possibly old

@@ -7,10 +7,11 @@
 mod called;
 mod check;
 mod client;
-mod cluster;
 mod completion;
 mod dev;
+mod downgrade;
 mod elect;
+mod endpoint;
 mod etcdutl;
 mod exit;
 mod follow;
@@ -18,7 +19,9 @@ mod kv;
 mod lease;
 mod lock;
 mod logging;
+mod member;
 mod mirror;
+mod move_leader;
 mod output;
 mod security;
 mod server;
@@ -220,15 +223,25 @@ Examples:
   stead compaction 42"
     )]
     Compaction(kv::Compact),
-    /// Show the members of the cluster
+    /// Show, add, remove, update and promote members of the cluster
     #[command(after_help = "Examples:
-  stead member list")]
-    Member(cluster::Member),
+  stead member list
+  stead member add n4 --peer-urls http://10.0.0.4:2380")]
+    Member(member::Member),
+    /// Hand leadership to another member
+    #[command(after_help = "Examples:
+  stead move-leader 8e9e05c52164694d --endpoints 10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379")]
+    MoveLeader(move_leader::MoveLeader),
+    /// Ask to go back to an older version (of an etcd: Stead has none to go back to)
+    #[command(after_help = "Examples:
+  stead downgrade validate 3.6
+  stead downgrade cancel")]
+    Downgrade(downgrade::Downgrade),
     /// Show how each node is
     #[command(after_help = "Examples:
   stead endpoint health --cluster
   stead endpoint status --cluster -o json")]
-    Endpoint(cluster::Endpoint),
+    Endpoint(endpoint::Endpoint),
     /// Look whether the cluster does what work will ask of it
     #[command(after_help = "Examples:
   stead check perf
@@ -344,6 +357,8 @@ async fn dispatch(called: Called, command: &Command, arguments: &ClientArguments
         Command::Elect(elect) => elect.run(&client()?, format).await,
         Command::Compaction(compact) => compact.run(&client()?, format).await,
         Command::Member(member) => member.run(&client()?, format).await,
+        Command::MoveLeader(transfer) => transfer.run(&client()?, format).await,
+        Command::Downgrade(downgrade) => downgrade.run(&client()?, format).await,
         Command::Endpoint(endpoint) => endpoint.run(&client()?, format).await,
         Command::Check(check) => check.run(&client()?, format).await,
         Command::MakeMirror(mirror) => mirror.run(&client()?, format).await,

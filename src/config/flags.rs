@@ -140,6 +140,12 @@ pub(super) const FLAGS: &[Flag] = &[
         "etcd-cluster",
         "Makes the ids of clusters with equal addresses differ",
     ),
+    used_switch(
+        "strict-reconfig-check",
+        "true",
+        "Refuse changes of the members that put the quorum at risk",
+    ),
+    used("max-learners", "1", "Most learners at a time"),
     used(
         "heartbeat-interval",
         "100",
@@ -435,11 +441,6 @@ pub(super) const FLAGS: &[Flag] = &[
         "there is one logger; choose its form with --log-format",
     ),
     ignored(
-        "max-learners",
-        Kind::Text,
-        "members are not added at run time yet",
-    ),
-    ignored(
         "max-snapshots",
         Kind::Text,
         "old snapshots are removed as soon as they are not needed",
@@ -485,11 +486,6 @@ pub(super) const FLAGS: &[Flag] = &[
         "socket-reuse-port",
         Kind::Switch,
         "two processes never share a port",
-    ),
-    ignored(
-        "strict-reconfig-check",
-        Kind::Switch,
-        "members are not added at run time yet",
     ),
     ignored("txn-mode-write-with-shared-buffer", Kind::Switch, DATABASE),
     ignored(

@@ -10,7 +10,6 @@ mod duration;
 mod error;
 mod flags;
 mod help;
-pub mod identity;
 mod settings;
 mod sources;
 mod tls;
@@ -77,6 +76,10 @@ pub struct ServerConfig {
     pub initial_members: Vec<PeerMember>,
     /// Whether to form a new cluster if the data folder is empty, or to join one that is there.
     pub new_cluster: bool,
+    /// Whether changes of the members that put the quorum at risk are refused.
+    pub strict_reconfiguration: bool,
+    /// Most learners at a time.
+    pub maximum_learners: u32,
     /// Where to dial instead of an advertised `host:port` (`STEAD_PEER_DIAL_MAP`, for translated addresses).
     pub peer_dial_map: BTreeMap<String, String>,
     /// Time between two heartbeats of the leader.

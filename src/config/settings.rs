@@ -12,10 +12,11 @@ use super::tls::Addresses;
 use super::url::HostUrl;
 use super::{
     AutoCompaction, Keepalive, ListenAddress, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig,
-    duration, identity, parse_switch, tls,
+    duration, parse_switch, tls,
 };
+use crate::base::identity;
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
-use crate::replication::PeerMember;
+use crate::replication::{IDENTITY_FILE, PeerMember};
 
 /// Longest election timeout, as in etcd.
 const MAXIMUM_ELECTION_MILLISECONDS: u64 = 50_000;
@@ -176,7 +177,16 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
     let listen_metrics_urls = urls_if_given(&values, "listen-metrics-urls")?;
     let (heartbeat, election) = timing(&values)?;
     let token = short_text(&values, "initial-cluster-token")?;
-    let initial_members = initial_members(&values, &name, &advertise_peer, &token)?;
+    let initial_members = match initial_members(&values, &name, &advertise_peer, &token) {
+        // As in etcd: a member with a past knows its cluster.
+        Err(error) if holds_member(&data_folder) => {
+            values.warnings.push(format!(
+                "{error}; this is ignored, since the data folder holds a member already"
+            ));
+            Vec::new()
+        }
+        members => members?,
+    };
     let advertise_peer_urls = texts(&advertise_peer);
     let [client_tls, peer_tls] = {
         let client: Vec<HostUrl> = [
@@ -216,6 +226,8 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         advertise_peer_urls,
         initial_members,
         new_cluster: is_new_cluster(&values)?,
+        strict_reconfiguration: switch(&values, "strict-reconfig-check")?,
+        maximum_learners: number(&values, "max-learners", 0..=u32::MAX)?,
         peer_dial_map: parse_dial_map(dial_map)?,
         heartbeat,
         election,
@@ -289,6 +301,10 @@ fn data_folder(values: &Values, name: &str) -> Result<PathBuf> {
         )));
     }
     Ok(folder)
+}
+
+fn holds_member(data_folder: &Path) -> bool {
+    data_folder.join(IDENTITY_FILE).exists()
 }
 
 fn timing(values: &Values) -> Result<(Duration, Duration)> {

@@ -123,7 +123,8 @@ fn a_file_replaces_flags_and_environment() {
         "{warnings}"
     );
     assert!(warnings.contains("ETCD_ELECTION_TIMEOUT"), "{warnings}");
-    assert!(warnings.contains("--strict-reconfig-check"), "{warnings}");
+    assert!(!config.strict_reconfiguration);
+    assert_eq!(config.maximum_learners, 1);
 
     for (text, part) in [
         ("nonsense: 1", "unknown key \"nonsense\""),

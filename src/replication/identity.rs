@@ -1,19 +1,22 @@
 //! Whose data folder it is: the file `identity`, and a lock so that two processes never use one folder.
 //!
-//! The file is written before anything else and never for another member or cluster. It says `opening` until log and
-//! state exist, then `complete`: a complete folder that lacks one of them was copied in part, and is refused. Never
-//! deletes or repairs anything.
+//! The file is written before anything else and never for another member or cluster: from then on it alone says who this
+//! node is, as in etcd, whatever the flags say. It says `opening` until log and state exist, then `complete`: a complete
+//! folder that lacks one of them was copied in part, and is refused. A folder that says `removed` is refused for good.
+//! Never deletes or repairs anything.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::interface::{Settings, StartError};
+use super::interface::StartError;
 use super::snapshot::replace_file;
+use crate::base::{ClusterId, MemberId};
 
 /// The folder of the log database, in the data folder.
 pub const LOG_FOLDER: &str = "log";
 const CURRENT_FILE: &str = "current";
-const IDENTITY_FILE: &str = "identity";
+/// The file that says whose the folder is.
+pub const IDENTITY_FILE: &str = "identity";
 const LOCK_FILE: &str = "lock";
 /// Format of the data folder as a whole.
 const FOLDER_FORMAT: u32 = 1;
@@ -21,25 +24,61 @@ const FOLDER_FORMAT: u32 = 1;
 /// A data folder that this process may use. The lock is held as long as this lives.
 #[derive(Debug)]
 pub struct DataFolder {
+    path: PathBuf,
     _lock: File,
-    identity: Identity,
+    identity: Option<Identity>,
 }
 
+/// Who a node is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Identity {
-    format: u32,
-    cluster: u64,
-    member: u64,
-    name: String,
-    is_complete: bool,
+pub struct Identity {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The member.
+    pub member: MemberId,
+    /// The name it had when the folder was made, for people who look at it.
+    pub name: String,
+    /// Whether it joined a cluster that was there, and so never forms one.
+    pub has_joined: bool,
+    phase: Phase,
+}
+
+/// How far the life of a folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Opening,
+    Complete,
+    Removed,
+}
+
+impl Phase {
+    const ALL: [(&str, Self); 3] = [
+        ("opening", Self::Opening),
+        ("complete", Self::Complete),
+        ("removed", Self::Removed),
+    ];
 }
 
 impl Identity {
+    /// Who a node is that starts for the first time.
+    #[must_use]
+    pub fn new(cluster: ClusterId, member: MemberId, name: String, has_joined: bool) -> Self {
+        Self {
+            cluster,
+            member,
+            name,
+            has_joined,
+            phase: Phase::Opening,
+        }
+    }
+
     fn encode(&self) -> String {
-        let phase = if self.is_complete { "complete" } else { "opening" };
+        let phase = Phase::ALL.iter().find(|(_, phase)| *phase == self.phase);
+        let phase = phase.map_or("", |(name, _)| name);
+        let origin = if self.has_joined { "joined" } else { "formed" };
         format!(
-            "format {}\ncluster {:x}\nmember {:x}\nname {}\nphase {phase}\n",
-            self.format, self.cluster, self.member, self.name
+            "format {FOLDER_FORMAT}\ncluster {}\nmember {}\nname {}\norigin {origin}\nphase {phase}\n",
+            self.cluster, self.member, self.name
         )
     }
 
@@ -61,23 +100,27 @@ impl Identity {
                 "it has format {format}, this version of stead reads format {FOLDER_FORMAT}; run the version that wrote it"
             ));
         }
+        let found = field("phase")?;
+        let phase = Phase::ALL.iter().find(|(name, _)| *name == found);
+        let (_, phase) =
+            phase.ok_or_else(|| format!("the file {IDENTITY_FILE} has the bad phase {found:?}"))?;
         Ok(Self {
-            format,
-            cluster: number("cluster")?,
-            member: number("member")?,
+            cluster: ClusterId(number("cluster")?),
+            member: MemberId(number("member")?),
             name: field("name").unwrap_or_default().to_owned(),
-            is_complete: field("phase")? == "complete",
+            // Folders from before members could join have no such line.
+            has_joined: field("origin").is_ok_and(|origin| origin == "joined"),
+            phase: *phase,
         })
     }
 }
 
 impl DataFolder {
-    /// Takes the folder for this member: creates it, or checks that it is this member's and whole.
+    /// Takes the folder: creates it, or checks that it is whole.
     ///
     /// # Errors
-    /// It cannot be read or written, is in use, belongs to somebody else, is of another format, or lacks a part.
-    pub fn take(settings: &Settings) -> Result<Self, StartError> {
-        let folder = settings.data_folder.as_path();
+    /// It cannot be read or written, is in use, is of another format, lacks a part, or its member was removed.
+    pub fn take(folder: &Path) -> Result<Self, StartError> {
         let refuse = |reason: String| StartError::DataFolder {
             folder: folder.display().to_string(),
             reason,
@@ -88,23 +131,14 @@ impl DataFolder {
             ))
         })?;
         let lock = take_lock(folder).map_err(refuse)?;
-        let wanted = Identity {
-            format: FOLDER_FORMAT,
-            cluster: settings.cluster.0,
-            member: settings.member.0,
-            name: settings
-                .initial_members
-                .iter()
-                .find(|member| member.id == settings.member)
-                .map_or_else(String::new, |member| member.name.clone()),
-            is_complete: false,
-        };
         let identity = match fs::read_to_string(folder.join(IDENTITY_FILE)) {
             Ok(text) => {
                 let found = Identity::decode(&text).map_err(refuse)?;
-                check_owner(&found, &wanted).map_err(refuse)?;
+                if found.phase == Phase::Removed {
+                    return Err(refuse(removed_reason(found.member)));
+                }
                 check_parts(folder, &found).map_err(refuse)?;
-                found
+                Some(found)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 if folder.join(LOG_FOLDER).exists() || folder.join(CURRENT_FILE).exists() {
@@ -113,28 +147,69 @@ impl DataFolder {
                          with an empty folder as a new member"
                     )));
                 }
-                replace_file(folder, IDENTITY_FILE, wanted.encode().as_bytes())?;
-                wanted
+                None
             }
             Err(error) => return Err(refuse(format!("cannot read the file {IDENTITY_FILE}: {error}"))),
         };
         Ok(Self {
+            path: folder.to_path_buf(),
             _lock: lock,
             identity,
         })
+    }
+
+    /// Whose folder it is; none: nobody's yet.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// Makes the folder that of `identity`.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn claim(&mut self, identity: Identity) -> Result<(), StartError> {
+        replace_file(&self.path, IDENTITY_FILE, identity.encode().as_bytes())?;
+        self.identity = Some(identity);
+        Ok(())
+    }
+
+    /// The member was removed from its cluster: the folder is refused from now on. Says so.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn set_removed(&self) -> Result<String, StartError> {
+        let Some(identity) = &self.identity else {
+            return Ok(String::new());
+        };
+        let removed = Identity {
+            phase: Phase::Removed,
+            ..identity.clone()
+        };
+        replace_file(&self.path, IDENTITY_FILE, removed.encode().as_bytes())?;
+        Ok(removed_reason(identity.member))
     }
 
     /// Log and state are there now: from here on a folder that lacks one of them is refused.
     ///
     /// # Errors
     /// The disk failed.
-    pub fn set_complete(&mut self, folder: &Path) -> Result<(), StartError> {
-        if !self.identity.is_complete {
-            self.identity.is_complete = true;
-            replace_file(folder, IDENTITY_FILE, self.identity.encode().as_bytes())?;
+    pub fn set_complete(&mut self) -> Result<(), StartError> {
+        match self.identity.clone() {
+            Some(identity) if identity.phase == Phase::Opening => self.claim(Identity {
+                phase: Phase::Complete,
+                ..identity
+            }),
+            Some(_) | None => Ok(()),
         }
-        Ok(())
     }
+}
+
+fn removed_reason(member: MemberId) -> String {
+    format!(
+        "member {member} has been permanently removed from the cluster; to use this machine again, add a member and start it \
+         with an empty folder and --initial-cluster-state=existing"
+    )
 }
 
 fn create_private_folder(folder: &Path) -> std::io::Result<()> {
@@ -164,29 +239,12 @@ fn take_lock(folder: &Path) -> Result<File, String> {
     }
 }
 
-fn check_owner(found: &Identity, wanted: &Identity) -> Result<(), String> {
-    if found.cluster != wanted.cluster {
-        return Err(format!(
-            "it belongs to cluster {:x}, this node was started for cluster {:x}; check the initial cluster and its token, \
-             or name another folder",
-            found.cluster, wanted.cluster
-        ));
-    }
-    if found.member != wanted.member {
-        return Err(format!(
-            "it belongs to member {:x} ({}), this node was started as member {:x} ({}); name that member's own folder",
-            found.member, found.name, wanted.member, wanted.name
-        ));
-    }
-    Ok(())
-}
-
 fn check_parts(folder: &Path, found: &Identity) -> Result<(), String> {
     let missing = [LOG_FOLDER, CURRENT_FILE]
         .into_iter()
         .find(|part| !folder.join(part).exists());
     match missing {
-        Some(part) if found.is_complete => Err(format!(
+        Some(part) if found.phase == Phase::Complete => Err(format!(
             "its {part:?} is missing: it was copied in part; restore all of it, or remove this member from the cluster \
              and add it as a new one with an empty folder"
         )),

@@ -15,15 +15,17 @@ use crate::base::{ClusterId, MemberId, Revision};
 use crate::state::ReadView;
 use crate::state::applied::{Answer, Effect, Refusal};
 
-/// What a node needs to take part in a cluster.
+/// What a node needs to take part in a cluster. The first four matter only as long as the data folder is empty: after that
+/// it says who the node is.
 pub struct Settings {
-    /// Who this node is.
+    /// Who this node is in a new cluster.
     pub member: MemberId,
-    /// The cluster it belongs to.
+    /// The new cluster.
     pub cluster: ClusterId,
-    /// The members a new cluster starts with; the same on all of them.
+    /// The members a new cluster starts with, the same on all of them; or those of the cluster to join, with their peer
+    /// URLs. This node is among them with the id `member`.
     pub initial_members: Vec<PeerMember>,
-    /// Whether to form a new cluster from `initial_members` if the data folder is empty.
+    /// Whether to form a new cluster from `initial_members`, or to join theirs.
     pub new_cluster: bool,
     /// Where the log, the state and snapshots are kept.
     pub data_folder: PathBuf,
@@ -71,6 +73,61 @@ pub struct PeerMember {
     pub peer_urls: Vec<String>,
     /// Whether it counts for no quorum.
     pub is_learner: bool,
+}
+
+/// A change of the members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemberChange {
+    /// Add this one, which is not among them and never was.
+    Add(PeerMember),
+    /// Remove one.
+    Remove(MemberId),
+    /// Give one other peer URLs.
+    Update {
+        /// Which.
+        id: MemberId,
+        /// All of its peer URLs from now on.
+        peer_urls: Vec<String>,
+    },
+    /// Let a learner take part in quorums.
+    Promote(MemberId),
+}
+
+/// A member as the leader sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberProgress {
+    /// The member.
+    pub member: PeerMember,
+    /// Whether it answered the last call of the leader, or is the leader.
+    pub is_active: bool,
+    /// The last entry that it is known to have, 0 if none is.
+    pub matched_index: u64,
+}
+
+/// The members when a change is decided on: all changes before it are done.
+pub struct Roster {
+    /// The members by id.
+    pub members: Vec<MemberProgress>,
+    /// The leader, which is this node.
+    pub leader: MemberId,
+    /// The last entry of the leader's log.
+    pub last_index: u64,
+    /// The state with these members.
+    pub view: Arc<ReadView>,
+}
+
+/// Why a change of the members has no answer. The text is etcd's, since clients compare it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ChangeError {
+    /// This node does not lead, or not any more; the change was not proposed.
+    #[error("etcdserver: not leader")]
+    NotLeader,
+    /// No answer in time; it may have been made.
+    #[error("etcdserver: request timed out")]
+    Timeout,
+    /// The node is stopping; it may have been made.
+    #[error("etcdserver: server stopped")]
+    Stopped,
 }
 
 /// Where the node stands.
@@ -158,6 +215,9 @@ pub enum AskError {
     /// There is no leader, or it cannot be reached, or it does not answer.
     #[error("etcdserver: no leader")]
     NoLeader,
+    /// The leader was asked and did not answer: nobody knows what it did.
+    #[error("etcdserver: request timed out")]
+    Unanswered,
     /// The node is stopping.
     #[error("etcdserver: server stopped")]
     Stopped,
@@ -194,6 +254,9 @@ pub enum StartError {
     /// The state.
     #[error(transparent)]
     State(#[from] crate::state::applied::Fatal),
+    /// The cluster that the node is to join does not answer, or does not know it.
+    #[error("this node cannot join the cluster: {0}")]
+    Join(String),
     /// Anything else of raft's.
     #[error("raft did not start: {0}")]
     Raft(String),

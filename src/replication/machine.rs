@@ -17,12 +17,16 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::compaction::Compaction;
+use super::departed::Departed;
 use super::failure::Failure;
 use super::interface::News;
 use super::log::LogStore;
 use super::snapshot::{SnapshotFolder, SnapshotStore};
-use super::types::{LogId, SnapshotMeta, StoredMembership, TypeConfig, decode_membership, decode_position};
+use super::types::{
+    LogId, SnapshotMeta, StoredMembership, TypeConfig, decode_membership, decode_position, removed_members,
+};
 use super::waiters::Waiters;
+use crate::base::MemberId;
 use crate::base::metrics::Metrics;
 use crate::state::applied::{Effect, Fatal};
 use crate::state::{AppliedPosition, LogEntry, Machine, Reader};
@@ -80,6 +84,8 @@ pub struct ApplySettings {
     pub compaction: Arc<Compaction>,
     /// The first log index that is not durable: nothing from there on is applied.
     pub durable_end: watch::Receiver<u64>,
+    /// Learns which members were removed.
+    pub departed: Arc<Departed>,
     /// Gets the index after the last applied entry.
     pub applied_end: Arc<watch::Sender<u64>>,
 }
@@ -93,6 +99,8 @@ pub struct StateMachine {
     durable_end: watch::Receiver<u64>,
     last: Option<LogId>,
     membership: StoredMembership,
+    departed: Arc<Departed>,
+    reader: Reader,
 }
 
 impl StateMachine {
@@ -112,6 +120,9 @@ impl StateMachine {
             .send_replace(last.map_or(0, |last| last.index() + 1));
         let (commands, receiver) = sync_channel(MAXIMUM_QUEUED_COMMANDS);
         let failure = settings.failure.clone();
+        let departed = settings.departed.clone();
+        let reader = machine.reader();
+        departed.load(&reader.view())?;
         let durable_end = settings.durable_end.clone();
         std::thread::Builder::new()
             .name("apply".to_owned())
@@ -129,6 +140,8 @@ impl StateMachine {
             durable_end,
             last,
             membership,
+            departed,
+            reader,
         })
     }
 
@@ -168,6 +181,7 @@ impl StateMachine {
         if let Some(membership) = batch.membership {
             self.membership = membership;
         }
+        self.departed.learn(&batch.removed);
         for responder in batch.responders {
             responder.send(());
         }
@@ -182,18 +196,25 @@ struct Batch {
     bytes: usize,
     last: Option<LogId>,
     membership: Option<StoredMembership>,
+    removed: Vec<MemberId>,
     responders: Vec<openraft::storage::ApplyResponder<TypeConfig>>,
 }
 
 impl Batch {
-    fn add(&mut self, (entry, responder): EntryResponder<TypeConfig>) {
+    /// Adds the next entry; `before` is the membership that was applied before the batch.
+    fn add(&mut self, (entry, responder): EntryResponder<TypeConfig>, before: &StoredMembership) {
         let log_id = entry.log_id();
-        if let Some(membership) = entry.get_membership() {
-            self.membership = Some(StoredMembership::new(Some(log_id), membership));
-        }
+        let membership = entry.get_membership();
         self.bytes += entry.record_bytes();
         self.last = Some(log_id);
-        self.entries.push(entry.for_state());
+        let before = self.membership.as_ref().unwrap_or(before).membership();
+        if let Some(membership) = &membership {
+            self.removed.extend(removed_members(before, membership));
+        }
+        self.entries.push(entry.for_state(before));
+        if let Some(membership) = membership {
+            self.membership = Some(StoredMembership::new(Some(log_id), membership));
+        }
         self.responders.extend(responder);
     }
 
@@ -216,11 +237,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         while let Some(first) = entries.next().await {
             let mut batch = Batch::default();
-            batch.add(first?);
+            batch.add(first?, &self.membership);
             while !batch.is_full()
                 && let Some(Some(next)) = entries.next().now_or_never()
             {
-                batch.add(next?);
+                batch.add(next?, &self.membership);
             }
             self.apply_batch(batch).await?;
         }
@@ -254,6 +275,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         tokio::task::spawn_blocking(move || snapshots.remove_states(&superseded));
         self.last = meta.last_log_id;
         self.membership = meta.last_membership.clone();
+        self.departed
+            .load(&self.reader.view())
+            .map_err(io::Error::other)?;
         Ok(())
     }
 

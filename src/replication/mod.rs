@@ -8,6 +8,7 @@
 //! | [`interface`] | the types that the layers above see |
 //! | `start` | opens the data folder and wires everything below |
 //! | `identity`, `snapshot` | whose folder it is; the state databases and snapshots in it |
+//! | `join`, `members`, `departed` | how a node finds its cluster; changes of the members; who was removed |
 //! | `log` | the raft log: one writer thread, group commit, recent entries in memory |
 //! | `machine`, `compaction`, `maintenance` | apply, removal of compacted history, flush and snapshots by the clock |
 //! | `network` | connections to the peers, the service they call, streams of appends and snapshots |
@@ -17,15 +18,18 @@
 mod barrier;
 mod bundle;
 mod compaction;
+mod departed;
 mod failure;
 mod fault;
 mod forward;
 mod identity;
 mod intake;
 pub mod interface;
+mod join;
 mod log;
 mod machine;
 mod maintenance;
+mod members;
 mod network;
 mod propose;
 mod snapshot;
@@ -37,9 +41,10 @@ mod types;
 mod waiters;
 mod waiting;
 
+pub use identity::IDENTITY_FILE;
 pub use interface::{
-    AskError, Committed, LeaderRequests, News, PeerListener, PeerMember, ProposeError, ReadError, Settings,
-    StartError, Status, TransferError,
+    AskError, ChangeError, Committed, LeaderRequests, MemberChange, MemberProgress, News, PeerListener,
+    PeerMember, ProposeError, ReadError, Roster, Settings, StartError, Status, TransferError,
 };
 
 use std::sync::Arc;
@@ -55,17 +60,21 @@ use tokio_util::sync::CancellationToken;
 
 use self::barrier::{Barrier, LeaderReads};
 use self::compaction::Compaction;
+use self::departed::Departed;
 use self::failure::Failure;
 use self::log::LogStore;
+use self::machine::decode_applied;
+use self::members::{Members, best_successor};
 use self::network::{Lane, Peers};
 use self::propose::Proposer;
 use self::snapshot::SnapshotStore;
-use self::status::StatusBoard;
+use self::status::{StatusBoard, members_of};
 use self::types::TypeConfig;
 use self::waiters::Waiters;
 use crate::base::metrics::Metrics;
-use crate::base::{MemberId, Revision};
+use crate::base::{ClusterId, MemberId, Revision};
 use crate::proto::peer;
+use crate::state::applied::Fatal;
 use crate::state::command::Command;
 use crate::state::{ReadView, Reader};
 
@@ -95,12 +104,16 @@ struct Parts {
     reader: Reader,
     leader_requests: Arc<dyn LeaderRequests>,
     failure: Failure,
+    member: MemberId,
+    cluster: ClusterId,
+    members: Arc<Members>,
+    departed: Arc<Departed>,
     election: Duration,
     stop: CancellationToken,
     /// Ends with the last connection of a peer after `stop`.
     server: Mutex<Option<JoinHandle<()>>>,
     /// Holds the folder's lock.
-    _folder: identity::DataFolder,
+    folder: identity::DataFolder,
 }
 
 impl Replication {
@@ -165,24 +178,96 @@ impl Replication {
             match tokio::time::timeout_at(deadline, self.ask_once(request.clone())).await {
                 Err(_) => return Err(AskError::NoLeader),
                 Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(reason)) => tracing::debug!(reason, "the leader did not answer"),
+                Ok(Err(unanswered)) => tracing::debug!(unanswered.reason, "the leader did not answer"),
             }
             tokio::time::sleep(Duration::from_millis(LEADER_PAUSE_MILLISECONDS)).await;
         }
     }
 
-    async fn ask_once(&self, request: Bytes) -> Result<Bytes, String> {
+    /// Sends a request to the leader as [`Replication::ask_leader`] does, but never a second time if the first may have
+    /// been heard.
+    ///
+    /// # Errors
+    /// No leader could be asked within `timeout`, or it did not answer.
+    pub async fn ask_leader_once(&self, request: Bytes, timeout: Duration) -> Result<Bytes, AskError> {
+        let deadline = Instant::now() + timeout;
+        while Instant::now() < deadline {
+            if self.parts.stop.is_cancelled() {
+                return Err(AskError::Stopped);
+            }
+            match tokio::time::timeout_at(deadline, self.ask_once(request.clone())).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(unanswered)) if unanswered.was_not_heard => {
+                    tracing::debug!(unanswered.reason, "the leader was not asked");
+                }
+                Ok(Err(_)) | Err(_) => return Err(AskError::Unanswered),
+            }
+            tokio::time::sleep(Duration::from_millis(LEADER_PAUSE_MILLISECONDS)).await;
+        }
+        Err(AskError::NoLeader)
+    }
+
+    async fn ask_once(&self, request: Bytes) -> Result<Bytes, NoAnswer> {
         let parts = &self.parts;
-        let leader = parts.status.leader().ok_or("there is no leader")?;
+        let not_asked = |reason: &str| NoAnswer {
+            reason: reason.to_owned(),
+            was_not_heard: true,
+        };
+        let leader = parts
+            .status
+            .leader()
+            .ok_or_else(|| not_asked("there is no leader"))?;
         if leader == parts.status.member() {
             return Ok(parts.leader_requests.answer(request).await);
         }
-        let node = parts.status.node(leader.0).ok_or("the leader is no member")?;
-        let mut client = parts.peers.client(leader.0, &node, Lane::Control)?;
+        let node = parts.status.node(leader.0);
+        let node = node.ok_or_else(|| not_asked("the leader is no member"))?;
+        let client = parts.peers.client(leader.0, &node, Lane::Control);
+        let mut client = client.map_err(|reason| not_asked(&reason))?;
         let answer = client.ask(peer::AskRequest { body: request }).await;
         answer
             .map(|answer| answer.into_inner().body)
-            .map_err(|status| status.to_string())
+            .map_err(|status| NoAnswer {
+                reason: status.to_string(),
+                was_not_heard: was_not_heard(&status),
+            })
+    }
+
+    /// Makes the change of the members that `decide` chooses, after all changes before it are done; the inner error is its
+    /// refusal. `decide` may be asked more than once, and only the last answer counts.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; [`ChangeError::NotLeader`] if this node does not lead.
+    pub async fn change_members<E>(
+        &self,
+        timeout: Duration,
+        decide: impl Fn(&Roster) -> Result<MemberChange, E>,
+    ) -> Result<Result<(), E>, ChangeError> {
+        self.parts.members.change(timeout, decide).await
+    }
+
+    /// Resolves when this node was removed from its cluster, with a sentence that says so: it must stop, and its folder
+    /// is refused from now on.
+    pub async fn removed(&self) -> String {
+        self.parts.departed.wait().await;
+        match self.parts.folder.set_removed() {
+            Ok(reason) => reason,
+            Err(error) => {
+                format!("this member was removed from the cluster, and that cannot be written down: {error}")
+            }
+        }
+    }
+
+    /// This member.
+    #[must_use]
+    pub fn member(&self) -> MemberId {
+        self.parts.member
+    }
+
+    /// Its cluster.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterId {
+        self.parts.cluster
     }
 
     /// Confirms with a quorum that this node leads now.
@@ -207,10 +292,13 @@ impl Replication {
         self.parts.status.subscribe()
     }
 
-    /// The members by id, as this node knows them.
-    #[must_use]
-    pub fn members(&self) -> Vec<PeerMember> {
-        self.parts.status.members()
+    /// The members in a state, by id.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn members(&self, view: &ReadView) -> Result<Vec<PeerMember>, Fatal> {
+        let (_, membership) = decode_applied(&view.position()?)?;
+        Ok(members_of(membership.membership()))
     }
 
     /// Hands leadership to `target`.
@@ -255,9 +343,10 @@ impl Replication {
     /// Hands leadership on if it can, stops taking part, flushes and closes the databases.
     pub async fn shutdown(&self) {
         let parts = &self.parts;
-        if let Some(target) = self.best_successor() {
+        let successor = best_successor(&parts.raft.metrics().borrow_watched(), parts.member.0);
+        if let Some(target) = successor {
             // Without it the others elect a leader by themselves, a little later.
-            let _ = self.transfer_leader(target, parts.election).await;
+            let _ = self.transfer_leader(MemberId(target), parts.election).await;
         }
         parts.stop.cancel();
         if let Err(error) = parts.raft.shutdown().await {
@@ -280,17 +369,24 @@ impl Replication {
             Err(error) => tracing::error!(%error, "the databases could not be closed"),
         }
     }
+}
 
-    /// The other voter that has most of the log, if this node leads.
-    fn best_successor(&self) -> Option<MemberId> {
-        let voters = self.parts.status.voters();
-        let receiver = self.parts.raft.metrics();
-        let metrics = receiver.borrow_watched();
-        let progress = metrics.replication.as_ref()?;
-        progress
-            .iter()
-            .filter(|(id, _)| **id != self.parts.status.member().0 && voters.contains(*id))
-            .max_by_key(|(_, matched)| **matched)
-            .map(|(id, _)| MemberId(*id))
+/// Why a request to the leader has no answer.
+struct NoAnswer {
+    reason: String,
+    /// Whether it was certainly not handled by anybody.
+    was_not_heard: bool,
+}
+
+/// Whether a call did certainly not reach whoever handles it: there was no connection, or the callee refused it at the door.
+fn was_not_heard(status: &tonic::Status) -> bool {
+    use std::error::Error;
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        cause = error.source();
     }
+    status.code() == tonic::Code::FailedPrecondition
 }

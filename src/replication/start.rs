@@ -12,14 +12,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::barrier::{Barrier, BarrierSettings, LeaderReads};
 use super::compaction::Compaction;
+use super::departed::Departed;
 use super::failure::Failure;
 use super::identity::{DataFolder, LOG_FOLDER};
 use super::intake::Intake;
-use super::interface::{News, Settings, StartError};
+use super::interface::{News, PeerMember, Settings, StartError};
+use super::join;
 use super::log::LogStore;
 use super::machine::{ApplySettings, StateMachine};
 use super::maintenance::{Maintenance, kept_log_entries};
+use super::members::Members;
 use super::network::introduction::Check;
+use super::network::roster::RosterService;
 use super::network::server::{self, PeerService};
 use super::network::{PeerNetworkFactory, PeerSettings, Peers};
 use super::propose::{Proposer, ProposerSettings};
@@ -29,6 +33,7 @@ use super::types::{Node, NodeId};
 use super::waiters::Waiters;
 use super::{Parts, Raft};
 use crate::base::metrics::Metrics;
+use crate::base::{ClusterId, MemberId};
 use crate::state::Machine;
 use crate::storage::rocks::{DatabaseKind, RocksEngine, RocksOptions};
 use crate::storage::{Engine, StorageError};
@@ -98,21 +103,52 @@ pub async fn start(
     metrics: Arc<Metrics>,
     news: mpsc::Sender<News>,
 ) -> Result<Parts, StartError> {
-    let config = raft_config(&settings)?;
     let failure = Failure::default();
     let stop = CancellationToken::new();
-    let databases = open_databases(&settings, &metrics, &failure, news)?;
+    let mut folder = DataFolder::take(&settings.data_folder)?;
+    let peers_of = |cluster, member| {
+        Arc::new(Peers::new(PeerSettings {
+            cluster,
+            member,
+            dial_map: settings.dial_map.clone(),
+            tls: settings.peer_tls.clone(),
+            silence: settings.election,
+            maximum_command_bytes: settings.maximum_command_bytes,
+            metrics: metrics.clone(),
+        }))
+    };
+    let identity = match folder.identity().cloned() {
+        Some(identity) => {
+            let is_told_otherwise =
+                (identity.cluster, identity.member) != (settings.cluster, settings.member);
+            if is_told_otherwise && !identity.has_joined {
+                tracing::info!(
+                    cluster = %identity.cluster,
+                    member = %identity.member,
+                    "the flags are of another cluster or member; the data folder says which one this is"
+                );
+            }
+            identity
+        }
+        None => {
+            let peers = peers_of(ClusterId(0), MemberId(0));
+            let identity = join::identify(&settings, &peers).await?;
+            folder.claim(identity.clone())?;
+            identity
+        }
+    };
+    let peers = peers_of(identity.cluster, identity.member);
+    let initial = Initial {
+        members: std::mem::take(&mut settings.initial_members),
+        may_form: !identity.has_joined
+            && (identity.cluster, identity.member) == (settings.cluster, settings.member),
+    };
+    settings.cluster = identity.cluster;
+    settings.member = identity.member;
+    let config = raft_config(&settings)?;
+    let departed = Arc::new(Departed::new(settings.member));
+    let databases = open_databases(folder, &settings, &departed, &metrics, &failure, news)?;
     let had_log = databases.log.last().is_some();
-
-    let peers = Arc::new(Peers::new(PeerSettings {
-        cluster: settings.cluster,
-        member: settings.member,
-        dial_map: std::mem::take(&mut settings.dial_map),
-        tls: settings.peer_tls.take(),
-        silence: settings.election,
-        maximum_command_bytes: settings.maximum_command_bytes,
-        metrics: metrics.clone(),
-    }));
     let factory = PeerNetworkFactory { peers: peers.clone() };
     let Databases {
         folder,
@@ -133,8 +169,21 @@ pub async fn start(
         raft.clone(),
         log.clone(),
         applied_end.clone(),
+        peers.clone(),
         metrics.clone(),
         failure.clone(),
+    ));
+    let members = Members::new(raft.clone(), status.clone(), peers.clone(), reader.clone());
+    let members = Arc::new(members);
+    tokio::spawn(members.clone().run(stop.clone()));
+    tokio::spawn(join::watch_membership(
+        settings.cluster,
+        initial.members.clone(),
+        status.clone(),
+        peers.clone(),
+        departed.clone(),
+        settings.election,
+        stop.clone(),
     ));
     let leader_reads = LeaderReads::start(raft.clone());
     let deadline = Duration::from_millis(REQUEST_TIMEOUT_MILLISECONDS) + 2 * settings.election;
@@ -180,10 +229,15 @@ pub async fn start(
         snapshots: snapshots.clone(),
         peers: peers.clone(),
     };
-    let check = Check::new(settings.cluster, settings.member);
+    let roster = RosterService {
+        cluster: settings.cluster,
+        reader: reader.clone(),
+    };
+    let check = Check::new(settings.cluster, settings.member, departed.clone());
     let listeners = std::mem::take(&mut settings.peer_listeners);
     let server = server::serve(
         service,
+        roster,
         check,
         listeners,
         settings.election,
@@ -192,7 +246,7 @@ pub async fn start(
     )
     .map_err(|error| StartError::Raft(format!("peers cannot be served: {error}")))?;
 
-    form_cluster(&raft, &settings).await?;
+    form_cluster(&raft, &settings, initial, identity.has_joined).await?;
     if had_log {
         // A local read must not see less than it did before the restart. Without a quorum this cannot be told, so the
         // wait is bounded: reads behind a barrier are right in any case.
@@ -214,11 +268,22 @@ pub async fn start(
         reader,
         leader_requests: settings.leader_requests,
         failure,
+        member: settings.member,
+        cluster: settings.cluster,
+        members,
+        departed,
         election: settings.election,
         stop,
         server: Mutex::new(Some(server)),
-        _folder: folder,
+        folder,
     })
+}
+
+/// What the flags say about a cluster that is still to be formed.
+struct Initial {
+    members: Vec<PeerMember>,
+    /// Whether they make the cluster and the member that the folder is of.
+    may_form: bool,
 }
 
 /// What the data folder holds, opened.
@@ -234,12 +299,13 @@ struct Databases {
 }
 
 fn open_databases(
+    mut folder: DataFolder,
     settings: &Settings,
+    departed: &Arc<Departed>,
     metrics: &Arc<Metrics>,
     failure: &Failure,
     news: mpsc::Sender<News>,
 ) -> Result<Databases, StartError> {
-    let mut folder = DataFolder::take(settings)?;
     let data_folder = settings.data_folder.as_path();
     let unreadable = |error: &dyn std::fmt::Display| StartError::DataFolder {
         folder: data_folder.display().to_string(),
@@ -253,7 +319,7 @@ fn open_databases(
     let log =
         LogStore::open(log_engine, metrics.clone(), failure.clone()).map_err(|error| unreadable(&error))?;
     let snapshots = Arc::new(SnapshotStore::open(data_folder, open_state)?);
-    folder.set_complete(data_folder)?;
+    folder.set_complete()?;
 
     let machine = Machine::open(snapshots.engine()).map_err(|error| unreadable(&error))?;
     let reader = machine.reader();
@@ -273,10 +339,14 @@ fn open_databases(
         metrics: metrics.clone(),
         failure: failure.clone(),
         compaction: compaction.clone(),
+        departed: departed.clone(),
         durable_end: log.durable_end(),
         applied_end: applied_sender,
     };
     let machine = StateMachine::start(machine, log.clone(), snapshots.clone(), apply_settings)?;
+    if departed.is_own() {
+        return Err(unreadable(&folder.set_removed()?));
+    }
     Ok(Databases {
         folder,
         log,
@@ -291,21 +361,37 @@ fn open_databases(
 
 /// Forms a new cluster if this node was told to and has not been in one: every member does so with the same members,
 /// which raft allows.
-async fn form_cluster(raft: &Raft, settings: &Settings) -> Result<(), StartError> {
+async fn form_cluster(
+    raft: &Raft,
+    settings: &Settings,
+    initial: Initial,
+    has_joined: bool,
+) -> Result<(), StartError> {
     let is_formed = raft
         .is_initialized()
         .await
         .map_err(|error| StartError::Raft(error.to_string()))?;
-    if is_formed || !settings.new_cluster {
+    if is_formed || has_joined {
         return Ok(());
     }
-    let members: BTreeMap<NodeId, Node> = settings
-        .initial_members
+    if !initial.may_form {
+        return Err(StartError::DataFolder {
+            folder: settings.data_folder.display().to_string(),
+            reason: format!(
+                "it was made for member {} of cluster {}, which has not been formed yet: start it with the --initial-cluster, \
+                 --initial-advertise-peer-urls and --initial-cluster-token of its first start, or name another folder",
+                settings.member, settings.cluster
+            ),
+        });
+    }
+    let members: BTreeMap<NodeId, Node> = initial
+        .members
         .iter()
         .map(|member| {
             let node = Node {
                 name: member.name.clone(),
                 peer_urls: member.peer_urls.clone(),
+                is_learner: false,
             };
             (member.id.0, node)
         })

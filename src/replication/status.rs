@@ -12,6 +12,7 @@ use super::Raft;
 use super::failure::Failure;
 use super::interface::{PeerMember, Status};
 use super::log::LogStore;
+use super::network::Peers;
 use super::types::{Membership, Node, NodeId, StoredMembership};
 use crate::base::MemberId;
 use crate::base::metrics::Metrics;
@@ -83,10 +84,16 @@ impl StatusBoard {
         self.membership.lock().get_node(&id).cloned()
     }
 
-    /// The members by id.
+    /// The members by id, those of a change that is on its way included.
     #[must_use]
     pub fn members(&self) -> Vec<PeerMember> {
         members_of(self.membership.lock().membership())
+    }
+
+    /// Whether no leader was heard for an election, and this node does not lead.
+    #[must_use]
+    pub fn is_lonely(&self) -> bool {
+        !self.status.borrow().is_leader && self.heard_at.lock().elapsed() > self.election
     }
 
     /// The ids of the voters.
@@ -101,6 +108,7 @@ impl StatusBoard {
         raft: Raft,
         log: LogStore,
         mut applied_end: watch::Receiver<u64>,
+        peers: Arc<Peers>,
         metrics: Arc<Metrics>,
         failure: Failure,
     ) {
@@ -108,7 +116,7 @@ impl StatusBoard {
         // Apply ends before a raft that dies of it: its end is no reason to look away.
         let (mut has_ended, mut applies) = (false, true);
         loop {
-            self.update(&raft, &log, &applied_end, &metrics);
+            self.update(&raft, &log, &applied_end, &peers, &metrics);
             if let Err(fatal) = &raft.metrics().borrow_watched().running_state {
                 if !matches!(fatal, openraft::errors::Fatal::Stopped) {
                     failure.report(format!("raft died: {fatal}"));
@@ -150,10 +158,23 @@ impl StatusBoard {
         silence <= LOST_AFTER_ELECTIONS * self.election
     }
 
-    fn update(&self, raft: &Raft, log: &LogStore, applied_end: &watch::Receiver<u64>, metrics: &Metrics) {
+    fn update(
+        &self,
+        raft: &Raft,
+        log: &LogStore,
+        applied_end: &watch::Receiver<u64>,
+        peers: &Peers,
+        metrics: &Metrics,
+    ) {
         let receiver = raft.server_metrics();
         let server = receiver.borrow_watched();
-        *self.membership.lock() = server.membership_config.clone();
+        {
+            let mut membership = self.membership.lock();
+            if *membership != server.membership_config {
+                *membership = server.membership_config.clone();
+                peers.set_members(membership.membership());
+            }
+        }
         let is_leader = server.state == ServerState::Leader;
         let status = Status {
             leader: server
@@ -161,7 +182,7 @@ impl StatusBoard {
                 .map(MemberId)
                 .filter(|_| self.has_contact(raft, is_leader)),
             is_leader,
-            is_learner: server.state == ServerState::Learner,
+            is_learner: self.node(self.member.0).is_some_and(|node| node.is_learner),
             term: server.vote.leader_id().term,
             committed_index: log.committed().map_or(0, |committed| committed.index()),
             applied_index: applied_end.borrow().saturating_sub(1),
@@ -194,15 +215,15 @@ impl StatusBoard {
     }
 }
 
-fn members_of(membership: &Membership) -> Vec<PeerMember> {
-    let voters: Vec<NodeId> = membership.voter_ids().collect();
+/// The members by id.
+pub fn members_of(membership: &Membership) -> Vec<PeerMember> {
     membership
         .nodes()
         .map(|(id, node)| PeerMember {
             id: MemberId(*id),
             name: node.name.clone(),
             peer_urls: node.peer_urls.clone(),
-            is_learner: !voters.contains(id),
+            is_learner: node.is_learner,
         })
         .collect()
 }

@@ -15,6 +15,7 @@ use openraft::raft::responder::Responder;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
+use crate::base::MemberId;
 use crate::proto::peer;
 use crate::storage::StorageError;
 
@@ -66,6 +67,8 @@ pub struct Node {
     pub name: String,
     /// Where its peers find it.
     pub peer_urls: Vec<String>,
+    /// Whether it is to stay out of every quorum. A node that is neither this nor a voter is on its way to be one.
+    pub is_learner: bool,
 }
 
 /// Encoded proposals, one behind the other.
@@ -252,9 +255,10 @@ impl Entry {
         })
     }
 
-    /// The entry as the state machine takes it: its position and payload share the record's memory.
+    /// The entry as the state machine takes it, after the membership `before`: its position and payload share the record's
+    /// memory.
     #[must_use]
-    pub fn for_state(mut self) -> crate::state::LogEntry {
+    pub fn for_state(mut self, before: &Membership) -> crate::state::LogEntry {
         let record = self.encode();
         let body = record.slice(PAYLOAD_START..);
         crate::state::LogEntry {
@@ -263,10 +267,19 @@ impl Entry {
             payload: match self.payload {
                 Payload::Blank => crate::state::Payload::Blank,
                 Payload::Proposals(_) => crate::state::Payload::Proposals(body),
-                Payload::Membership(_) => crate::state::Payload::Membership(body),
+                Payload::Membership(membership) => crate::state::Payload::Membership {
+                    membership: body,
+                    removed: removed_members(before, &membership),
+                },
             },
         }
     }
+}
+
+/// The nodes of `before` that are not in `after`.
+pub fn removed_members(before: &Membership, after: &Membership) -> Vec<MemberId> {
+    let gone = before.nodes().filter(|(id, _)| after.get_node(id).is_none());
+    gone.map(|(id, _)| MemberId(*id)).collect()
 }
 
 fn position_bytes(log_id: &LogId) -> [u8; POSITION_BYTES] {
@@ -329,6 +342,7 @@ pub fn membership_to_wire(membership: &Membership) -> peer::Membership {
                 id: *id,
                 name: node.name.clone(),
                 peer_urls: node.peer_urls.clone(),
+                is_learner: node.is_learner,
             })
             .collect(),
     }
@@ -351,6 +365,7 @@ pub fn membership_from_wire(wire: peer::Membership) -> Result<Membership, String
             let address = Node {
                 name: node.name,
                 peer_urls: node.peer_urls,
+                is_learner: node.is_learner,
             };
             (node.id, address)
         })
@@ -410,6 +425,7 @@ mod tests {
         let node = Node {
             name: "a".to_owned(),
             peer_urls: vec!["http://b".to_owned()],
+            is_learner: false,
         };
         let membership = Membership::new(vec![BTreeSet::from([7])], BTreeMap::from([(7, node)]));
         let mut membership = Entry::new(log_id(5), Payload::Membership(membership.unwrap()));

@@ -84,6 +84,45 @@ pub enum ServiceError {
     /// Leadership did not move in time.
     #[error("etcdserver: request timed out, leader transfer took too long")]
     TimeoutTransfer,
+    /// A member has this id, or had it.
+    #[error("etcdserver: member ID already exist")]
+    MemberExists,
+    /// Another member has this peer URL.
+    #[error("etcdserver: Peer URLs already exists")]
+    PeerUrlExists,
+    /// After the change, too few members would have started to make a quorum.
+    #[error("etcdserver: re-configuration failed due to not enough started members")]
+    NotEnoughStartedMembers,
+    /// Peer URLs that nobody can dial.
+    #[error("etcdserver: given member URLs are invalid")]
+    BadMemberUrls,
+    /// No such member.
+    #[error("etcdserver: member not found")]
+    MemberNotFound,
+    /// Only learners are promoted.
+    #[error("etcdserver: can only promote a learner member")]
+    MemberNotLearner,
+    /// The learner lags.
+    #[error("etcdserver: can only promote a learner member which is in sync with leader")]
+    LearnerNotReady,
+    /// There are as many learners as there may be.
+    #[error("etcdserver: too many learner members in cluster")]
+    TooManyLearners,
+    /// Too few members answer to change them.
+    #[error("etcdserver: unhealthy cluster")]
+    Unhealthy,
+    /// Learners serve little.
+    #[error("etcdserver: rpc not supported for learner")]
+    NotSupportedForLearner,
+    /// No version of etcd.
+    #[error("etcdserver: wrong downgrade target version format")]
+    DowngradeVersionFormat,
+    /// Not the version before the cluster's.
+    #[error("etcdserver: invalid downgrade target version")]
+    DowngradeTarget,
+    /// An action that does not exist.
+    #[error("etcdserver: unknown method")]
+    UnknownMethod,
     /// The members' data differ; nothing is written until an operator has mended it.
     #[error("etcdserver: corrupt cluster")]
     Corrupt,
@@ -171,6 +210,7 @@ impl From<AskError> for ServiceError {
     fn from(error: AskError) -> Self {
         match error {
             AskError::NoLeader => Self::NoLeader,
+            AskError::Unanswered => Self::Timeout,
             AskError::Stopped => Self::Stopped,
         }
     }

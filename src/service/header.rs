@@ -48,6 +48,12 @@ impl Headers {
         }
     }
 
+    /// Whether this member is a learner.
+    #[must_use]
+    pub fn is_learner(&self) -> bool {
+        self.status.borrow().is_learner
+    }
+
     /// This member.
     #[must_use]
     pub fn member(&self) -> MemberId {

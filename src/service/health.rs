@@ -75,9 +75,7 @@ impl Health {
             }
             Check::SerializableRead => self.read(true).await.map_err(|error| error.to_string()),
             Check::LinearizableRead => self.read(false).await.map_err(|error| error.to_string()),
-            Check::NonLearner if self.core.replication.status().borrow().is_learner => {
-                Err("the member is a learner".into())
-            }
+            Check::NonLearner if self.is_learner() => Err("the member is a learner".into()),
             Check::NonLearner => Ok(()),
         }
     }
@@ -119,6 +117,12 @@ impl Health {
     #[must_use]
     pub fn has_leader(&self) -> bool {
         self.core.replication.status().borrow().leader.is_some()
+    }
+
+    /// Whether the node is a learner.
+    #[must_use]
+    pub fn is_learner(&self) -> bool {
+        self.core.headers.is_learner()
     }
 
     /// Brings the gauges that are read from the state and the disk up to date, for whoever reads the metrics next.

@@ -33,6 +33,9 @@ impl Kv {
         request: Range,
         serializable: bool,
     ) -> Result<Answered<RangeAnswer>, ServiceError> {
+        if !serializable && self.core.headers.is_learner() {
+            return Err(ServiceError::NotSupportedForLearner);
+        }
         validate::range(&request)?;
         self.core.metrics.ranges.inc();
         let view = self.core.view(serializable).await?;

@@ -15,6 +15,10 @@ use crate::state::command::{Alarm, Command};
 /// The version of etcd whose interface this is. Clients choose by it what they may ask for, so it never says more than is
 /// served.
 pub const ETCD_VERSION: &str = "3.7.1";
+/// Its first two numbers.
+const ETCD_SHORT_VERSION: &str = "3.7";
+/// The major and minor number of the only version that etcd would go back to.
+const DOWNGRADE_TARGET: (u64, u64) = (3, 6);
 /// The cluster and storage version that goes with it.
 pub const ETCD_MINOR_VERSION: &str = "3.7.0";
 
@@ -50,6 +54,17 @@ pub enum AlarmAction {
     Activate,
     /// Clear one.
     Deactivate,
+}
+
+/// What a request for a downgrade wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DowngradeAction {
+    /// To know whether it could be.
+    Validate,
+    /// To begin it.
+    Enable,
+    /// To give it up.
+    Cancel,
 }
 
 /// Maintenance. A handle: clones share one service.
@@ -154,6 +169,29 @@ impl Maintenance {
         })
     }
 
+    /// Checks a downgrade as etcd does, and then refuses it: there is no older Stead to go back to, and a store of etcd 3.6 is
+    /// made with `stead export`. So none is ever on its way, and to cancel it is done at once. The answer: a header and the
+    /// cluster's version.
+    ///
+    /// # Errors
+    /// The version cannot be read, is not the one before the cluster's, or it could be and is not served.
+    pub fn downgrade(
+        &self,
+        action: DowngradeAction,
+        version: &str,
+    ) -> Result<(Header, &'static str), ServiceError> {
+        match action {
+            DowngradeAction::Cancel => {}
+            DowngradeAction::Validate | DowngradeAction::Enable => {
+                check_downgrade(version)?;
+                return Err(ServiceError::Unimplemented(
+                    "Stead has no older version to go back to; `stead export` takes the keys to another store.",
+                ));
+            }
+        }
+        Ok((self.header(), ETCD_SHORT_VERSION))
+    }
+
     /// Hands leadership to `target`; done at once if it leads already.
     ///
     /// # Errors
@@ -170,5 +208,45 @@ impl Maintenance {
             .replication
             .transfer_leader(target, self.core.request_timeout())
             .await?)
+    }
+}
+
+/// Whether etcd would go back to a version: `major.minor`, or with a patch number, exactly one minor version below.
+fn check_downgrade(version: &str) -> Result<(), ServiceError> {
+    let number = |text: &str| -> Option<u64> {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| is_number)
+    };
+    let numbers: Option<Vec<u64>> = version.split('.').map(number).collect();
+    match numbers.as_deref() {
+        Some([major, minor] | [major, minor, _]) if (*major, *minor) == DOWNGRADE_TARGET => Ok(()),
+        Some([_, _] | [_, _, _]) => Err(ServiceError::DowngradeTarget),
+        Some(_) | None => Err(ServiceError::DowngradeVersionFormat),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_downgrade_is_to_the_version_before_and_to_no_other() {
+        for version in ["3.6", "3.6.0", "3.6.14"] {
+            assert_eq!(check_downgrade(version), Ok(()), "{version}");
+        }
+        for version in ["3.7", "3.7.1", "3.5", "3.8", "4.6", "2.6"] {
+            assert_eq!(
+                check_downgrade(version),
+                Err(ServiceError::DowngradeTarget),
+                "{version}"
+            );
+        }
+        for version in ["", "3", "three", "3.x", "3.6.1.1", "+3.6", "3.", ".6", "-3.6"] {
+            assert_eq!(
+                check_downgrade(version),
+                Err(ServiceError::DowngradeVersionFormat),
+                "{version}"
+            );
+        }
     }
 }

@@ -18,6 +18,7 @@ pub mod error;
 pub mod header;
 pub mod health;
 pub mod kv;
+pub mod leader;
 pub mod lease;
 pub mod maintenance;
 pub mod range_stream;
@@ -42,7 +43,8 @@ pub use error::ServiceError;
 use header::Headers;
 use health::Health;
 use kv::Kv;
-use lease::{LeaderDesk, Leases, Lessor};
+use leader::LeaderDesk;
+use lease::{Leases, Lessor};
 use maintenance::Maintenance;
 use watch::WatchHub;
 
@@ -64,6 +66,10 @@ pub struct Settings {
     pub maximum_txn_operations: usize,
     /// Bytes of the database above which writes are refused; none: no limit.
     pub quota_bytes: Option<u64>,
+    /// Whether changes of the members that put the quorum at risk are refused.
+    pub strict_reconfiguration: bool,
+    /// Most learners at a time.
+    pub maximum_learners: usize,
     /// When history is forgotten without being asked to; none: never.
     pub auto_compaction: Option<AutoCompaction>,
 }
@@ -120,7 +126,7 @@ impl Services {
             settings: settings.clone(),
         });
         let lessor = Lessor::new(Arc::clone(&core));
-        desk.open(&lessor);
+        desk.open(&core, &lessor);
         let kv = Kv::new(Arc::clone(&core));
         let leases = Leases::new(Arc::clone(&core), lessor.clone());
         let contests = Contests::new(kv.clone(), leases.clone(), hub, headers.clone());

@@ -15,7 +15,7 @@ use super::mvcc::compaction;
 use super::recent::RecentKeys;
 use super::schema;
 use super::view::{ReadView, Reader};
-use crate::base::Revision;
+use crate::base::{MemberId, Revision};
 use crate::storage::{Batch, Durability, Engine, Family, StorageError, View};
 
 /// The format of the state database. A database of another one is refused.
@@ -43,7 +43,12 @@ pub enum Payload {
     /// Encoded [`Proposal`](super::command::Proposal)s, one behind the other.
     Proposals(Bytes),
     /// A membership, stored as it is for replication.
-    Membership(Bytes),
+    Membership {
+        /// The membership, opaque.
+        membership: Bytes,
+        /// Members of the one before that are not in it: they never come back.
+        removed: Vec<MemberId>,
+    },
 }
 
 /// What replication stored with the state.
@@ -237,7 +242,8 @@ fn apply_entry(
 ) -> Result<(), Fatal> {
     match &entry.payload {
         Payload::Blank => {}
-        Payload::Membership(membership) => {
+        Payload::Membership { membership, removed } => {
+            removed.iter().for_each(|id| transition.remove_member(*id));
             let stored = StoredMembership {
                 position: entry.position.clone(),
                 membership: membership.clone(),

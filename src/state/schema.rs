@@ -36,6 +36,8 @@ pub const APPLIED: &[u8] = b"applied";
 pub const MEMBERSHIP: &[u8] = b"membership";
 /// `meta`: prefix of what members publish about themselves.
 pub const MEMBER_PREFIX: &[u8] = b"member/";
+/// `meta`: prefix of the members that were removed, whose ids are never used again.
+pub const REMOVED_PREFIX: &[u8] = b"removed/";
 /// `meta`: prefix of active alarms.
 pub const ALARM_PREFIX: &[u8] = b"alarm/";
 
@@ -312,7 +314,25 @@ pub fn member(id: MemberId) -> Vec<u8> {
 /// # Errors
 /// It is no such key.
 pub fn member_id(encoded: &[u8]) -> Result<MemberId, StorageError> {
-    let id = encoded.get(MEMBER_PREFIX.len()..).unwrap_or_default();
+    member_behind(MEMBER_PREFIX, encoded)
+}
+
+/// The `meta` key that says that a member was removed.
+#[must_use]
+pub fn removed(id: MemberId) -> Vec<u8> {
+    [REMOVED_PREFIX, &id.0.to_be_bytes()].concat()
+}
+
+/// The member of the `meta` key of a removal.
+///
+/// # Errors
+/// It is no such key.
+pub fn removed_id(encoded: &[u8]) -> Result<MemberId, StorageError> {
+    member_behind(REMOVED_PREFIX, encoded)
+}
+
+fn member_behind(prefix: &[u8], encoded: &[u8]) -> Result<MemberId, StorageError> {
+    let id = encoded.get(prefix.len()..).unwrap_or_default();
     let id: [u8; 8] = id.try_into().map_err(|_| StorageError::Corrupt {
         what: "member key",
         reason: format!("{} bytes instead of 8", id.len()),

@@ -16,7 +16,7 @@ use super::mvcc::history::{self, EventPage, PageLimits};
 use super::mvcc::range::{self, Moment, RangePage};
 use super::mvcc::{self, hash};
 use super::recent::RecentKeys;
-use super::{EventKind, schema};
+use super::{AppliedPosition, EventKind, position, schema};
 use crate::base::{LeaseId, MemberId, Namespace, Revision};
 use crate::storage::{Family, KeyRange, StorageError, View};
 
@@ -213,6 +213,24 @@ impl ReadView {
                 client_urls: publication.client_urls,
             })
         })
+    }
+
+    /// The members that were removed, by id: none of them ever comes back.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn removed_members(&self) -> Result<Vec<MemberId>, Fatal> {
+        self.collect(Family::Meta, schema::REMOVED_PREFIX, |key, _| {
+            schema::removed_id(key)
+        })
+    }
+
+    /// The position up to which this state is applied, and its membership, as replication stored them.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn position(&self) -> Result<AppliedPosition, Fatal> {
+        Ok(position(self.view.as_ref())?)
     }
 
     /// The active alarms, by member and kind.

@@ -115,7 +115,7 @@ fn restore(directory: &Path, content: &BTreeMap<PathBuf, Vec<u8>>) -> Result<()>
 }
 
 #[tokio::test]
-async fn a_folder_of_another_cluster_is_refused() -> TestResult {
+async fn a_folder_says_who_the_node_is_whatever_the_flags_say() -> TestResult {
     let mut cluster = written_node().await?;
     let other = Cluster::builder(Program::stead()?)
         .token("another-cluster")
@@ -126,9 +126,17 @@ async fn a_folder_of_another_cluster_is_refused() -> TestResult {
     fs::rename(&home, &foreign)?;
     // The log of the stranger is made by its first start.
     fs::write(stranger.node(0).log_path(), "")?;
-    refuses(&mut stranger, "cluster")?;
+    stranger.start_all().await?;
+    let own = stranger.status(0).await?.header.ok_or("no header")?;
+    stranger.node(0).terminate()?;
     fs::rename(&foreign, &home)?;
-    Ok(holds_everything(&mut cluster).await?)
+    holds_everything(&mut cluster).await?;
+    let known = cluster.status(0).await?.header.ok_or("no header")?;
+    assert_eq!(
+        (own.cluster_id, own.member_id),
+        (known.cluster_id, known.member_id)
+    );
+    Ok(())
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod kubernetes;
 mod leader_loss;
 mod lifecycle;
 mod long_log;
+mod members;
 mod mirror;
 mod readme;
 mod reflection;

@@ -127,12 +127,22 @@ async fn write(writer: usize, endpoints: Vec<String>, shape: Shape, shared: Arc<
 /// Every node takes a write and answers a linearizable read within a bounded time, holds what was acknowledged, and all
 /// hold the same. Nobody may write meanwhile.
 pub async fn all_serve_and_hold(cluster: &Cluster, acknowledged: &Acknowledged) -> Result<()> {
+    let nodes: Vec<usize> = (0..cluster.size()).collect();
+    these_serve_and_hold(cluster, &nodes, acknowledged).await
+}
+
+/// As [`all_serve_and_hold`], of some nodes.
+pub async fn these_serve_and_hold(
+    cluster: &Cluster,
+    nodes: &[usize],
+    acknowledged: &Acknowledged,
+) -> Result<()> {
     let mut revision = 0;
-    for node in 0..cluster.size() {
+    for node in nodes.iter().copied() {
         revision = eventual_put(cluster, node).await?;
     }
     let mut hashes = Vec::new();
-    for node in 0..cluster.size() {
+    for node in nodes.iter().copied() {
         let found = read_all(cluster, node).await?;
         check(node, acknowledged, &found);
         let request = HashKvRequest { revision };

@@ -1,9 +1,11 @@
 //! One run of one script against one cluster.
 
+use stead::proto::etcdserverpb::StatusRequest;
+
 use super::script::Script;
 use super::watch::Streams;
 use super::words::Words;
-use super::{contest, etcdctl, kv, lease, members};
+use super::{changes, contest, etcdctl, kv, lease, members};
 use crate::support::{Clients, Cluster, Result};
 
 /// The clients of a running script. Commands go to one node after another, since every node has to give the same
@@ -71,6 +73,9 @@ impl Session {
                 let nodes = self.nodes.len();
                 members::members_command(self.next_node(), nodes, words).await
             }
+            "member" => changes::member_command(self.next_node(), words).await,
+            "move-leader" => changes::move_leader_command(self.leader().await?, words).await,
+            "downgrade" => changes::downgrade_command(self.next_node(), words).await,
             "status" => members::status_command(self.first_node().await?, words).await,
             "hash" => members::hash_command(self.first_node().await?, words).await,
             "hashkv" => members::hash_kv_command(self.first_node().await?, words).await,
@@ -85,6 +90,20 @@ impl Session {
     fn next_node(&mut self) -> &mut Clients {
         self.next = (self.next + 1) % self.nodes.len();
         &mut self.nodes[self.next]
+    }
+
+    /// The node that leads, for what no other does.
+    async fn leader(&mut self) -> Result<&mut Clients> {
+        for node in &mut self.nodes {
+            let status = node.maintenance.status(StatusRequest {}).await?.into_inner();
+            if status
+                .header
+                .is_some_and(|header| header.member_id == status.leader)
+            {
+                return Ok(node);
+            }
+        }
+        Err("no node leads".into())
     }
 
     /// The next node, for what it may answer without asking the others: a transaction without operations, or with the

@@ -40,6 +40,15 @@ pub enum Security {
     SelfSigned,
 }
 
+impl Security {
+    fn scheme(&self) -> &'static str {
+        match self {
+            Security::Plain => "http",
+            Security::Tls(_) | Security::SelfSigned => "https",
+        }
+    }
+}
+
 /// A cluster that is being described: addresses are fixed, nothing runs.
 pub struct ClusterBuilder {
     program: Program,
@@ -127,10 +136,7 @@ impl ClusterBuilder {
     /// Makes the directories and the command lines, and starts nothing.
     pub fn build(mut self) -> Result<Cluster> {
         self.reserve_ports_to(self.nodes)?;
-        let scheme = match self.security {
-            Security::Plain => "http",
-            Security::Tls(_) | Security::SelfSigned => "https",
-        };
+        let scheme = self.security.scheme();
         let directory = tempfile::Builder::new()
             .prefix(&format!("{}-cluster-", self.program.name()))
             .tempdir_in(&self.parent_directory)?;
@@ -161,6 +167,7 @@ impl ClusterBuilder {
                 peer_port: peer.port,
                 advertised_peer_url: advertised[index].clone(),
                 initial_cluster: initial_cluster.join(","),
+                initial_state: "new",
                 cluster_token: self.token.clone(),
                 data_directory: directory.path().join(&name),
                 log_path: directory.path().join(format!("{name}.log")),
@@ -174,6 +181,10 @@ impl ClusterBuilder {
         }
         Ok(Cluster {
             nodes,
+            program: self.program,
+            token: self.token,
+            arguments: self.arguments,
+            environment: self.environment,
             directory,
             security: self.security,
         })
@@ -195,6 +206,10 @@ impl ClusterBuilder {
 pub struct Cluster {
     // Declared before the directory, so that the processes are gone when their files are removed.
     nodes: Vec<Node>,
+    program: Program,
+    token: String,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     directory: TempDir,
     security: Security,
 }
@@ -215,6 +230,34 @@ impl Cluster {
             seen: BTreeMap::new(),
             nodes: 1,
         }
+    }
+
+    /// Makes a node that is to join: with addresses and a folder of its own, not running, and no member yet. `member add`
+    /// makes it one; then [`Node::set_initial_cluster`] tells it of the others. Returns its index.
+    pub fn make_joining_node(&mut self) -> Result<usize> {
+        let (client, peer) = (reserve_port()?, reserve_port()?);
+        let index = self.nodes.len();
+        let name = node_name(index);
+        let scheme = self.security.scheme();
+        self.nodes.push(Node {
+            program: self.program.clone(),
+            scheme,
+            client_port: client.port,
+            peer_port: peer.port,
+            advertised_peer_url: format!("{scheme}://127.0.0.1:{}", peer.port),
+            initial_cluster: String::new(),
+            initial_state: "existing",
+            cluster_token: self.token.clone(),
+            data_directory: self.directory.path().join(&name),
+            log_path: self.directory.path().join(format!("{name}.log")),
+            arguments: self.arguments.clone(),
+            environment: self.environment.clone(),
+            launcher: Vec::new(),
+            reservations: vec![client, peer],
+            process: None,
+            name,
+        });
+        Ok(index)
     }
 
     /// How many nodes there are, running or not.

@@ -34,6 +34,8 @@ pub struct Node {
     pub(super) advertised_peer_url: String,
     /// The value of `--initial-cluster`, as this node sees its peers.
     pub(super) initial_cluster: String,
+    /// The value of `--initial-cluster-state`.
+    pub(super) initial_state: &'static str,
     pub(super) cluster_token: String,
     pub(super) data_directory: PathBuf,
     pub(super) log_path: PathBuf,
@@ -63,6 +65,25 @@ impl Node {
     /// The address, `127.0.0.1:port`, on which the node listens for its peers, whatever URL it advertises.
     pub fn peer_address(&self) -> String {
         format!("127.0.0.1:{}", self.peer_port)
+    }
+
+    /// The peer URL that this node tells of itself.
+    pub fn peer_url(&self) -> &str {
+        &self.advertised_peer_url
+    }
+
+    /// Takes another port for its peers from the next start on; returns the URL that it tells of itself then.
+    pub fn change_peer_port(&mut self) -> Result<String> {
+        let reservation = super::ports::reserve_port()?;
+        self.peer_port = reservation.port;
+        self.advertised_peer_url = format!("http://127.0.0.1:{}", self.peer_port);
+        self.reservations.push(reservation);
+        Ok(self.advertised_peer_url.clone())
+    }
+
+    /// The value of `--initial-cluster` from the next start on.
+    pub fn set_initial_cluster(&mut self, initial_cluster: impl Into<String>) {
+        self.initial_cluster = initial_cluster.into();
     }
 
     /// The directory given with `--data-dir`. It outlives the process and goes with the cluster.
@@ -131,7 +152,7 @@ impl Node {
             ])
             .args(["--initial-advertise-peer-urls", &self.advertised_peer_url])
             .args(["--initial-cluster", &self.initial_cluster])
-            .args(["--initial-cluster-state", "new"])
+            .args(["--initial-cluster-state", self.initial_state])
             .args(["--initial-cluster-token", &self.cluster_token])
             .args(&self.arguments)
             .stdin(Stdio::null());

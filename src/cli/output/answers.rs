@@ -6,8 +6,7 @@
 
 use prost::Message as _;
 
-use super::etcdctl::{Fields, Object, Shown, Table, message_json, quoted, write_bytes, write_list};
-use crate::base::MemberId;
+use super::etcdctl::{Fields, Object, Shown, message_json, quoted, write_bytes, write_list};
 use crate::proto::etcdserverpb::response_op::Response;
 use crate::proto::etcdserverpb::{
     AlarmResponse, AuthRoleAddResponse, AuthRoleDeleteResponse, AuthRoleGetResponse,
@@ -15,8 +14,7 @@ use crate::proto::etcdserverpb::{
     AuthStatusResponse, AuthUserAddResponse, AuthUserChangePasswordResponse, AuthUserDeleteResponse,
     AuthUserGetResponse, AuthUserGrantRoleResponse, AuthUserListResponse, AuthUserRevokeRoleResponse,
     CompactionResponse, DeleteRangeResponse, DowngradeResponse, LeaseGrantResponse, LeaseKeepAliveResponse,
-    LeaseLeasesResponse, LeaseRevokeResponse, LeaseTimeToLiveResponse, Member, MemberAddResponse,
-    MemberListResponse, MemberPromoteResponse, MemberRemoveResponse, MemberUpdateResponse, PutResponse,
+    LeaseLeasesResponse, LeaseRevokeResponse, LeaseTimeToLiveResponse, MoveLeaderResponse, PutResponse,
     RangeResponse, ResponseHeader, TxnResponse, WatchResponse,
 };
 use crate::proto::mvccpb::event::EventType;
@@ -112,11 +110,8 @@ shown_without_fields!(
     AuthStatusResponse,
     AuthUserGetResponse,
     AuthUserListResponse,
-    MemberAddResponse,
-    MemberRemoveResponse,
-    MemberUpdateResponse,
-    MemberPromoteResponse,
     DowngradeResponse,
+    MoveLeaderResponse,
 );
 shown!(AuthRoleGetResponse, |answer, fields| {
     for permission in &answer.perm {
@@ -135,95 +130,6 @@ shown!(AuthRoleListResponse, |answer, fields| {
     fields.list("Roles", &roles);
     Some(())
 });
-
-impl Shown for MemberListResponse {
-    fn json(&self, hex: bool) -> Option<String> {
-        if !hex {
-            return message_json("etcdserverpb.MemberListResponse", self);
-        }
-        let mut text = String::new();
-        let mut object = Object::new(&mut text);
-        object.with("header", |text| {
-            Object::new(text).header(self.header.as_ref(), true).end();
-        });
-        object.with("members", |text| write_list(text, &self.members, write_member));
-        object.end();
-        Some(text)
-    }
-
-    fn fields(&self, fields: &mut Fields) -> Option<()> {
-        fields.header(self.header.as_ref());
-        for member in &self.members {
-            fields.id("ID", member.id);
-            fields.quoted("Name", member.name.as_bytes());
-            for url in &member.peer_ur_ls {
-                fields.quoted("PeerURL", url.as_bytes());
-            }
-            for url in &member.client_ur_ls {
-                fields.quoted("ClientURL", url.as_bytes());
-            }
-            fields.plain("IsLearner", member.is_learner);
-            fields.gap();
-        }
-        Some(())
-    }
-
-    fn table(&self) -> Option<Table> {
-        Some(Table {
-            titles: &["ID", "STATUS", "NAME", "PEER ADDRS", "CLIENT ADDRS", "IS LEARNER"],
-            rows: self
-                .members
-                .iter()
-                .map(|member| member_columns(member).into())
-                .collect(),
-        })
-    }
-
-    fn protobuf(&self) -> Option<Vec<u8>> {
-        Some(self.encode_to_vec())
-    }
-}
-
-/// A member with its id in hexadecimal, which the protocol's JSON has as a number.
-fn write_member(text: &mut String, member: &Member) {
-    let mut object = Object::new(text);
-    object.text("ID", &format!("{:x}", member.id));
-    if !member.name.is_empty() {
-        object.text("name", &member.name);
-    }
-    for (name, urls) in [
-        ("peerURLs", &member.peer_ur_ls),
-        ("clientURLs", &member.client_ur_ls),
-    ] {
-        if !urls.is_empty() {
-            object.with(name, |text| {
-                write_list(text, urls, |text, url| super::write_text(text, url))
-            });
-        }
-    }
-    if member.is_learner {
-        object.plain("isLearner", true);
-    }
-    object.end();
-}
-
-/// What is shown of a member.
-pub(in crate::cli) fn member_columns(member: &Member) -> [String; 6] {
-    // A member that never ran has not said its name yet.
-    let status = if member.name.is_empty() {
-        "unstarted"
-    } else {
-        "started"
-    };
-    [
-        MemberId(member.id).to_string(),
-        status.to_owned(),
-        member.name.clone(),
-        member.peer_ur_ls.join(","),
-        member.client_ur_ls.join(","),
-        member.is_learner.to_string(),
-    ]
-}
 
 /// An answer about leases: its own fields beside those of the header. As bytes etcdctl has the header alone.
 macro_rules! shown_with_header {

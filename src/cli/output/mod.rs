@@ -8,11 +8,12 @@
 //! ([`Plain::is_simple`]).
 //!
 //! Every command shows its answer through [`Format::show`]: it says what it looks like as text and in Stead's JSON, and
-//! [`answers`] says what each message looks like in etcdctl's formats. No command knows which format was asked for.
+//! [`answers`] and its neighbours say what each message looks like in etcdctl's formats. No command knows which format was asked for.
 
 mod answers;
 mod endpoints;
 mod etcdctl;
+mod members;
 
 use std::io::{self, Write};
 
@@ -21,9 +22,9 @@ use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-pub(super) use answers::member_columns;
 pub(super) use endpoints::{EndpointAnswer, EndpointAnswers, EndpointView, Health};
-pub(super) use etcdctl::{Fields, Shown, quoted, write_text};
+pub(super) use etcdctl::{Fields, Shown, quoted};
+pub(super) use members::{is_started, member_columns};
 
 use super::exit::{CliError, Exit};
 use crate::base::LeaseId;

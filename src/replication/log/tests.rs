@@ -70,6 +70,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
             news: mpsc::channel(1).0,
             metrics: metrics.clone(),
             failure: failure.clone(),
+            departed: Arc::new(crate::replication::departed::Departed::new(MemberId(1))),
             compaction: Compaction::spawn(metrics, failure).unwrap(),
             durable_end: everything_is_durable.subscribe(),
             applied_end: Arc::new(watch::Sender::new(0)),

@@ -13,9 +13,10 @@ use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
 use crate::base::{ClusterId, MemberId};
+use crate::replication::departed::Departed;
 
 /// Version of the peer protocol. A member refuses every other one.
-const PROTOCOL_VERSION: u64 = 2;
+const PROTOCOL_VERSION: u64 = 3;
 
 const CLUSTER_KEY: &str = "stead-cluster";
 const FROM_KEY: &str = "stead-from";
@@ -67,16 +68,18 @@ pub struct Caller(pub MemberId);
 pub struct Check {
     cluster: ClusterId,
     member: MemberId,
+    departed: Arc<Departed>,
     logged: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Check {
-    /// Lets calls to `member` of `cluster` in.
+    /// Lets calls to `member` of `cluster` in, but for those of the `departed`.
     #[must_use]
-    pub fn new(cluster: ClusterId, member: MemberId) -> Self {
+    pub fn new(cluster: ClusterId, member: MemberId, departed: Arc<Departed>) -> Self {
         Self {
             cluster,
             member,
+            departed,
             logged: Arc::default(),
         }
     }
@@ -109,6 +112,11 @@ impl Check {
             return Err(format!(
                 "member {from} called member {to}, but this is member {}: a peer URL is wrong",
                 self.member
+            ));
+        }
+        if self.departed.contains(from) {
+            return Err(format!(
+                "member {from} has been permanently removed from the cluster"
             ));
         }
         Ok(Caller(from))

@@ -8,6 +8,7 @@ mod append;
 mod client;
 mod incoming;
 pub mod introduction;
+pub mod roster;
 pub mod server;
 mod snapshot_receive;
 mod snapshot_send;
@@ -30,7 +31,7 @@ use tonic::transport::{Channel, Endpoint};
 pub use self::client::PeerNetwork;
 use self::introduction::Introduce;
 use super::log::MAXIMUM_READ_BYTES;
-use super::types::{Node, NodeId, TypeConfig};
+use super::types::{Membership, Node, NodeId, TypeConfig};
 use crate::base::gather::Gathered;
 use crate::base::metrics::Metrics;
 use crate::base::tls::{Socket, Tls};
@@ -84,6 +85,8 @@ pub struct PeerSettings {
 pub struct Peers {
     settings: PeerSettings,
     connections: Mutex<HashMap<(NodeId, Lane), Connection>>,
+    /// Where the members are found now. What openraft was told when it made a client may be out of date.
+    addresses: Mutex<HashMap<NodeId, Vec<String>>>,
     /// Since when each peer answers; no entry: it does not.
     active_since: Mutex<HashMap<NodeId, Instant>>,
     /// Entries below are to be purged: a follower that still needs one gets a snapshot.
@@ -109,6 +112,7 @@ impl Peers {
         Self {
             settings,
             connections: Mutex::default(),
+            addresses: Mutex::default(),
             active_since: Mutex::default(),
             purge_end: AtomicU64::new(0),
             cut_off_at: Mutex::default(),
@@ -120,16 +124,18 @@ impl Peers {
     /// # Errors
     /// The peer has no URL that can be dialled.
     pub fn client(&self, target: NodeId, node: &Node, lane: Lane) -> Result<Client, String> {
+        let addresses = self.addresses.lock();
+        let urls = addresses.get(&target).unwrap_or(&node.peer_urls);
         let mut connections = self.connections.lock();
         let known = connections
             .get(&(target, lane))
-            .filter(|known| known.urls == node.peer_urls);
+            .filter(|known| known.urls == *urls);
         let channel = match known {
             Some(known) => known.channel.clone(),
             None => {
-                let channel = self.dial(target, &node.peer_urls, 0)?;
+                let channel = self.dial(target, urls, 0)?;
                 let connection = Connection {
-                    urls: node.peer_urls.clone(),
+                    urls: urls.clone(),
                     turn: 0,
                     channel: channel.clone(),
                 };
@@ -142,6 +148,21 @@ impl Peers {
         Ok(PeerClient::with_interceptor(channel, introduce)
             .max_decoding_message_size(maximum)
             .max_encoding_message_size(maximum))
+    }
+
+    /// These are the members now: who is not among them is forgotten.
+    pub fn set_members(&self, membership: &Membership) {
+        let addresses = membership.nodes();
+        let addresses: HashMap<_, _> = addresses
+            .map(|(id, node)| (*id, node.peer_urls.clone()))
+            .collect();
+        self.connections
+            .lock()
+            .retain(|(id, _), _| addresses.contains_key(id));
+        self.active_since
+            .lock()
+            .retain(|id, _| addresses.contains_key(id));
+        *self.addresses.lock() = addresses;
     }
 
     /// Bytes of the largest message.

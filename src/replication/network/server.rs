@@ -14,10 +14,12 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::incoming;
 use super::introduction::{Caller, Check};
+use super::roster::RosterService;
 use super::snapshot_receive::Receiver;
 use super::{CONNECTION_WINDOW_BYTES, Peers, STREAM_WINDOW_BYTES, wire};
 use crate::proto::peer;
 use crate::proto::peer::peer_server::{Peer, PeerServer};
+use crate::proto::peer::roster_server::RosterServer;
 use crate::replication::Raft;
 use crate::replication::barrier::LeaderReads;
 use crate::replication::bundle::Bundle;
@@ -57,6 +59,7 @@ pub struct PeerService {
 /// A listener cannot be used.
 pub fn serve(
     service: PeerService,
+    roster: RosterService,
     check: Check,
     listeners: Vec<PeerListener>,
     silence: Duration,
@@ -81,7 +84,8 @@ pub fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keepalive_interval(Some(silence))
         .http2_keepalive_timeout(Some(silence))
-        .add_service(InterceptedService::new(server, check));
+        .add_service(InterceptedService::new(server, check))
+        .add_service(RosterServer::new(roster));
     Ok(tokio::spawn(async move {
         let connections = futures::stream::select_all(incoming).map(Ok::<_, std::io::Error>);
         let served = router
@@ -272,7 +276,8 @@ impl Peer for Handler {
 
     async fn ask(&self, request: Request<peer::AskRequest>) -> Result<Response<peer::AskResponse>, Status> {
         if self.service.status.leader() != Some(self.service.status.member()) {
-            return Err(Status::unavailable("this member does not lead"));
+            // Not handled for certain: whoever asks may ask again.
+            return Err(Status::failed_precondition("this member does not lead"));
         }
         let body = self
             .service

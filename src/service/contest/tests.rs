@@ -14,7 +14,7 @@ use crate::base::tls::{Entrance, Side};
 use crate::base::{ClusterId, MemberId};
 use crate::replication::{self, News, PeerListener, PeerMember, Replication};
 use crate::service::header::Answered;
-use crate::service::lease::LeaderDesk;
+use crate::service::leader::LeaderDesk;
 use crate::service::watch::WatchSettings;
 use crate::service::{Services, Settings};
 
@@ -83,6 +83,8 @@ impl Node {
             maximum_request_bytes: 1024 * 1024,
             maximum_txn_operations: 128,
             quota_bytes: None,
+            strict_reconfiguration: true,
+            maximum_learners: 1,
             auto_compaction: None,
         };
         let services = Services::new(replication, hub.clone(), metrics, &desk, settings);

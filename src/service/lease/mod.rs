@@ -3,27 +3,22 @@
 //! Any member answers everything: what only the leader knows is asked of it. Never keeps a deadline on a follower.
 
 mod deadlines;
-mod leader;
 mod lessor;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt;
-use futures::future::BoxFuture;
 
 use super::ServiceError;
 use super::core::{Core, read_aside};
 use super::header::Answered;
+use super::leader::{LeaderAnswer, LeaderQuestion, decode, encode};
 use crate::base::limits::MAXIMUM_LEASE_TTL_SECONDS;
 use crate::base::{LeaseId, Namespace, clock};
-use crate::replication::LeaderRequests;
 use crate::state::applied::Answer;
 use crate::state::command::Command;
-use leader::{LeaderAnswer, LeaderQuestion, decode, encode};
-pub(super) use lessor::{EXPIRY_INTERVAL_MILLISECONDS, Lessor};
-use lessor::{NotPrimary, WeakLessor};
+pub(super) use lessor::{EXPIRY_INTERVAL_MILLISECONDS, Lessor, NotPrimary, WeakLessor};
 
 /// Renewals that are asked of the leader in one message.
 pub const MAXIMUM_RENEWALS_PER_BATCH: usize = 256;
@@ -212,45 +207,6 @@ impl Leases {
 fn minimum_ttl_seconds(election: Duration) -> i64 {
     let milliseconds = election.as_millis().saturating_mul(3).div_ceil(2);
     i64::try_from(milliseconds.div_ceil(1_000)).unwrap_or(MAXIMUM_LEASE_TTL_SECONDS)
-}
-
-/// Answers what other members ask of this node while it leads. Exists before replication does, since replication is
-/// started with it; until [`super::Services::new`] has run it says that this node cannot answer yet. Never keeps the
-/// services alive: replication holds the desk, and they hold replication.
-#[derive(Clone, Default)]
-pub struct LeaderDesk {
-    lessor: Arc<OnceLock<WeakLessor>>,
-}
-
-impl LeaderDesk {
-    /// From now on `lessor` answers. A desk is opened once; a second time changes nothing.
-    pub(super) fn open(&self, lessor: &Lessor) {
-        self.lessor.get_or_init(|| lessor.downgrade());
-    }
-}
-
-impl LeaderRequests for LeaderDesk {
-    fn answer(&self, request: Bytes) -> BoxFuture<'static, Bytes> {
-        let lessor = self.lessor.get().and_then(WeakLessor::upgrade);
-        async move {
-            let answer = match (lessor, decode(&request)) {
-                (Some(lessor), Some(question)) => answer(&lessor, question).await,
-                _ => Err(NotPrimary),
-            };
-            encode(&answer.unwrap_or(LeaderAnswer::NotPrimary))
-        }
-        .boxed()
-    }
-}
-
-async fn answer(lessor: &Lessor, question: LeaderQuestion) -> Result<LeaderAnswer, NotPrimary> {
-    Ok(match question {
-        LeaderQuestion::Renew(ids) => LeaderAnswer::Renewed(lessor.renew(&ids).await?),
-        LeaderQuestion::Left(id) => {
-            let left = lessor.left(id).await?;
-            LeaderAnswer::Left(left.map(|left| (left.remaining_seconds, left.granted_seconds)))
-        }
-    })
 }
 
 #[cfg(test)]

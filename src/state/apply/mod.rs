@@ -280,7 +280,17 @@ impl<'view> Transition<'view> {
         Ok(())
     }
 
+    /// Forgets what a member published, and remembers that it was removed.
+    pub fn remove_member(&mut self, id: MemberId) {
+        self.overlay.delete(Family::Meta, schema::member(id));
+        self.overlay.put(Family::Meta, schema::removed(id), Bytes::new());
+    }
+
+    /// A publication that was on its way when its member was removed changes nothing.
     fn publish_member(&mut self, id: MemberId, name: &str, client_urls: &[String]) -> Outcome<Answer> {
+        if self.overlay.get(Family::Meta, &schema::removed(id))?.is_some() {
+            return Ok(Ok(Answer::PublishMember));
+        }
         let publication = Publication {
             name: name.to_owned(),
             client_urls: client_urls.to_vec(),

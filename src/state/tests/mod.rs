@@ -5,6 +5,7 @@ mod format;
 mod generate;
 mod golden;
 mod hash;
+mod members;
 mod model;
 mod order;
 mod page;

@@ -1,22 +1,16 @@
-//! `etcdserverpb.Cluster`. Translation only; changes of membership are not served.
+//! `etcdserverpb.Cluster`. Translation only.
 
 use tonic::{Request, Response, Status};
 
 use super::error::status;
 use super::translate;
+use crate::base::MemberId;
 use crate::proto::etcdserverpb as wire;
 use crate::proto::etcdserverpb::cluster_server::Cluster as Service;
-use crate::service::ServiceError;
 use crate::service::cluster::{Cluster, Member};
 
 /// The front door of the members.
 pub(super) struct ClusterDoor(pub(super) Cluster);
-
-fn fixed_membership() -> Status {
-    status(&ServiceError::Unimplemented(
-        "This version of stead does not change the members of a running cluster.",
-    ))
-}
 
 fn member(member: Member) -> wire::Member {
     wire::Member {
@@ -32,23 +26,41 @@ fn member(member: Member) -> wire::Member {
 impl Service for ClusterDoor {
     async fn member_add(
         &self,
-        _request: Request<wire::MemberAddRequest>,
+        request: Request<wire::MemberAddRequest>,
     ) -> Result<Response<wire::MemberAddResponse>, Status> {
-        Err(fixed_membership())
+        let request = request.into_inner();
+        let added = self.0.add(&request.peer_ur_ls, request.is_learner).await;
+        let (header, added, members) = added.map_err(|error| status(&error))?;
+        Ok(Response::new(wire::MemberAddResponse {
+            header: Some(translate::header(&header)),
+            member: Some(member(added)),
+            members: members.into_iter().map(member).collect(),
+        }))
     }
 
     async fn member_remove(
         &self,
-        _request: Request<wire::MemberRemoveRequest>,
+        request: Request<wire::MemberRemoveRequest>,
     ) -> Result<Response<wire::MemberRemoveResponse>, Status> {
-        Err(fixed_membership())
+        let removed = self.0.remove(MemberId(request.into_inner().id)).await;
+        let (header, members) = removed.map_err(|error| status(&error))?;
+        Ok(Response::new(wire::MemberRemoveResponse {
+            header: Some(translate::header(&header)),
+            members: members.into_iter().map(member).collect(),
+        }))
     }
 
     async fn member_update(
         &self,
-        _request: Request<wire::MemberUpdateRequest>,
+        request: Request<wire::MemberUpdateRequest>,
     ) -> Result<Response<wire::MemberUpdateResponse>, Status> {
-        Err(fixed_membership())
+        let request = request.into_inner();
+        let updated = self.0.update(MemberId(request.id), &request.peer_ur_ls).await;
+        let (header, members) = updated.map_err(|error| status(&error))?;
+        Ok(Response::new(wire::MemberUpdateResponse {
+            header: Some(translate::header(&header)),
+            members: members.into_iter().map(member).collect(),
+        }))
     }
 
     async fn member_list(
@@ -69,8 +81,13 @@ impl Service for ClusterDoor {
 
     async fn member_promote(
         &self,
-        _request: Request<wire::MemberPromoteRequest>,
+        request: Request<wire::MemberPromoteRequest>,
     ) -> Result<Response<wire::MemberPromoteResponse>, Status> {
-        Err(fixed_membership())
+        let promoted = self.0.promote(MemberId(request.into_inner().id)).await;
+        let (header, members) = promoted.map_err(|error| status(&error))?;
+        Ok(Response::new(wire::MemberPromoteResponse {
+            header: Some(translate::header(&header)),
+            members: members.into_iter().map(member).collect(),
+        }))
     }
 }

@@ -1,7 +1,8 @@
 //! The one table from [`ServiceError`] to a gRPC status.
 //!
 //! The match is exhaustive, so that a new error cannot be forgotten. The codes are those of etcd's table; where etcd's
-//! wire differs from its table by a slip ("too many requests" leaves etcd with the code Unknown), the table is followed:
+//! wire differs from its table by a slip ("too many requests" and "not enough started members" leave etcd with the code
+//! Unknown), the table is followed:
 //! clients that compare texts see no difference, and clients that look at the code get the one that was meant.
 
 use tonic::{Code, Status};
@@ -21,18 +22,31 @@ pub fn code(error: &ServiceError) -> Code {
         | E::DuplicateKey
         | E::InvalidSortOption
         | E::RequestTooLarge
+        | E::BadMemberUrls
+        | E::DowngradeVersionFormat
+        | E::DowngradeTarget
         | E::UnknownChoice { .. } => Code::InvalidArgument,
         E::Compacted | E::FutureRevision | E::LeaseTtlTooLarge => Code::OutOfRange,
         E::NoSpace | E::TooManyRequests => Code::ResourceExhausted,
-        E::LeaseNotFound => Code::NotFound,
-        E::LeaseExists | E::NotLeader | E::BadLeaderTransferee => Code::FailedPrecondition,
+        E::LeaseNotFound | E::MemberNotFound => Code::NotFound,
+        E::LeaseExists
+        | E::NotLeader
+        | E::BadLeaderTransferee
+        | E::MemberExists
+        | E::PeerUrlExists
+        | E::NotEnoughStartedMembers
+        | E::MemberNotLearner
+        | E::LearnerNotReady
+        | E::TooManyLearners
+        | E::NotSupportedForLearner => Code::FailedPrecondition,
         E::NoLeader
         | E::LeaderChanged
         | E::Stopped
         | E::Timeout
         | E::TimeoutLeaderFailed
         | E::TimeoutConnectionLost
-        | E::TimeoutApplied => Code::Unavailable,
+        | E::TimeoutApplied
+        | E::Unhealthy => Code::Unavailable,
         E::WatchRefused(_) => Code::ResourceExhausted,
         // etcd maps none of them, and sends them as Unknown.
         E::TimeoutTransfer
@@ -40,7 +54,8 @@ pub fn code(error: &ServiceError) -> Code {
         | E::SessionExpired
         | E::NoElectionLeader
         | E::NotElectionLeader
-        | E::MissingLeaderKey => Code::Unknown,
+        | E::MissingLeaderKey
+        | E::UnknownMethod => Code::Unknown,
         E::Corrupt => Code::DataLoss,
         E::StreamSort | E::StreamFilter | E::Unimplemented(_) => Code::Unimplemented,
         E::Internal(_) => Code::Internal,
@@ -168,6 +183,59 @@ mod tests {
                 C::FailedPrecondition,
                 "etcdserver: bad leader transferee",
             ),
+            (
+                E::MemberExists,
+                C::FailedPrecondition,
+                "etcdserver: member ID already exist",
+            ),
+            (
+                E::PeerUrlExists,
+                C::FailedPrecondition,
+                "etcdserver: Peer URLs already exists",
+            ),
+            (
+                E::NotEnoughStartedMembers,
+                C::FailedPrecondition,
+                "etcdserver: re-configuration failed due to not enough started members",
+            ),
+            (
+                E::BadMemberUrls,
+                C::InvalidArgument,
+                "etcdserver: given member URLs are invalid",
+            ),
+            (E::MemberNotFound, C::NotFound, "etcdserver: member not found"),
+            (
+                E::MemberNotLearner,
+                C::FailedPrecondition,
+                "etcdserver: can only promote a learner member",
+            ),
+            (
+                E::LearnerNotReady,
+                C::FailedPrecondition,
+                "etcdserver: can only promote a learner member which is in sync with leader",
+            ),
+            (
+                E::TooManyLearners,
+                C::FailedPrecondition,
+                "etcdserver: too many learner members in cluster",
+            ),
+            (E::Unhealthy, C::Unavailable, "etcdserver: unhealthy cluster"),
+            (
+                E::NotSupportedForLearner,
+                C::FailedPrecondition,
+                "etcdserver: rpc not supported for learner",
+            ),
+            (
+                E::DowngradeVersionFormat,
+                C::InvalidArgument,
+                "etcdserver: wrong downgrade target version format",
+            ),
+            (
+                E::DowngradeTarget,
+                C::InvalidArgument,
+                "etcdserver: invalid downgrade target version",
+            ),
+            (E::UnknownMethod, C::Unknown, "etcdserver: unknown method"),
             (E::NotPrimaryLessor, C::Unknown, "not a primary lessor"),
             (E::SessionExpired, C::Unknown, "mutex: session is expired"),
             (E::NoElectionLeader, C::Unknown, "election: no leader"),

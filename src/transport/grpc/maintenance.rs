@@ -9,7 +9,9 @@ use crate::base::{MemberId, Revision};
 use crate::proto::etcdserverpb as wire;
 use crate::proto::etcdserverpb::maintenance_server::Maintenance as Service;
 use crate::service::ServiceError;
-use crate::service::maintenance::{AlarmAction, ETCD_MINOR_VERSION, ETCD_VERSION, Maintenance, MemberStatus};
+use crate::service::maintenance::{
+    AlarmAction, DowngradeAction, ETCD_MINOR_VERSION, ETCD_VERSION, Maintenance, MemberStatus,
+};
 use crate::state::command::Alarm;
 
 /// The front door of maintenance.
@@ -173,8 +175,21 @@ impl Service for MaintenanceDoor {
 
     async fn downgrade(
         &self,
-        _request: Request<wire::DowngradeRequest>,
+        request: Request<wire::DowngradeRequest>,
     ) -> Result<Response<wire::DowngradeResponse>, Status> {
-        Err(unimplemented("stead has no older version to go back to."))
+        use wire::downgrade_request::DowngradeAction as Action;
+        let request = request.into_inner();
+        let action = match Action::try_from(request.action) {
+            Ok(Action::Validate) => DowngradeAction::Validate,
+            Ok(Action::Enable) => DowngradeAction::Enable,
+            Ok(Action::Cancel) => DowngradeAction::Cancel,
+            Err(_) => return Err(status(&ServiceError::UnknownMethod)),
+        };
+        let answered = self.0.downgrade(action, &request.version);
+        let (header, version) = answered.map_err(|error| status(&error))?;
+        Ok(Response::new(wire::DowngradeResponse {
+            header: Some(translate::header(&header)),
+            version: version.into(),
+        }))
     }
 }

@@ -190,6 +190,8 @@ const CODES: [&str; 17] = [
 pub(super) struct Method {
     pub target: Target,
     pub kind: Kind,
+    /// Whether a learner answers it.
+    pub is_for_learners: bool,
     started: IntCounter,
     handled: Vec<IntCounter>,
 }
@@ -207,6 +209,19 @@ impl Method {
             .and_then(|code| self.handled.get(code))
         {
             counter.inc();
+        }
+    }
+}
+
+/// Whether a learner answers a method: as in etcd its status, its database as a file, and ranges that need no quorum, which
+/// the service tells from others; and what is not etcd's own.
+fn is_for_learners(target: Target, name: &str) -> bool {
+    match target {
+        Target::Health | Target::Reflection | Target::ReflectionAlpha => true,
+        Target::Kv => name == "Range",
+        Target::Maintenance => matches!(name, "Status" | "Snapshot"),
+        Target::Watch | Target::Lease | Target::Cluster | Target::Auth | Target::Lock | Target::Election => {
+            false
         }
     }
 }
@@ -242,6 +257,7 @@ impl Methods {
                     Arc::new(Method {
                         target,
                         kind,
+                        is_for_learners: is_for_learners(target, name),
                         started,
                         handled,
                     }),

@@ -145,6 +145,12 @@ impl GrpcDoor {
         if wants_leader && !self.streams.services.health.has_leader() {
             return self.refuse(Some(counted), &error::status(&ServiceError::NoLeader));
         }
+        if !method.is_for_learners && self.streams.services.status.borrow().is_learner {
+            return self.refuse(
+                Some(counted),
+                &error::status(&ServiceError::NotSupportedForLearner),
+            );
+        }
         let ending = self.ending(&method, wants_leader);
         let received = self.received.clone();
         let limit = self.maximum_message_bytes;

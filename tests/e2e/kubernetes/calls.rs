@@ -126,7 +126,7 @@ async fn objects_are_created_changed_and_deleted(server: &mut ApiServer) -> Resu
     let key = pod(0);
     let created = server.create(&key, b"one", 0).await?;
     assert!(created.succeeded);
-    let first = revision_of(created.header.clone())?;
+    let first = revision_of(created.header)?;
     assert_eq!(revision_inside(&created)?, first);
     assert_eq!(first, before + 1);
     let again = server.create(&key, b"two", 0).await?;
@@ -180,7 +180,7 @@ async fn lists_are_paged_at_one_revision(server: &mut ApiServer) -> Result<()> {
         ..Default::default()
     };
     let mut page = server.range(list(Bytes::from_static(PODS), 0)).await?;
-    let pinned = revision_of(page.header.clone())?;
+    let pinned = revision_of(page.header)?;
     let mut names = Vec::new();
     loop {
         assert_eq!(

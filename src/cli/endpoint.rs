@@ -1,83 +1,22 @@
-//! `stead member` and `stead endpoint`: who is in the cluster, and how each node is.
+//! `stead endpoint`: how each node is.
 
 use std::future::Future;
 use std::io::{self, Write as _};
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::client::{Client, ClientError};
 use super::exit::{CliError, Exit};
-use super::output::{EndpointAnswer, EndpointAnswers, EndpointView, Format, Health, member_columns};
-use crate::base::{ClusterId, MemberId, clock};
+use super::member::members;
+use super::output::{EndpointAnswer, EndpointAnswers, EndpointView, Format, Health};
+use crate::base::clock;
 use crate::proto::etcdserverpb::alarm_request::AlarmAction;
 use crate::proto::etcdserverpb::{
-    AlarmRequest, AlarmType, HashKvRequest, HashKvResponse, MemberListRequest, MemberListResponse,
-    RangeRequest, StatusRequest, StatusResponse,
+    AlarmRequest, AlarmType, HashKvRequest, HashKvResponse, RangeRequest, StatusRequest, StatusResponse,
 };
 
 /// The key that a health check reads; it need not exist.
 const HEALTH_KEY: &str = "health";
-
-/// The arguments of `stead member`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Member {
-    #[command(subcommand)]
-    command: MemberCommand,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-enum MemberCommand {
-    /// Show all members
-    #[command(after_help = "Examples:\n  stead member list\n  stead member list -o json")]
-    List,
-}
-
-impl Member {
-    /// Asks and shows the answer.
-    ///
-    /// # Errors
-    /// The call failed.
-    pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
-        let MemberCommand::List = self.command;
-        let answer = members(client).await?;
-        format.show(
-            &answer,
-            |out| {
-                let columns = answer.members.iter().map(member_columns);
-                columns
-                    .into_iter()
-                    .try_for_each(|columns| writeln!(out, "{}", columns.join(", ")))
-            },
-            || {
-                let header = answer.header.unwrap_or_default();
-                let members: Vec<Value> = answer
-                    .members
-                    .iter()
-                    .map(|member| {
-                        json!({
-                            "id": MemberId(member.id).to_string(),
-                            "name": member.name,
-                            "started": !member.name.is_empty(),
-                            "peer_urls": member.peer_ur_ls,
-                            "client_urls": member.client_ur_ls,
-                            "learner": member.is_learner,
-                        })
-                    })
-                    .collect();
-                let cluster = ClusterId(header.cluster_id).to_string();
-                json!({"cluster": cluster, "members": members})
-            },
-        )
-    }
-}
-
-async fn members(client: &Client) -> Result<MemberListResponse, ClientError> {
-    let request = MemberListRequest { linearizable: true };
-    client
-        .read(|node| async move { node.cluster().member_list(request).await })
-        .await
-}
 
 /// The arguments of `stead endpoint`.
 #[derive(Debug, Clone, Args)]
@@ -131,7 +70,10 @@ impl Endpoint {
             client
         };
         match self.command {
-            EndpointCommand::Status => report(client, format, status).await,
+            EndpointCommand::Status => {
+                let ask = |only| async move { Ok((status(&only).await?, None)) };
+                report(client, format, ask).await
+            }
             EndpointCommand::HashKv { rev } => report(client, format, move |only| hash(only, rev)).await,
             EndpointCommand::Health => report(client, format, health).await,
         }
@@ -191,11 +133,14 @@ where
     }
 }
 
-async fn status(client: Client) -> Result<(StatusResponse, Option<Exit>), CliError> {
-    let answer = client
+/// How an endpoint is.
+///
+/// # Errors
+/// It did not answer.
+pub(super) async fn status(client: &Client) -> Result<StatusResponse, CliError> {
+    Ok(client
         .read(|node| async move { node.maintenance().status(StatusRequest {}).await })
-        .await?;
-    Ok((answer, None))
+        .await?)
 }
 
 async fn hash(client: Client, rev: i64) -> Result<(HashKvResponse, Option<Exit>), CliError> {

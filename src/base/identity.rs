@@ -5,9 +5,10 @@
 
 use sha1::{Digest, Sha1};
 
-use crate::base::{ClusterId, MemberId};
+use super::{ClusterId, MemberId};
 
-/// The id of a member that a cluster starts with.
+/// The id of a member that a cluster starts with; for one that is added later, etcd takes the seconds since the Unix epoch in
+/// place of the token.
 #[must_use]
 pub fn member_id(peer_urls: &[String], cluster_token: &str) -> MemberId {
     let mut sorted: Vec<&str> = peer_urls.iter().map(String::as_str).collect();

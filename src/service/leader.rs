@@ -1,12 +1,21 @@
-//! What members ask of the leader about leases, since only the leader counts their time.
+//! What members ask of the leader: about leases, since only the leader counts their time, and for changes of the members,
+//! since only the leader knows how they all are.
 //!
 //! The messages are bincode behind a version byte and never stored. A member of another version that cannot read one
-//! answers, or is taken to answer, [`LeaderAnswer::NotPrimary`]: the question is asked again.
+//! answers, or is taken to answer, `LeaderAnswer::NotPrimary`: the question is asked again.
+
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use super::cluster::{Change, Cluster, Wish};
+use super::core::Core;
+use super::lease::{Lessor, NotPrimary, WeakLessor};
 use crate::base::LeaseId;
+use crate::replication::LeaderRequests;
 
 /// Bytes that a message may take when decoded.
 const MAXIMUM_MESSAGE_BYTES: usize = 1024 * 1024;
@@ -20,6 +29,8 @@ pub(super) enum LeaderQuestion {
     Renew(Vec<LeaseId>),
     /// How much is left of this lease.
     Left(LeaseId),
+    /// Change the members. Never asked twice for one change.
+    ChangeMembers(Wish),
 }
 
 /// The leader's answer.
@@ -31,6 +42,8 @@ pub(super) enum LeaderAnswer {
     Renewed(Vec<i64>),
     /// The seconds left and granted, none if the lease is gone.
     Left(Option<(i64, i64)>),
+    /// What became of the change.
+    ChangedMembers(Change),
 }
 
 fn configuration() -> impl bincode::config::Config {
@@ -55,6 +68,67 @@ pub(super) fn decode<T: for<'de> Deserialize<'de>>(bytes: &Bytes) -> Option<T> {
     }
     let (message, read) = bincode::serde::decode_from_slice(body, configuration()).ok()?;
     (read == body.len()).then_some(message)
+}
+
+/// Answers what other members ask of this node while it leads. Exists before replication does, since replication is
+/// started with it; until [`super::Services::new`] has run it says that this node cannot answer yet. Never keeps the
+/// services alive: replication holds the desk, and they hold replication.
+#[derive(Clone, Default)]
+pub struct LeaderDesk {
+    clerks: Arc<OnceLock<Clerks>>,
+}
+
+/// Who answers.
+struct Clerks {
+    core: Weak<Core>,
+    lessor: WeakLessor,
+}
+
+impl LeaderDesk {
+    /// From now on these answer. A desk is opened once; a second time changes nothing.
+    pub(super) fn open(&self, core: &Arc<Core>, lessor: &Lessor) {
+        self.clerks.get_or_init(|| Clerks {
+            core: Arc::downgrade(core),
+            lessor: lessor.downgrade(),
+        });
+    }
+}
+
+impl LeaderRequests for LeaderDesk {
+    fn answer(&self, request: Bytes) -> BoxFuture<'static, Bytes> {
+        let clerks = self.clerks.get();
+        let clerks = clerks.and_then(|clerks| Some((clerks.core.upgrade()?, clerks.lessor.upgrade()?)));
+        async move {
+            let answer = match (clerks, decode(&request)) {
+                (Some((core, lessor)), Some(question)) => answer(core, &lessor, question).await,
+                _ => Err(NotPrimary),
+            };
+            encode(&answer.unwrap_or(LeaderAnswer::NotPrimary))
+        }
+        .boxed()
+    }
+}
+
+async fn answer(
+    core: Arc<Core>,
+    lessor: &Lessor,
+    question: LeaderQuestion,
+) -> Result<LeaderAnswer, NotPrimary> {
+    Ok(match question {
+        LeaderQuestion::Renew(ids) => LeaderAnswer::Renewed(lessor.renew(&ids).await?),
+        LeaderQuestion::Left(id) => {
+            let left = lessor.left(id).await?;
+            LeaderAnswer::Left(left.map(|left| (left.remaining_seconds, left.granted_seconds)))
+        }
+        LeaderQuestion::ChangeMembers(wish) => {
+            // In a task of its own: a caller that goes away does not end a change in its middle.
+            let deciding = tokio::spawn(async move { Cluster::new(core).decide(&wish).await });
+            match deciding.await {
+                Ok(change) => LeaderAnswer::ChangedMembers(change.ok_or(NotPrimary)?),
+                Err(_) => LeaderAnswer::ChangedMembers(Change::Unknown),
+            }
+        }
+    })
 }
 
 #[cfg(test)]
