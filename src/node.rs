@@ -9,7 +9,6 @@ mod sockets;
 use std::future::pending;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::base::metrics::{Metrics, MetricsError};
 use crate::base::tls::{Entrance, Side, Tls, TlsError, TlsSettings};
-use crate::config::{AutoCompaction, ListenAddress, ServerConfig};
+use crate::config::{AutoCompaction, ListenAddress, ListenSocket, ServerConfig};
 use crate::replication::{self, News, PeerListener, Replication, StartError};
 use crate::service::compaction;
 use crate::service::leader::LeaderDesk;
@@ -55,11 +54,11 @@ pub enum NodeError {
     },
     /// A Unix socket cannot be listened on.
     #[error(
-        "cannot listen on unix://{path} (--listen-client-urls): {source}; choose another path or stop what listens there"
+        "cannot listen on {socket} (--listen-client-urls): {source}; choose another path or stop what listens there"
     )]
     ListenSocket {
-        /// The path.
-        path: String,
+        /// The socket.
+        socket: ListenSocket,
         /// Why not.
         source: io::Error,
     },
@@ -179,9 +178,11 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
                 .serve(asynchronous(listener)?, entrance_of(is_tls)),
         );
     }
-    for listener in sockets.iter_mut().filter_map(|socket| socket.listener.take()) {
-        let listener = tokio::net::UnixListener::from_std(listener).map_err(cannot_wait)?;
-        doors.spawn(client_doors.clone().serve(listener, entrance_of(false)));
+    for (socket, ListenSocket { is_tls, .. }) in sockets.iter_mut().zip(&config.listen_sockets) {
+        if let Some(listener) = socket.listener.take() {
+            let listener = tokio::net::UnixListener::from_std(listener).map_err(cannot_wait)?;
+            doors.spawn(client_doors.clone().serve(listener, entrance_of(*is_tls)));
+        }
     }
     for ((listener, is_tls), pages) in http_listeners.into_iter().zip(http_doors.into_iter().cycle()) {
         doors.spawn(pages.serve(asynchronous(listener)?, entrance_of(is_tls)));
@@ -200,7 +201,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         member = %replication.member(),
         cluster = %replication.cluster(),
         clients = ?texts(&config.listen_client),
-        sockets = ?config.listen_sockets,
+        sockets = ?texts(&config.listen_sockets),
         peers = ?texts(&config.listen_peer),
         "ready to serve client requests"
     );
@@ -255,7 +256,7 @@ fn protection(settings: Option<TlsSettings>, stopping: &CancellationToken) -> Re
     Ok(tls)
 }
 
-fn texts(addresses: &[ListenAddress]) -> Vec<String> {
+fn texts(addresses: &[impl ToString]) -> Vec<String> {
     addresses.iter().map(ToString::to_string).collect()
 }
 
@@ -270,12 +271,12 @@ fn cannot_wait(source: io::Error) -> NodeError {
     }
 }
 
-fn bind_sockets(paths: &[PathBuf]) -> Result<Vec<sockets::Bound>, NodeError> {
-    paths
+fn bind_sockets(sockets: &[ListenSocket]) -> Result<Vec<sockets::Bound>, NodeError> {
+    sockets
         .iter()
-        .map(|path| {
-            sockets::Bound::at(path).map_err(|source| NodeError::ListenSocket {
-                path: path.display().to_string(),
+        .map(|socket| {
+            sockets::Bound::at(&socket.path).map_err(|source| NodeError::ListenSocket {
+                socket: socket.clone(),
                 source,
             })
         })

@@ -9,10 +9,8 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use thiserror::Error;
-use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, ConnectError, Response, Status};
@@ -32,8 +30,8 @@ use crate::proto::v3lockpb::lock_client::LockClient;
 /// Pause after all endpoints were tried in vain.
 const RETRY_MILLISECONDS: u64 = 100;
 
-/// What an endpoint that is a Unix socket begins with.
-const SOCKET: &str = "unix:";
+/// What an endpoint that is a Unix socket begins with, in the clear or with TLS.
+const SOCKETS: [&str; 2] = ["unix:", "unixs:"];
 
 /// Largest answer that is accepted.
 pub(super) const MAXIMUM_ANSWER_BYTES: usize = 64 * 1024 * 1024;
@@ -174,15 +172,14 @@ struct Position {
 }
 
 impl Client {
-    /// A client of comma-separated endpoints, `host:port`, `http://host:port`, `https://host:port` or `unix:///path`.
-    /// Connects to none yet.
+    /// A client of comma-separated endpoints, `host:port`, `http://host:port`, `https://host:port`,
+    /// `unix:///path` or `unixs:///path`. Connects to none yet.
     ///
     /// # Errors
     /// An endpoint cannot be, or a certificate cannot be used.
     pub(super) fn new(endpoints: &str, security: &Security, times: Times) -> Result<Self, CliError> {
         let endpoints: Vec<&str> = endpoints.split(',').map(str::trim).collect();
-        let is_protected = |endpoint: &str| !endpoint.starts_with(SOCKET) && security.protects(endpoint);
-        let tls = if endpoints.iter().any(|endpoint| is_protected(endpoint)) {
+        let tls = if endpoints.iter().any(|endpoint| security.protects(endpoint)) {
             Some(security.load()?)
         } else {
             None
@@ -190,7 +187,7 @@ impl Client {
         let nodes = endpoints
             .into_iter()
             .map(|endpoint| {
-                let tls = tls.clone().filter(|_| is_protected(endpoint));
+                let tls = tls.clone().filter(|_| security.protects(endpoint));
                 node(endpoint, tls, times)
             })
             .collect::<Result<Vec<_>, _>>()?;
@@ -345,12 +342,9 @@ fn node(endpoint: &str, tls: Option<Tls>, times: Times) -> Result<Node, CliError
             "--endpoints has {endpoint:?}: {reason}; write host:port,host:port"
         ))
     };
-    if let Some(path) = endpoint.strip_prefix(SOCKET) {
-        return Ok(node_of_socket(
-            endpoint,
-            path.strip_prefix("//").unwrap_or(path),
-            times,
-        ));
+    if let Some(path) = SOCKETS.iter().find_map(|scheme| endpoint.strip_prefix(scheme)) {
+        let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
+        return Ok(node_of_socket(endpoint, path, tls, times));
     }
     let address = match endpoint.split_once("://") {
         None => endpoint,
@@ -386,14 +380,15 @@ fn node(endpoint: &str, tls: Option<Tls>, times: Times) -> Result<Node, CliError
 }
 
 /// One endpoint at the path of a Unix socket.
-fn node_of_socket(endpoint: &str, path: &str, times: Times) -> Node {
-    let path = PathBuf::from(path);
-    let connect = tower::service_fn(move |_: http::Uri| {
-        let path = path.clone();
-        async move { UnixStream::connect(path).await.map(TokioIo::new) }
-    });
-    // The authority that Go's client sends for a socket.
-    let builder = Endpoint::from_static("http://localhost");
+fn node_of_socket(endpoint: &str, path: PathBuf, tls: Option<Tls>, times: Times) -> Node {
+    let origin = if tls.is_some() {
+        "https://localhost"
+    } else {
+        "http://localhost"
+    };
+    // With TLS the connection is made below tonic, which would add its own.
+    let builder = Endpoint::from_static("http://localhost").origin(http::Uri::from_static(origin));
+    let connect = tower::service_fn(move |_| security::connect_to_socket(path.clone(), tls.clone()));
     Node {
         endpoint: endpoint.to_owned(),
         channel: with_times(builder, times).connect_with_connector_lazy(connect),

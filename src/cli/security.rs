@@ -1,6 +1,7 @@
 //! How a client protects its connections: etcdctl's flags and its rules for endpoints with and without a scheme.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 
@@ -8,7 +9,7 @@ use clap::Args;
 use http::Uri;
 use http::uri::Authority;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::exit::CliError;
 use crate::base::tls::{CertificateFiles, Part, Side, Socket, Tls, TlsError, TlsSettings, TlsVersion};
@@ -139,9 +140,11 @@ impl SecurityArguments {
 impl Security {
     /// Whether an endpoint is spoken with over TLS: its scheme says so, or nothing says otherwise.
     pub(super) fn protects(&self, endpoint: &str) -> bool {
-        match endpoint.split_once("://") {
-            Some((scheme, _)) => scheme == "https",
-            None => self.without_scheme,
+        match endpoint.split_once(':') {
+            Some(("https" | "unixs", _)) => true,
+            Some(("http", _)) => false,
+            // As in etcdctl, also for `unix`.
+            _ => self.without_scheme,
         }
     }
 
@@ -170,6 +173,21 @@ pub(super) async fn connect(url: Uri, tls: Tls, host: String) -> io::Result<Toki
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let socket = tls.connect(stream, &host).await.map_err(explain)?;
+    Ok(TokioIo::new(socket))
+}
+
+/// Connects to the Unix socket at `path`, and speaks TLS, if there is any, with the name of its file.
+///
+/// # Errors
+/// There is no connection, or the server cannot be trusted.
+pub(super) async fn connect_to_socket(path: PathBuf, tls: Option<Tls>) -> io::Result<TokioIo<Socket>> {
+    let stream = UnixStream::connect(&path).await?;
+    let Some(tls) = tls else {
+        return Ok(TokioIo::new(Socket::Plain(stream.into())));
+    };
+    let file = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
+    let host = file.split(':').next().unwrap_or_default();
+    let socket = tls.connect(stream, host).await.map_err(explain)?;
     Ok(TokioIo::new(socket))
 }
 
@@ -211,7 +229,9 @@ mod tests {
     fn the_scheme_of_an_endpoint_decides_and_without_one_the_flags() {
         let plain = security(&[]).unwrap();
         assert!(plain.protects("https://a:1"));
+        assert!(plain.protects("unixs:///run/stead"));
         assert!(!plain.protects("a:1"));
+        assert!(!plain.protects("unix:///run/stead"));
         for arguments in [
             &["--insecure-transport=false"][..],
             &["--insecure-skip-tls-verify"],
@@ -220,6 +240,7 @@ mod tests {
         ] {
             let protected = security(arguments).unwrap();
             assert!(protected.protects("a:1"), "{arguments:?}");
+            assert!(protected.protects("unix:///run/stead"), "{arguments:?}");
             assert!(!protected.protects("http://a:1"), "{arguments:?}");
         }
     }

@@ -108,7 +108,7 @@ pub(super) const FLAGS: &[Flag] = &[
     used(
         "listen-client-urls",
         "http://localhost:2379",
-        "Addresses to listen on for clients, also unix:///path/of/socket",
+        "Addresses to listen on for clients, also unix:///path/of/socket, and unixs:// with TLS",
     ),
     used(
         "advertise-client-urls",

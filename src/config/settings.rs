@@ -11,8 +11,8 @@ use super::sources::{Given, Values};
 use super::tls::Addresses;
 use super::url::HostUrl;
 use super::{
-    AutoCompaction, Keepalive, ListenAddress, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig,
-    duration, parse_switch, tls,
+    AutoCompaction, Keepalive, ListenAddress, ListenSocket, LogConfig, LogFormat, LogLevel, LogOutput,
+    ServerConfig, duration, parse_switch, tls,
 };
 use crate::base::identity;
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
@@ -214,8 +214,11 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         listen_client: listen(&values, "listen-client-urls", &listen_client_urls)?,
         listen_sockets: listen_client_urls
             .iter()
-            .filter_map(HostUrl::socket)
-            .map(Path::to_owned)
+            .filter_map(|url| {
+                let path = url.socket()?.to_owned();
+                let is_tls = url.is_tls();
+                Some(ListenSocket { path, is_tls })
+            })
             .collect(),
         listen_client_http: listen(&values, "listen-client-http-urls", &listen_http_urls)?,
         listen_peer: listen(&values, "listen-peer-urls", &listen_peer_urls)?,

@@ -29,13 +29,7 @@ impl HostUrl {
         };
         match scheme {
             "http" | "https" => {}
-            "unixs" => {
-                return Err(format!(
-                    "{text:?} is a Unix socket with TLS, which is not supported yet; write unix://path, and let the \
-                     permissions of its folder protect it"
-                ));
-            }
-            "unix" => {
+            "unix" | "unixs" => {
                 return Err(format!(
                     "{text:?} is a Unix socket, which is for clients alone; write http://host:port"
                 ));
@@ -81,25 +75,30 @@ impl HostUrl {
     }
 
     /// Reads one address for clients, which may be a Unix socket: `unix:///path`, or `unix://path` from the folder in which
-    /// the server is started.
+    /// the server is started; `unixs` with TLS. Its host is the name of its file, which clients expect in a certificate.
     ///
     /// # Errors
     /// What is wrong with it and what to write instead.
     fn parse_for_clients(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("unix://") {
-            None => Self::parse(text),
-            Some("") => Err(format!("{text:?} has no path; write unix:///path/of/socket")),
-            Some(path) if path.len() > MAXIMUM_SOCKET_BYTES => Err(format!(
-                "{text:?} is too long: the system takes {MAXIMUM_SOCKET_BYTES} bytes; write a shorter path"
-            )),
-            Some(path) => Ok(Self {
-                text: text.to_owned(),
-                host: String::new(),
-                port: 0,
-                socket: Some(PathBuf::from(path)),
-                is_tls: false,
-            }),
+        let Some((scheme @ ("unix" | "unixs"), path)) = text.split_once("://") else {
+            return Self::parse(text);
+        };
+        if path.is_empty() {
+            return Err(format!("{text:?} has no path; write {scheme}:///path/of/socket"));
         }
+        if path.len() > MAXIMUM_SOCKET_BYTES {
+            return Err(format!(
+                "{text:?} is too long: the system takes {MAXIMUM_SOCKET_BYTES} bytes; write a shorter path"
+            ));
+        }
+        let file = path.rsplit('/').next().unwrap_or_default();
+        Ok(Self {
+            text: text.to_owned(),
+            host: file.split(':').next().unwrap_or_default().to_owned(),
+            port: 0,
+            socket: Some(PathBuf::from(path)),
+            is_tls: scheme == "unixs",
+        })
     }
 
     /// Reads a list like [`HostUrl::parse_list`] in which Unix sockets may be.
@@ -203,7 +202,7 @@ mod tests {
         for (text, part) in [
             ("localhost:2379", "is no URL"),
             ("unix://a:1", "is for clients alone"),
-            ("unixs://a:1", "Unix socket with TLS"),
+            ("unixs://a:1", "is for clients alone"),
             ("ftp://a:1", "unknown scheme \"ftp\""),
             ("http://a:1/", "without user, path or slash"),
             ("http://a", "has no port"),
@@ -219,15 +218,23 @@ mod tests {
 
     #[test]
     fn a_unix_socket_is_a_path_from_the_root_or_from_here() {
-        let urls = HostUrl::parse_list_for_clients("unix:///run/stead,unix://here:m1,http://a:1").unwrap();
-        let sockets: Vec<_> = urls.iter().map(HostUrl::socket).collect();
+        let urls = HostUrl::parse_list_for_clients("unixs:///run/stead,unix://here:m1,http://a:1").unwrap();
+        let sockets: Vec<_> = urls
+            .iter()
+            .map(|url| (url.socket(), url.host(), url.is_tls()))
+            .collect();
         assert_eq!(
             sockets,
-            [None, Some(Path::new("/run/stead")), Some(Path::new("here:m1"))]
+            [
+                (None, "a", false),
+                (Some(Path::new("here:m1")), "here", false),
+                (Some(Path::new("/run/stead")), "stead", true),
+            ]
         );
         let long = format!("unix:///{}", "a".repeat(MAXIMUM_SOCKET_BYTES));
         for (text, part) in [
             ("unix://", "has no path"),
+            ("unixs://", "write unixs:///path"),
             (long.as_str(), "write a shorter path"),
         ] {
             let error = HostUrl::parse_list_for_clients(text).unwrap_err();

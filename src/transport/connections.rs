@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::authority::LenientAuthority;
 use super::{ConnectionSettings, Door, FrontDoors};
 use crate::base::gather::Gathered;
-use crate::base::tls::{Entrance, Socket};
+use crate::base::tls::{Carrier, Entrance, Socket};
 
 /// Connections of one listener at one time. More wait to be accepted.
 const MAXIMUM_CONNECTIONS: usize = 16_384;
@@ -58,7 +58,7 @@ pub(super) async fn serve(
                     let (stopping, cut) = (stopping.clone(), cut.clone());
                     connections.spawn(async move {
                         // A handshake is never waited for in the loop that accepts.
-                        let admitted = stopping.run_until_cancelled(admit(&entrance, stream)).await;
+                        let admitted = stopping.run_until_cancelled(entrance.admit(stream)).await;
                         if let Some(Some(socket)) = admitted {
                             let served = serve_connection(&builder, socket, doors, stopping);
                             cut.run_until_cancelled(served).await;
@@ -92,38 +92,22 @@ pub(super) async fn serve(
 /// A listener of any kind.
 pub trait Accept: Send + Sync + 'static {
     /// Waits for the next connection.
-    fn accept_one(&self) -> impl Future<Output = io::Result<Accepted>> + Send;
-}
-
-/// A connection of a client, before it is let in.
-pub enum Accepted {
-    /// Over the network.
-    Tcp(TcpStream),
-    /// From this machine.
-    Local(UnixStream),
+    fn accept_one(&self) -> impl Future<Output = io::Result<Carrier>> + Send;
 }
 
 impl Accept for TcpListener {
-    async fn accept_one(&self) -> io::Result<Accepted> {
+    async fn accept_one(&self) -> io::Result<Carrier> {
         let (stream, _) = self.accept().await?;
         // Small answers leave at once.
         stream.set_nodelay(true)?;
-        Ok(Accepted::Tcp(stream))
+        Ok(stream.into())
     }
 }
 
 impl Accept for UnixListener {
-    async fn accept_one(&self) -> io::Result<Accepted> {
+    async fn accept_one(&self) -> io::Result<Carrier> {
         let (stream, _) = self.accept().await?;
-        Ok(Accepted::Local(stream))
-    }
-}
-
-/// Lets a connection in: a handshake, over the network.
-async fn admit(entrance: &Entrance, accepted: Accepted) -> Option<Socket> {
-    match accepted {
-        Accepted::Tcp(stream) => entrance.admit(stream).await,
-        Accepted::Local(stream) => Some(Socket::Local(stream)),
+        Ok(stream.into())
     }
 }
 

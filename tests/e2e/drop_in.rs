@@ -213,6 +213,71 @@ fn a_server_under_etcds_name_lives_and_ends_as_its_supervisor_expects() -> TestR
 }
 
 #[test]
+fn tls_is_spoken_on_sockets_and_where_http_is_apart() -> TestResult {
+    let mut site = Site::new()?;
+    let (peer, client, pages) = (free_port()?, free_port()?, free_port()?);
+    let command = site.command(
+        "etcd",
+        &[
+            "--data-dir=data",
+            "--auto-tls",
+            &format!("--listen-client-urls=https://127.0.0.1:{client},unixs://client.sock,unix://plain.sock"),
+            &format!("--advertise-client-urls=https://127.0.0.1:{client}"),
+            &format!("--listen-client-http-urls=https://127.0.0.1:{pages}"),
+            &format!("--listen-peer-urls=http://127.0.0.1:{peer}"),
+            &format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer}"),
+            &format!("--initial-cluster=default=http://127.0.0.1:{peer}"),
+        ],
+    );
+    site.start(command)?;
+    site.wait_until_ready()?;
+    let authority = site.path("data/fixtures/client/cert.pem").display().to_string();
+    let cacert = format!("--cacert={authority}");
+    let address = format!("--endpoints=https://127.0.0.1:{client}");
+    let bare = format!("--endpoints=127.0.0.1:{client}");
+    let socket = format!("--endpoints=unixs://{}", site.path("client.sock").display());
+    let plain = format!("--endpoints=unix://{}", site.path("plain.sock").display());
+    let put = site.run("etcdctl", &[&socket, &cacert, "put", "greeting", "hello"])?;
+    assert!(put.status.success(), "{}", text(&put.stderr));
+    for arguments in [
+        &[&address, &cacert][..],
+        &[&bare, &cacert],
+        &[&bare, "--insecure-skip-tls-verify"],
+        &[
+            &bare,
+            "--insecure-transport=false",
+            "--insecure-skip-tls-verify=true",
+        ],
+        &[&socket, "--insecure-skip-tls-verify"],
+        &[&plain],
+    ] {
+        let get = site.run("etcdctl", &[arguments, &["get", "greeting"]].concat())?;
+        let (printed, error) = (text(&get.stdout), text(&get.stderr));
+        assert_eq!(printed, "greeting\nhello\n", "{arguments:?}: {error}");
+    }
+    // Whose certificate is not trusted, or who speaks in the clear, gets nothing.
+    for arguments in [&[&address][..], &[&socket], &[&bare]] {
+        let get = site.run("etcdctl", &[arguments, &["get", "greeting"]].concat())?;
+        assert_eq!(get.status.code(), Some(1), "{arguments:?}");
+        assert!(text(&get.stderr).starts_with("Error: "), "{}", text(&get.stderr));
+    }
+    let curl = |address: &str| {
+        let url = format!("{address}:{pages}/health");
+        let arguments = ["--silent", "--max-time", "30", "--cacert", &authority, &url];
+        Command::new("curl").args(arguments).output()
+    };
+    let page = text(&curl("https://127.0.0.1")?.stdout);
+    assert!(page.contains("\"health\":\"true\""), "{page}");
+    let page = text(&curl("http://127.0.0.1")?.stdout);
+    assert!(
+        page.contains("Client sent an HTTP request to an HTTPS server."),
+        "{page}"
+    );
+    site.terminate()?;
+    Ok(())
+}
+
+#[test]
 fn an_unknown_flag_ends_the_server_before_it_writes_anything() -> TestResult {
     let site = Site::new()?;
     let output = site.run("etcd", &["--nonsense=1", "--data-dir=data"])?;

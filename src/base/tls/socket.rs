@@ -6,11 +6,11 @@ use std::task::{Context, Poll};
 
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 use tonic::transport::server::Connected;
 
 use super::Tls;
+use super::carrier::Carrier;
 use super::certificate::{CertificateName, Details};
 use super::open::Registration;
 
@@ -18,9 +18,7 @@ use super::open::Registration;
 #[derive(Debug)]
 pub enum Socket {
     /// As the operating system has it.
-    Plain(TcpStream),
-    /// On this machine, by the path of a socket.
-    Local(UnixStream),
+    Plain(Carrier),
     /// With TLS around it; in a box, so that a plain one is small.
     Protected(Box<Protected>),
 }
@@ -28,7 +26,7 @@ pub enum Socket {
 /// A connection after its handshake.
 #[derive(Debug)]
 pub struct Protected {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Carrier>,
     /// What ends it if the certificate that the other side has shown is revoked; none if it has shown none.
     registration: Option<Registration>,
     name: Option<CertificateName>,
@@ -39,7 +37,7 @@ impl Socket {
     ///
     /// # Errors
     /// The other side's certificate cannot be read, or was revoked while it was shown.
-    pub(super) fn protected(tls: &Tls, stream: TlsStream<TcpStream>) -> Result<Self, String> {
+    pub(super) fn protected(tls: &Tls, stream: TlsStream<Carrier>) -> Result<Self, String> {
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let (registration, name) = match chain.split_first() {
             None => (None, None),
@@ -65,7 +63,7 @@ impl Socket {
     #[must_use]
     pub fn certificate_name(&self) -> Option<CertificateName> {
         match self {
-            Self::Plain(_) | Self::Local(_) => None,
+            Self::Plain(_) => None,
             Self::Protected(protected) => protected.name.clone(),
         }
     }
@@ -113,7 +111,6 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Local(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Protected(protected) => {
                 protected.poll_cut(context)?;
                 Pin::new(&mut protected.stream).poll_read(context, buffer)
@@ -126,7 +123,6 @@ impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Local(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Protected(protected) => {
                 // Who sends nothing any more, and takes nothing, is cut off as well.
                 protected.poll_cut(context)?;
@@ -138,7 +134,6 @@ impl AsyncWrite for Socket {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Local(stream) => Pin::new(stream).poll_flush(context),
             Self::Protected(protected) => {
                 protected.poll_cut(context)?;
                 Pin::new(&mut protected.stream).poll_flush(context)
@@ -149,7 +144,6 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Local(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Protected(protected) => Pin::new(&mut protected.stream).poll_shutdown(context),
         }
     }

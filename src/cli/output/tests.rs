@@ -6,9 +6,10 @@ use crate::proto::authpb::Permission;
 use crate::proto::authpb::permission::Type;
 use crate::proto::etcdserverpb::response_op::Response;
 use crate::proto::etcdserverpb::{
-    AuthRoleGetResponse, AuthRoleListResponse, AuthUserListResponse, DeleteRangeResponse, HashKvResponse,
-    LeaseGrantResponse, LeaseLeasesResponse, LeaseTimeToLiveResponse, Member, MemberListResponse,
-    PutResponse, RangeResponse, ResponseHeader, ResponseOp, StatusResponse, TxnResponse, WatchResponse,
+    AuthRoleGetResponse, AuthRoleListResponse, AuthUserListResponse, DeleteRangeResponse, DowngradeResponse,
+    HashKvResponse, LeaseGrantResponse, LeaseLeasesResponse, LeaseTimeToLiveResponse, Member,
+    MemberAddResponse, MemberListResponse, MoveLeaderResponse, PutResponse, RangeResponse, ResponseHeader,
+    ResponseOp, StatusResponse, TxnResponse, WatchResponse,
 };
 use crate::proto::mvccpb::event::EventType;
 use crate::proto::mvccpb::{Event, KeyValue};
@@ -237,6 +238,51 @@ fn members_have_hexadecimal_ids_in_json_if_asked_for() {
         "{\"header\":{\"cluster_id\":\"643a162628888632\",\"member_id\":\"f693f74fd84ada81\",\"raft_term\":2},\"members\":\
          [{\"ID\":\"f693f74fd84ada81\",\"name\":\"default\",\"peerURLs\":[\"http://127.0.0.1:47380\"],\"clientURLs\":\
          [\"http://127.0.0.1:47379\"]}]}"
+    );
+}
+
+#[test]
+fn changes_of_members_are_shown_in_json_and_bytes_alone() {
+    let learner = Member {
+        id: 0x1f,
+        peer_ur_ls: vec!["http://127.0.0.1:47390".to_owned()],
+        is_learner: true,
+        ..Member::default()
+    };
+    let answer = MemberAddResponse {
+        header: header(0),
+        member: Some(learner.clone()),
+        members: vec![learner],
+    };
+    let [number, text] = ["31", "\"1f\""]
+        .map(|id| format!("{{\"ID\":{id},\"peerURLs\":[\"http://127.0.0.1:47390\"],\"isLearner\":true}}"));
+    let plain = HEADER.replace("\"revision\":14,", "");
+    assert_eq!(
+        answer.json(false).unwrap(),
+        format!("{{\"header\":{plain},\"member\":{number},\"members\":[{number}]}}")
+    );
+    assert_eq!(
+        answer.json(true).unwrap(),
+        format!(
+            "{{\"header\":{{\"cluster_id\":\"643a162628888632\",\"member_id\":\"f693f74fd84ada81\",\"raft_term\":2}},\
+             \"member\":{text},\"members\":[{text}]}}"
+        )
+    );
+    assert_eq!(answer.fields(&mut Fields::new(false)), None);
+    assert!(answer.table().is_none());
+    assert!(answer.protobuf().is_some());
+    assert_eq!(MoveLeaderResponse::default().json(false).unwrap(), "{}");
+    assert_eq!(
+        MoveLeaderResponse::default().fields(&mut Fields::new(false)),
+        None
+    );
+    let downgrade = DowngradeResponse {
+        header: header(14),
+        version: "3.7.0".to_owned(),
+    };
+    assert_eq!(
+        downgrade.json(true).unwrap(),
+        format!("{{\"header\":{HEADER},\"version\":\"3.7.0\"}}")
     );
 }
 
