@@ -168,6 +168,11 @@ impl Called {
                 _ => Ok(None),
             };
         }
+        // Variables count as arguments, so that it is not seen that there is none.
+        if self == Self::Etcdctl && error.kind() == ErrorKind::MissingSubcommand {
+            let help = [arguments, vec![OsString::from("--help")]].concat();
+            return self.parse(help);
+        }
         // `--prefix=true`, as flags are written for etcdctl, too.
         if let Ok(matches) = with_values(self.command()).try_get_matches_from(arguments) {
             return self.without_own(matches).map(Some);

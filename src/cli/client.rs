@@ -233,6 +233,14 @@ impl Client {
         Self::new(endpoints, &self.security, self.times)
     }
 
+    /// A client of another store, which is as patient.
+    ///
+    /// # Errors
+    /// An endpoint cannot be, or a certificate cannot be used.
+    pub(super) fn of_other(&self, endpoints: &str, security: &Security) -> Result<Self, CliError> {
+        Self::new(endpoints, security, self.times)
+    }
+
     /// How long one call may take.
     pub(super) fn command_timeout(&self) -> Duration {
         self.times.command

@@ -21,6 +21,7 @@ use super::exit::{CliError, Exit};
 use super::follow::{Sink, follow};
 use super::kv::range;
 use super::output::{Format, revision};
+use super::security::DestinationArguments;
 use super::signal;
 use crate::proto::etcdserverpb::request_op::Request;
 use crate::proto::etcdserverpb::{
@@ -57,10 +58,8 @@ pub(super) struct Mirror {
     /// Most operations in one transaction of the destination
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
     max_txn_ops: u32,
-    /// Whether the destination is spoken with in the clear, which is all there is
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true",
-          value_parser = clap::builder::BoolishValueParser::new(), action = clap::ArgAction::Set)]
-    dest_insecure_transport: bool,
+    #[command(flatten)]
+    security: DestinationArguments,
 }
 
 impl Mirror {
@@ -69,15 +68,9 @@ impl Mirror {
     /// # Errors
     /// A store failed or refused, or the history that was asked for is gone.
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
-        if !self.dest_insecure_transport {
-            return Err(CliError::new(
-                Exit::Unsupported,
-                "--dest-insecure-transport is false: TLS to the destination is not supported yet",
-            ));
-        }
         let mut copy = Copy {
             arguments: self,
-            destination: client.with_endpoints(&self.destination)?,
+            destination: client.of_other(&self.destination, &self.security.security()?)?,
             batch: Batch::default(),
             keys: 0,
             next: self.rev,

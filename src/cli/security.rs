@@ -52,6 +52,24 @@ pub(super) struct SecurityArguments {
     tls_max_version: TlsVersion,
 }
 
+/// etcdctl's flags for TLS with the destination of a mirror. No variables stand for them, as in etcdctl.
+#[derive(Debug, Clone, Args)]
+pub(super) struct DestinationArguments {
+    /// Authorities that sign the destination's certificates, in PEM [default: the system's]
+    #[arg(long)]
+    dest_cacert: Option<PathBuf>,
+    /// Certificate to show to the destination, in PEM
+    #[arg(long)]
+    dest_cert: Option<PathBuf>,
+    /// Its key
+    #[arg(long)]
+    dest_key: Option<PathBuf>,
+    /// Whether a destination without a scheme is spoken with in the clear
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true",
+          default_missing_value = "true", value_parser = switch)]
+    dest_insecure_transport: bool,
+}
+
 fn switch(text: &str) -> Result<bool, String> {
     parse_switch(text).ok_or_else(|| "write true or false".to_owned())
 }
@@ -73,6 +91,8 @@ pub(super) struct Security {
     settings: TlsSettings,
     /// Whether endpoints that do not say it are spoken with over TLS.
     without_scheme: bool,
+    /// What the names of the flags begin with.
+    flags: &'static str,
 }
 
 impl Default for Security {
@@ -81,6 +101,7 @@ impl Default for Security {
         Self {
             settings: TlsSettings::new(Side::Client),
             without_scheme: false,
+            flags: "--",
         }
     }
 }
@@ -105,20 +126,7 @@ impl SecurityArguments {
         };
         let mut settings = TlsSettings::new(Side::Client);
         settings.authorities = path(&self.cacert, "CACERT");
-        settings.dialling_identity = match (path(&self.cert, "CERT"), path(&self.key, "KEY")) {
-            (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
-            (None, None) => None,
-            (Some(_), None) => {
-                return Err(CliError::invalid(
-                    "--cert needs --key, the key of the certificate",
-                ));
-            }
-            (None, Some(_)) => {
-                return Err(CliError::invalid(
-                    "--key needs --cert, the certificate it belongs to",
-                ));
-            }
-        };
+        settings.dialling_identity = pair("--", path(&self.cert, "CERT"), path(&self.key, "KEY"))?;
         settings.trusts_any_server = truth(self.insecure_skip_tls_verify, "INSECURE_SKIP_TLS_VERIFY", false)?;
         settings.minimum_version = self.tls_min_version;
         settings.maximum_version = self.tls_max_version;
@@ -127,17 +135,55 @@ impl SecurityArguments {
                 "--tls-min-version is newer than --tls-max-version; lower the first or raise the second",
             ));
         }
-        let asks_for_it = settings.authorities.is_some()
-            || settings.dialling_identity.is_some()
-            || settings.trusts_any_server;
-        Ok(Security {
-            without_scheme: asks_for_it || !truth(self.insecure_transport, "INSECURE_TRANSPORT", true)?,
-            settings,
-        })
+        let is_insecure = truth(self.insecure_transport, "INSECURE_TRANSPORT", true)?;
+        Ok(Security::new("--", settings, is_insecure))
+    }
+}
+
+impl DestinationArguments {
+    /// What they ask for.
+    ///
+    /// # Errors
+    /// They contradict each other.
+    pub(super) fn security(&self) -> Result<Security, CliError> {
+        let mut settings = TlsSettings::new(Side::Client);
+        settings.authorities = self.dest_cacert.clone();
+        settings.dialling_identity = pair("--dest-", self.dest_cert.clone(), self.dest_key.clone())?;
+        Ok(Security::new("--dest-", settings, self.dest_insecure_transport))
+    }
+}
+
+/// A certificate and its key: both or none; `flags`: what the names of their flags begin with.
+fn pair(
+    flags: &str,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Option<CertificateFiles>, CliError> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(CertificateFiles { certificate, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(CliError::invalid(format!(
+            "{flags}cert needs {flags}key, the key of the certificate"
+        ))),
+        (None, Some(_)) => Err(CliError::invalid(format!(
+            "{flags}key needs {flags}cert, the certificate it belongs to"
+        ))),
     }
 }
 
 impl Security {
+    /// Without a scheme, TLS is spoken if something asks for it, or if the clear is not wanted.
+    fn new(flags: &'static str, settings: TlsSettings, is_insecure: bool) -> Self {
+        let asks_for_it = settings.authorities.is_some()
+            || settings.dialling_identity.is_some()
+            || settings.trusts_any_server;
+        Self {
+            without_scheme: asks_for_it || !is_insecure,
+            settings,
+            flags,
+        }
+    }
+
     /// Whether an endpoint is spoken with over TLS: its scheme says so, or nothing says otherwise.
     pub(super) fn protects(&self, endpoint: &str) -> bool {
         match endpoint.split_once(':') {
@@ -155,11 +201,12 @@ impl Security {
     pub(super) fn load(&self) -> Result<Tls, CliError> {
         Tls::load(self.settings.clone()).map_err(|error: TlsError| {
             let flag = match error.part {
-                Part::Certificate | Part::DiallingCertificate => "--cert",
-                Part::Key | Part::DiallingKey => "--key",
-                Part::Authorities | Part::Revocations => "--cacert",
+                Part::Certificate | Part::DiallingCertificate => "cert",
+                Part::Key | Part::DiallingKey => "key",
+                Part::Authorities | Part::Revocations => "cacert",
             };
-            CliError::invalid(format!("{flag} is {:?}: {}", error.path.display(), error.reason))
+            let (flags, path) = (self.flags, error.path.display());
+            CliError::invalid(format!("{flags}{flag} is {path:?}: {}", error.reason))
         })
     }
 }
@@ -218,6 +265,35 @@ mod tests {
     struct Line {
         #[command(flatten)]
         security: SecurityArguments,
+    }
+
+    #[derive(Debug, clap::Parser)]
+    struct DestinationLine {
+        #[command(flatten)]
+        security: DestinationArguments,
+    }
+
+    #[test]
+    fn a_destination_has_flags_of_its_own() {
+        let destination = |arguments: &[&str]| {
+            let line = std::iter::once("stead").chain(arguments.iter().copied());
+            DestinationLine::try_parse_from(line).unwrap().security.security()
+        };
+        assert!(!destination(&[]).unwrap().protects("a:1"));
+        assert!(
+            destination(&["--dest-insecure-transport=false"])
+                .unwrap()
+                .protects("a:1")
+        );
+        let error = destination(&["--dest-cert=a.pem"]).unwrap_err();
+        assert!(error.message.contains("--dest-cert needs --dest-key"), "{error}");
+        let nowhere = destination(&["--dest-cacert=/nowhere/ca.pem"]).unwrap();
+        assert!(nowhere.protects("a:1"));
+        let error = nowhere.load().unwrap_err();
+        assert!(
+            error.message.contains("--dest-cacert is \"/nowhere/ca.pem\""),
+            "{error}"
+        );
     }
 
     fn security(arguments: &[&str]) -> Result<Security, CliError> {

@@ -10,6 +10,7 @@ mod duration;
 mod error;
 mod flags;
 mod help;
+mod listen;
 mod settings;
 mod sources;
 mod tls;

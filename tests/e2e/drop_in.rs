@@ -239,26 +239,28 @@ fn tls_is_spoken_on_sockets_and_where_http_is_apart() -> TestResult {
     let plain = format!("--endpoints=unix://{}", site.path("plain.sock").display());
     let put = site.run("etcdctl", &[&socket, &cacert, "put", "greeting", "hello"])?;
     assert!(put.status.success(), "{}", text(&put.stderr));
-    for arguments in [
-        &[&address, &cacert][..],
-        &[&bare, &cacert],
-        &[&bare, "--insecure-skip-tls-verify"],
+    let [address, bare, socket, plain] = [&address, &bare, &socket, &plain].map(String::as_str);
+    let good: [&[&str]; 6] = [
+        &[address, &cacert],
+        &[bare, &cacert],
+        &[bare, "--insecure-skip-tls-verify"],
         &[
-            &bare,
+            bare,
             "--insecure-transport=false",
             "--insecure-skip-tls-verify=true",
         ],
-        &[&socket, "--insecure-skip-tls-verify"],
-        &[&plain],
-    ] {
+        &[socket, "--insecure-skip-tls-verify"],
+        &[plain],
+    ];
+    for arguments in good {
         let get = site.run("etcdctl", &[arguments, &["get", "greeting"]].concat())?;
         let (printed, error) = (text(&get.stdout), text(&get.stderr));
         assert_eq!(printed, "greeting\nhello\n", "{arguments:?}: {error}");
     }
     // Whose certificate is not trusted, or who speaks in the clear, gets nothing.
-    for arguments in [&[&address][..], &[&socket], &[&bare]] {
-        let get = site.run("etcdctl", &[arguments, &["get", "greeting"]].concat())?;
-        assert_eq!(get.status.code(), Some(1), "{arguments:?}");
+    for endpoint in [address, socket, bare] {
+        let get = site.run("etcdctl", &[endpoint, "get", "greeting"])?;
+        assert_eq!(get.status.code(), Some(1), "{endpoint}");
         assert!(text(&get.stderr).starts_with("Error: "), "{}", text(&get.stderr));
     }
     let curl = |address: &str| {
@@ -273,6 +275,19 @@ fn tls_is_spoken_on_sockets_and_where_http_is_apart() -> TestResult {
         page.contains("Client sent an HTTP request to an HTTPS server."),
         "{page}"
     );
+
+    // A mirror has flags of its own for its destination.
+    let destination = format!("127.0.0.1:{client}");
+    let dest_cacert = format!("--dest-cacert={authority}");
+    let flags = ["--prefix=greeting", "--dest-prefix=copy", &dest_cacert];
+    let mirror = [&[plain, "make-mirror", &destination][..], &flags].concat();
+    let mirror = site.command("etcdctl", &mirror).stdout(Stdio::null()).spawn()?;
+    site.running.push(mirror);
+    let deadline = Instant::now() + MAXIMUM_WAIT;
+    while text(&site.run("etcdctl", &[plain, "get", "copy"])?.stdout) != "copy\nhello\n" {
+        assert!(Instant::now() < deadline, "nothing is mirrored");
+        std::thread::sleep(POLL);
+    }
     site.terminate()?;
     Ok(())
 }
