@@ -50,7 +50,7 @@ const CHANGED: [(&str, &str); 4] = [
 ];
 
 /// Commands that etcdctl shows in one way only.
-const SIMPLE: [&[&str]; 11] = [
+const SIMPLE: [&[&str]; 10] = [
     &["get", "a", "--print-value-only"],
     &["get", "", "--prefix", "--print-value-only"],
     &["lease", "revoke", "xyz"],
@@ -61,7 +61,6 @@ const SIMPLE: [&[&str]; 11] = [
     &["get", "a", "-w", "nonsense"],
     &["put", "a", "b", "-w", "table", "--lease=1234"],
     &["txn", "too", "much"],
-    &["member", "list", "too", "much"],
 ];
 
 /// Commands that change something: what is written, then the same from both under keys of their own.
@@ -223,13 +222,18 @@ async fn same_output(program: Program) -> Result<()> {
 fn without_id(text: &str, id: &str) -> Result<Vec<String>> {
     let number = u64::from_str_radix(id, 16)?.to_string();
     let text = text.replace(id, "ID").replace(&number, "ID");
-    let mut parts: Vec<String> = text.split([',', '"', '\n']).map(str::to_owned).collect();
+    let mut parts: Vec<String> = text
+        .split([',', '"', '\n', ' ', '{', '}', '[', ']'])
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect();
     parts.sort();
     Ok(parts)
 }
 
-/// A learner is added, moved, not promoted, since it never runs, and removed.
-fn change_members(tools: &Tools<'_>, program: &Path, format: &str) -> Result<Vec<String>> {
+/// A learner is added, moved, not promoted, since it never runs, and removed. Each has `hosts` of its own: an id is made of
+/// them and of the second, and one that is removed is never used again.
+fn change_members(tools: &Tools<'_>, program: &Path, format: &str, hosts: [u16; 2]) -> Result<Vec<String>> {
     let says = |arguments: &[&str]| -> Result<String> {
         let output = tools.run(program, &[arguments, &["-w", format]].concat(), "")?;
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -244,8 +248,8 @@ fn change_members(tools: &Tools<'_>, program: &Path, format: &str) -> Result<Vec
             refusals.join("\n")
         ))
     };
-    let peer = |port: u16| format!("--peer-urls=http://127.0.0.1:{port}");
-    let mut said = says(&["member", "add", "new", "--learner", &peer(1)])?;
+    let peers = hosts.map(|host| format!("--peer-urls=http://n{host}.invalid:1"));
+    let mut said = says(&["member", "add", "new", "--learner", &peers[0]])?;
     // Later versions of etcdctl say more than 3.4.
     said = said.replace(" added as learner to ", " added to ");
     let list = tools.run(Path::new("etcdctl"), &["member", "list"], "")?;
@@ -253,14 +257,14 @@ fn change_members(tools: &Tools<'_>, program: &Path, format: &str) -> Result<Vec
     let member = list.lines().find(|line| line.contains("unstarted"));
     let id = member
         .and_then(|line| line.split(',').next())
-        .ok_or("no learner")?;
+        .ok_or_else(|| format!("no learner in {list:?} after {said:?}"))?;
     let leader = list.lines().find(|line| line.contains(", started"));
     let leader = leader
         .and_then(|line| line.split(',').next())
         .ok_or("no leader")?;
     for arguments in [
         &["member", "list"][..],
-        &["member", "update", id, &peer(2)],
+        &["member", "update", id, &peers[1]],
         &["member", "promote", id],
         &["move-leader", leader],
         &["member", "remove", id],
@@ -270,6 +274,9 @@ fn change_members(tools: &Tools<'_>, program: &Path, format: &str) -> Result<Vec
         &["move-leader"],
     ] {
         said += &says(arguments)?;
+    }
+    for host in hosts {
+        said = said.replace(&format!("http://n{host}.invalid:1"), "URL");
     }
     without_id(&said, id)
 }
@@ -285,9 +292,9 @@ async fn same_changes(program: Program) -> Result<()> {
         own: &own,
         endpoint: cluster.endpoints().join(","),
     };
-    for format in ["simple", "json"] {
-        let theirs = change_members(&tools, Path::new("etcdctl"), format)?;
-        let own = change_members(&tools, tools.own, format)?;
+    for (format, host) in [("simple", 1), ("json", 5)] {
+        let theirs = change_members(&tools, Path::new("etcdctl"), format, [host, host + 1])?;
+        let own = change_members(&tools, tools.own, format, [host + 2, host + 3])?;
         assert_eq!(theirs, own, "{format}");
     }
     Ok(())

@@ -281,7 +281,11 @@ fn tls_is_spoken_on_sockets_and_where_http_is_apart() -> TestResult {
     let dest_cacert = format!("--dest-cacert={authority}");
     let flags = ["--prefix=greeting", "--dest-prefix=copy", &dest_cacert];
     let mirror = [&[plain, "make-mirror", &destination][..], &flags].concat();
-    let mirror = site.command("etcdctl", &mirror).stdout(Stdio::null()).spawn()?;
+    let mirror = site
+        .command("etcdctl", &mirror)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
     site.running.push(mirror);
     let deadline = Instant::now() + MAXIMUM_WAIT;
     while text(&site.run("etcdctl", &[plain, "get", "copy"])?.stdout) != "copy\nhello\n" {
