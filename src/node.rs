@@ -22,6 +22,8 @@ use crate::base::metrics::{Metrics, MetricsError};
 use crate::base::tls::{Entrance, Side, Tls, TlsError, TlsSettings};
 use crate::config::{AutoCompaction, ListenAddress, ListenSocket, ServerConfig};
 use crate::replication::{self, News, PeerListener, Replication, StartError};
+use crate::service::auth::Tokens;
+use crate::service::auth::tokens::KeyError;
 use crate::service::compaction;
 use crate::service::leader::LeaderDesk;
 use crate::service::watch::{WatchHub, WatchSettings};
@@ -76,6 +78,9 @@ pub enum NodeError {
     /// Two metrics share a name.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// A key of tokens cannot be used.
+    #[error(transparent)]
+    TokenKey(#[from] KeyError),
     /// Replication cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -89,6 +94,8 @@ pub enum NodeError {
 /// # Errors
 /// It cannot start, or a failure stopped it.
 pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
+    // Before anything is bound or written: a key that cannot be used is no reason to start.
+    let tokens = Tokens::open(config.tokens.clone())?;
     let client_listeners = bind_all("listen-client-urls", &config.listen_client)?;
     let http_listeners = bind_all("listen-client-http-urls", &config.listen_client_http)?;
     // Held until the end: their files are taken away with them.
@@ -126,6 +133,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         Arc::clone(&metrics),
         &desk,
         service_settings(&config, &replication),
+        tokens,
     );
     tokio::spawn(services.clone().run(service_news));
     let publication = tokio::spawn(publish(

@@ -26,6 +26,12 @@ pub fn random_lease_id() -> LeaseId {
     LeaseId(rand::rng().random_range(1..=i64::MAX))
 }
 
+/// Random bytes from a generator that is fit for keys and salts.
+#[must_use]
+pub fn random_bytes<const LENGTH: usize>() -> [u8; LENGTH] {
+    rand::rng().random()
+}
+
 /// A random number that tells this run of the process from every other.
 #[must_use]
 pub fn random_u64() -> u64 {

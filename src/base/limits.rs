@@ -23,6 +23,22 @@ pub const DEFAULT_ELECTION_MILLISECONDS: u64 = 1_000;
 /// Longest time to live of a lease, as in etcd.
 pub const MAXIMUM_LEASE_TTL_SECONDS: i64 = 9_000_000_000;
 
+/// Bytes of all users and roles, as they are stored; they are held in memory. One more is refused.
+pub const MAXIMUM_AUTH_BYTES: usize = 64 * 1024 * 1024;
+
+/// Passwords that one node hashes at once; each takes 19 MiB for its time.
+pub const MAXIMUM_HASHES_AT_ONCE: usize = 4;
+
+/// Passwords that wait on one node to be hashed; one more is refused as `too many requests`.
+pub const MAXIMUM_WAITING_HASHES: usize = 1_024;
+
+/// Simple tokens whose last use one node remembers; those above it are void when their time to live since the login is
+/// over, used or not.
+pub const MAXIMUM_REMEMBERED_TOKENS: usize = 100_000;
+
+/// Time without use after which a simple token is void, as etcd's `--auth-token-ttl`.
+pub const DEFAULT_TOKEN_TTL_SECONDS: u64 = 300;
+
 /// Commands that wait for the leader's log, all together, on one node; more are refused as `too many requests`.
 pub const MAXIMUM_PENDING_PROPOSALS: usize = 16_384;
 

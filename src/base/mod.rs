@@ -8,6 +8,7 @@ pub mod identity;
 pub mod ids;
 pub mod limits;
 pub mod metrics;
+pub mod secret;
 pub mod tls;
 
 pub use ids::{ClusterId, LeaseId, MemberId, Namespace, Revision};

@@ -12,13 +12,16 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, ConnectError, Response, Status};
 
 use super::exit::{CliError, Exit};
+use super::login::{Login, Token, wants_new_token};
 use super::security::{self, Security};
 use crate::base::clock;
 use crate::base::tls::Tls;
+use crate::proto::etcdserverpb::auth_client::AuthClient;
 use crate::proto::etcdserverpb::cluster_client::ClusterClient;
 use crate::proto::etcdserverpb::kv_client::KvClient;
 use crate::proto::etcdserverpb::lease_client::LeaseClient;
@@ -84,49 +87,68 @@ enum Repeat {
     WhenNeverSent,
 }
 
+/// A connection that brings the token along.
+type Connection = InterceptedService<Channel, Token>;
+
 /// One endpoint. Its connection is made at the first call, and anew after a loss.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     /// The address, as it was given.
     pub(super) endpoint: String,
     /// Its connection.
-    pub(super) channel: Channel,
+    channel: Channel,
+    /// The token of the user, once there is one.
+    token: Token,
 }
 
 impl Node {
+    fn connection(&self) -> Connection {
+        InterceptedService::new(self.channel.clone(), self.token.clone())
+    }
+
+    /// The service of users and roles.
+    pub(super) fn auth(&self) -> AuthClient<Connection> {
+        AuthClient::new(self.connection())
+    }
+
+    /// The same, for whoever has no token yet.
+    pub(super) fn auth_without_token(&self) -> AuthClient<Channel> {
+        AuthClient::new(self.channel.clone())
+    }
+
     /// The key-value service.
-    pub(super) fn kv(&self) -> KvClient<Channel> {
-        KvClient::new(self.channel.clone()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
+    pub(super) fn kv(&self) -> KvClient<Connection> {
+        KvClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
     }
 
     /// The watch service.
-    pub(super) fn watch(&self) -> WatchClient<Channel> {
-        WatchClient::new(self.channel.clone()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
+    pub(super) fn watch(&self) -> WatchClient<Connection> {
+        WatchClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
     }
 
     /// The lease service.
-    pub(super) fn lease(&self) -> LeaseClient<Channel> {
-        LeaseClient::new(self.channel.clone()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
+    pub(super) fn lease(&self) -> LeaseClient<Connection> {
+        LeaseClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
     }
 
     /// The lock service.
-    pub(super) fn lock(&self) -> LockClient<Channel> {
-        LockClient::new(self.channel.clone())
+    pub(super) fn lock(&self) -> LockClient<Connection> {
+        LockClient::new(self.connection())
     }
 
     /// The election service.
-    pub(super) fn election(&self) -> ElectionClient<Channel> {
-        ElectionClient::new(self.channel.clone()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
+    pub(super) fn election(&self) -> ElectionClient<Connection> {
+        ElectionClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
     }
 
     /// The cluster service.
-    pub(super) fn cluster(&self) -> ClusterClient<Channel> {
-        ClusterClient::new(self.channel.clone())
+    pub(super) fn cluster(&self) -> ClusterClient<Connection> {
+        ClusterClient::new(self.connection())
     }
 
     /// The maintenance service.
-    pub(super) fn maintenance(&self) -> MaintenanceClient<Channel> {
-        MaintenanceClient::new(self.channel.clone())
+    pub(super) fn maintenance(&self) -> MaintenanceClient<Connection> {
+        MaintenanceClient::new(self.connection())
     }
 }
 
@@ -137,6 +159,8 @@ pub(super) struct Client {
     current: Mutex<Position>,
     times: Times,
     security: Security,
+    /// None: somebody without an identity.
+    login: Option<Login>,
 }
 
 /// How long things may take.
@@ -204,7 +228,34 @@ impl Client {
             nodes,
             times,
             security: security.clone(),
+            login: None,
         })
+    }
+
+    /// The same for a user.
+    pub(super) fn with_login(mut self, login: Option<Login>) -> Self {
+        let token = login
+            .as_ref()
+            .map(|login| login.token().clone())
+            .unwrap_or_default();
+        let current = &mut self.current.get_mut().node;
+        for node in self.nodes.iter_mut().chain([current]) {
+            node.token = token.clone();
+        }
+        self.login = login;
+        self
+    }
+
+    /// Makes sure of a token for the user, a new one if `anew`.
+    ///
+    /// # Errors
+    /// The server did not answer, or does not accept the password.
+    pub(super) async fn log_in(&self, node: &Node, anew: bool) -> Result<(), Status> {
+        let Some(login) = &self.login else { return Ok(()) };
+        if anew {
+            login.forget();
+        }
+        login.ensure(node).await
     }
 
     /// All endpoints, in the order they were given.
@@ -222,6 +273,7 @@ impl Client {
             }),
             times: self.times,
             security: self.security.clone(),
+            login: self.login.clone(),
         }
     }
 
@@ -230,15 +282,21 @@ impl Client {
     /// # Errors
     /// An endpoint cannot be.
     pub(super) fn with_endpoints(&self, endpoints: &str) -> Result<Self, CliError> {
-        Self::new(endpoints, &self.security, self.times)
+        let client = Self::new(endpoints, &self.security, self.times)?;
+        Ok(client.with_login(self.login.clone()))
     }
 
-    /// A client of another store, which is as patient.
+    /// A client of another store, which is as patient; it knows nothing of this client's user.
     ///
     /// # Errors
     /// An endpoint cannot be, or a certificate cannot be used.
-    pub(super) fn of_other(&self, endpoints: &str, security: &Security) -> Result<Self, CliError> {
-        Self::new(endpoints, security, self.times)
+    pub(super) fn of_other(
+        &self,
+        endpoints: &str,
+        security: &Security,
+        login: Option<Login>,
+    ) -> Result<Self, CliError> {
+        Ok(Self::new(endpoints, security, self.times)?.with_login(login))
     }
 
     /// How long one call may take.
@@ -300,10 +358,15 @@ impl Client {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let started = clock::now();
+        let mut wants_token = false;
         loop {
             let node = self.current();
             let left = self.times.command.saturating_sub(started.elapsed());
-            let status = match timeout(left, call(node.clone())).await {
+            let attempt = async {
+                self.log_in(&node, wants_token).await?;
+                call(node.clone()).await
+            };
+            let status = match timeout(left, attempt).await {
                 Ok(Ok(response)) => return Ok(response.into_inner()),
                 Ok(Err(status)) => status,
                 Err(_) => {
@@ -313,6 +376,11 @@ impl Client {
                     });
                 }
             };
+            if self.login.is_some() && !wants_token && wants_new_token(&status) {
+                // It was refused, so nothing was done: even a change is sent again, once.
+                wants_token = true;
+                continue;
+            }
             let never_sent = is_connect_error(&status);
             if never_sent && started.elapsed() >= self.times.dial {
                 return Err(self.not_connected(&status));
@@ -384,6 +452,7 @@ fn node(endpoint: &str, tls: Option<Tls>, times: Times) -> Result<Node, CliError
     Ok(Node {
         endpoint: endpoint.to_owned(),
         channel,
+        token: Token::default(),
     })
 }
 
@@ -400,6 +469,7 @@ fn node_of_socket(endpoint: &str, path: PathBuf, tls: Option<Tls>, times: Times)
     Node {
         endpoint: endpoint.to_owned(),
         channel: with_times(builder, times).connect_with_connector_lazy(connect),
+        token: Token::default(),
     }
 }
 

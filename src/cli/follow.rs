@@ -101,11 +101,11 @@ async fn stream(
     if sender.try_send(request).is_err() {
         return Err(End::Lost(Status::unavailable("the request could not be queued")));
     }
-    let mut watch = node.watch();
-    let open = timeout(
-        client.command_timeout(),
-        watch.watch(ReceiverStream::new(receiver)),
-    );
+    let open = timeout(client.command_timeout(), async {
+        // Every stream begins with a token of its own: the last one may be void by now.
+        client.log_in(node, true).await?;
+        node.watch().watch(ReceiverStream::new(receiver)).await
+    });
     let mut responses = match open.await {
         Ok(Ok(response)) => response.into_inner(),
         Ok(Err(status)) => return Err(ended(status)),

@@ -20,6 +20,7 @@ use super::client::Client;
 use super::exit::{CliError, Exit};
 use super::follow::{Sink, follow};
 use super::kv::range;
+use super::login::DestinationLogin;
 use super::output::{Format, revision};
 use super::security::DestinationArguments;
 use super::signal;
@@ -60,6 +61,8 @@ pub(super) struct Mirror {
     max_txn_ops: u32,
     #[command(flatten)]
     security: DestinationArguments,
+    #[command(flatten)]
+    login: DestinationLogin,
 }
 
 impl Mirror {
@@ -70,7 +73,11 @@ impl Mirror {
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
         let mut copy = Copy {
             arguments: self,
-            destination: client.of_other(&self.destination, &self.security.security()?)?,
+            destination: client.of_other(
+                &self.destination,
+                &self.security.security()?,
+                self.login.login()?,
+            )?,
             batch: Batch::default(),
             keys: 0,
             next: self.rev,

@@ -4,6 +4,7 @@
 //! `called` says what differs. An answer goes to standard output, all else to standard error, and the exit code says how it ended ([`Exit`]).
 //! Holds no logic of the store: what is not asked of a server through its wire interface is not done.
 
+mod auth;
 mod called;
 mod check;
 mod client;
@@ -19,10 +20,12 @@ mod kv;
 mod lease;
 mod lock;
 mod logging;
+mod login;
 mod member;
 mod mirror;
 mod move_leader;
 mod output;
+mod role;
 mod security;
 mod server;
 mod session;
@@ -30,6 +33,7 @@ mod signal;
 mod transfer;
 mod txn;
 mod txn_syntax;
+mod user;
 mod watch;
 
 use std::env;
@@ -87,6 +91,8 @@ struct ClientArguments {
     /// Time to wait for the answer to that
     #[arg(long, global = true, default_value = "6s", env = "STEAD_KEEPALIVE_TIMEOUT", value_parser = duration)]
     keepalive_timeout: Duration,
+    #[command(flatten)]
+    login: login::LoginArguments,
     /// Form of the answer
     #[arg(long, short, global = true, value_enum, default_value_t, env = "STEAD_OUTPUT")]
     output: OutputForm,
@@ -131,11 +137,9 @@ impl ClientArguments {
                 )));
             }
         }
-        Client::new(
-            &self.endpoints.join(","),
-            &self.security.security()?,
-            self.times(),
-        )
+        let security = self.security.security()?;
+        let client = Client::new(&self.endpoints.join(","), &security, self.times())?;
+        Ok(client.with_login(self.login.login()?))
     }
 
     fn times(&self) -> Times {
@@ -200,6 +204,21 @@ Examples:
   stead lease grant 60
   stead lease list")]
     Lease(lease::Lease),
+    /// Turn users and their rights on and off
+    #[command(after_help = "Examples:
+  stead auth status
+  stead auth enable")]
+    Auth(auth::Auth),
+    /// Create, change and show users
+    #[command(after_help = "Examples:
+  stead user add alice
+  stead user grant-role alice reader")]
+    User(user::User),
+    /// Create, change and show roles
+    #[command(after_help = "Examples:
+  stead role add reader
+  stead role grant-permission reader read /app/ --prefix")]
+    Role(role::Role),
     /// Hold a lock while a command runs, or until ctrl-C
     #[command(
         after_help = "The command finds the key of the lock in ETCD_LOCK_KEY, and in ETCD_LOCK_REV a number that is
@@ -353,6 +372,9 @@ async fn dispatch(called: Called, command: &Command, arguments: &ClientArguments
         Command::Txn(txn) => txn.run(&client()?, format).await,
         Command::Watch(watch) => watch.run(&client()?, format).await,
         Command::Lease(lease) => lease.run(&client()?, format).await,
+        Command::Auth(auth) => auth.run(&client()?, format).await,
+        Command::User(user) => user.run(&client()?, format).await,
+        Command::Role(role) => role.run(&client()?, format).await,
         Command::Lock(lock) => lock.run(&client()?, format).await,
         Command::Elect(elect) => elect.run(&client()?, format).await,
         Command::Compaction(compact) => compact.run(&client()?, format).await,

@@ -91,7 +91,6 @@ const fn refused(name: &'static str, kind: Kind, default: &'static str, reason: 
 }
 
 const DISCOVERY: &str = "the node would form a cluster of its own; list the members with --initial-cluster";
-const AUTHENTICATION: &str = "users and tokens are not there yet";
 const DISCOVERY_UNUSED: &str = "there is no discovery service";
 const DATABASE: &str = "it tunes a database that Stead does not have";
 const TRACING: &str = "traces are not exported yet; the log has the spans";
@@ -227,6 +226,16 @@ pub(super) const FLAGS: &[Flag] = &[
         "host-whitelist",
         "*",
         "Host names under which HTTP may be asked for; *: all",
+    ),
+    used(
+        "auth-token",
+        "simple",
+        "Tokens of users: simple, or jwt,sign-method=RS256,pub-key=FILE,priv-key=FILE,ttl=5m",
+    ),
+    used(
+        "auth-token-ttl",
+        "300",
+        "Seconds without use after which a simple token is void",
     ),
     used(
         "cert-file",
@@ -369,7 +378,6 @@ pub(super) const FLAGS: &[Flag] = &[
     ignored("discovery-password", Kind::Text, DISCOVERY_UNUSED),
     ignored("discovery-fallback", Kind::Text, DISCOVERY_UNUSED),
     // What else would be missed.
-    refused("auth-token", Kind::Text, "simple", AUTHENTICATION),
     refused(
         "force-new-cluster",
         Kind::Switch,
@@ -390,8 +398,7 @@ pub(super) const FLAGS: &[Flag] = &[
     ),
     refused("proxy", Kind::Text, "off", PROXY_UNUSED),
     // What nothing depends on.
-    ignored("auth-token-ttl", Kind::Text, AUTHENTICATION),
-    ignored("bcrypt-cost", Kind::Text, AUTHENTICATION),
+    ignored("bcrypt-cost", Kind::Text, "passwords are hashed with argon2id"),
     ignored("backend-bbolt-freelist-type", Kind::Text, DATABASE),
     ignored("backend-batch-interval", Kind::Duration, DATABASE),
     ignored("backend-batch-limit", Kind::Text, DATABASE),

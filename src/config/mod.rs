@@ -6,6 +6,7 @@
 //!
 //! Reads the files that it checks, never writes to the disk and never opens a socket.
 
+mod auth;
 mod duration;
 mod error;
 mod flags;
@@ -28,6 +29,7 @@ pub use help::help;
 use crate::base::tls::TlsSettings;
 use crate::base::{ClusterId, MemberId};
 use crate::replication::PeerMember;
+use crate::service::auth::TokenSettings;
 
 /// The etcd whose behaviour and flags Stead follows; what it reports as its version, since clients switch features on
 /// by it.
@@ -103,6 +105,8 @@ pub struct ServerConfig {
     pub keepalive: Keepalive,
     /// Time between progress notes on a quiet watch.
     pub watch_progress_interval: Duration,
+    /// How tokens of users are made.
+    pub tokens: TokenSettings,
     /// Whether the JSON gateway is served.
     pub gateway: bool,
     /// Origins of web pages whose scripts may use HTTP; none for all.

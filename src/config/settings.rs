@@ -12,7 +12,7 @@ use super::sources::{Given, Values};
 use super::tls::Addresses;
 use super::url::HostUrl;
 use super::{
-    AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, duration,
+    AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, duration,
     parse_switch, tls,
 };
 use crate::base::identity;
@@ -50,7 +50,7 @@ pub(super) fn invalid(given: &Given, mend: impl Into<String>) -> ConfigError {
     }
 }
 
-fn number<T>(values: &Values, flag: &'static str, range: RangeInclusive<T>) -> Result<T>
+pub(super) fn number<T>(values: &Values, flag: &'static str, range: RangeInclusive<T>) -> Result<T>
 where
     T: FromStr + PartialOrd + std::fmt::Display,
 {
@@ -182,6 +182,7 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
             timeout: some_unless_zero(interval(&values, "grpc-keepalive-timeout")?),
         },
         watch_progress_interval: progress_interval(&values)?,
+        tokens: auth::tokens(&values)?,
         gateway: switch(&values, "enable-grpc-gateway")?,
         cors_origins: cors_origins(&values)?,
         host_names: names(&values.get("host-whitelist")),

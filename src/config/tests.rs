@@ -63,6 +63,8 @@ fn without_flags_the_defaults_of_etcd_hold() {
     assert_eq!(config.keepalive.interval, Some(Duration::from_secs(7_200)));
     assert_eq!(config.keepalive.timeout, Some(Duration::from_secs(20)));
     assert_eq!(config.watch_progress_interval, Duration::from_secs(600));
+    let ttl = Duration::from_secs(300);
+    assert_eq!(config.tokens, TokenSettings::Simple { ttl });
     assert!(config.gateway);
     assert_eq!((&config.cors_origins, &config.host_names), (&None, &None));
     assert_eq!(config.log.format, LogFormat::Json);
@@ -247,7 +249,19 @@ fn each_error_names_the_flag_the_value_and_the_mend() {
         (&["--log-outputs=systemd/journal"], &["journald"]),
         (
             &["--auth-token=jwt,pub-key=a"],
-            &["--auth-token is", "not supported yet"],
+            &[
+                "--auth-token is \"jwt,pub-key=a\"",
+                "sign-method is missing",
+                "RS256",
+            ],
+        ),
+        (
+            &["--auth-token="],
+            &["--auth-token is \"\"", "write simple, or jwt"],
+        ),
+        (
+            &["--auth-token-ttl=0"],
+            &["--auth-token-ttl is \"0\"", "from 1 to"],
         ),
         (&["--force-new-cluster"], &["not supported yet"]),
         (
@@ -280,7 +294,7 @@ fn harmless_flags_are_accepted_with_a_warning_and_dangerous_ones_when_they_ask_f
             "--max-wals=3",
             "--client-cert-auth=false",
             "--cert-file=",
-            "--auth-token=simple",
+            "--bcrypt-cost=10",
         ],
         &[("ETCD_NONSENSE", "1"), ("STEAD_ENDPOINTS", "a")],
     )
@@ -289,6 +303,7 @@ fn harmless_flags_are_accepted_with_a_warning_and_dangerous_ones_when_they_ask_f
         config.warnings,
         [
             "the environment variable ETCD_NONSENSE is ignored: it is no setting of the server",
+            "--bcrypt-cost has no effect: passwords are hashed with argon2id",
             "--max-wals has no effect: the log is removed as soon as it is not needed",
         ]
     );

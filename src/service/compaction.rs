@@ -113,7 +113,7 @@ pub(super) async fn run(core: Arc<Core>, mode: AutoCompaction) {
         }
         match core
             .replication
-            .propose(Command::Compact { revision })
+            .propose(Command::Compact { revision }.by_node())
             .await
             .map(|done| done.outcome)
         {

@@ -1,20 +1,25 @@
-//! What every service stands on: replication, headers, admission, metrics and the settings.
+//! What every service stands on: replication, headers, the gate, admission, metrics and the settings.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::admit::Admission;
+use super::auth::gate::{Caller, Gate, may_be_outdated};
 use super::header::Headers;
 use super::{ServiceError, Settings};
 use crate::base::Revision;
 use crate::base::metrics::Metrics;
 use crate::replication::Replication;
+use crate::state::access::Request;
 use crate::state::applied::{Answer, Fatal, Refusal};
 use crate::state::command::Command;
 use crate::state::{ReadView, Reader};
 
 /// Seconds that a request may take besides two elections, as etcd's.
 const REQUEST_SECONDS: u64 = 5;
+
+/// How often a command is proposed anew for a user whose identity was outdated when it was applied.
+const MAXIMUM_SIGNINGS: usize = 4;
 
 /// Shared by all services of a node.
 pub(super) struct Core {
@@ -24,6 +29,8 @@ pub(super) struct Core {
     pub reader: Reader,
     /// Makes headers.
     pub headers: Headers,
+    /// Lets requests through.
+    pub gate: Gate,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Decides what may be proposed.
@@ -44,6 +51,50 @@ impl Core {
             Ok(self.reader.view())
         } else {
             Ok(self.replication.read_barrier().await?)
+        }
+    }
+
+    /// The state to read from, as [`Core::view`], in which the caller may do `request`.
+    pub async fn view_for(
+        &self,
+        caller: &Caller,
+        serializable: bool,
+        request: &Request<'_>,
+    ) -> Result<Arc<ReadView>, ServiceError> {
+        let view = self.view(serializable).await?;
+        match self.gate.judge(&view, caller, request) {
+            Ok(_) => Ok(view),
+            Err(error) if serializable && may_be_outdated(&error) => {
+                let view = self.view(false).await.map_err(|_| error)?;
+                self.gate.judge(&view, caller, request)?;
+                Ok(view)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Proposes a command of a caller; as [`Core::propose`].
+    pub async fn propose_for<T>(
+        &self,
+        caller: &Caller,
+        command: Command,
+        pick: impl Fn(Answer) -> Option<T>,
+    ) -> Result<(Revision, T), ServiceError> {
+        if self.gate.is_open() && caller.is_nobody() {
+            return self.propose(command, pick).await;
+        }
+        // What was refused for an outdated identity did nothing, and the state that refused it is known here by now.
+        let mut signings = 1;
+        loop {
+            let signed = self.gate.sign(caller, command.clone()).await?;
+            match self.propose(signed, &pick).await {
+                Err(ServiceError::UserEmpty | ServiceError::AuthOldRevision)
+                    if signings < MAXIMUM_SIGNINGS =>
+                {
+                    signings += 1;
+                }
+                proposed => return proposed,
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 use thiserror::Error;
 
 use super::watch::WatchRefusal;
+use crate::base::limits::MAXIMUM_AUTH_BYTES;
 use crate::replication::{AskError, ProposeError, ReadError, TransferError};
 use crate::state::applied::{Fatal, Refusal};
 
@@ -132,6 +133,66 @@ pub enum ServiceError {
     /// The node that leads cannot prove that it does; another endpoint may answer.
     #[error("not a primary lessor")]
     NotPrimaryLessor,
+    /// No user `root`.
+    #[error("etcdserver: root user does not exist")]
+    RootUserMissing,
+    /// The user `root` lacks the role `root`.
+    #[error("etcdserver: root user does not have root role")]
+    RootRoleMissing,
+    /// The name is taken.
+    #[error("etcdserver: user name already exists")]
+    UserExists,
+    /// A user without a name, or a request without an identity.
+    #[error("etcdserver: user name is empty")]
+    UserEmpty,
+    /// No such user.
+    #[error("etcdserver: user name not found")]
+    UserNotFound,
+    /// The name is taken.
+    #[error("etcdserver: role name already exists")]
+    RoleExists,
+    /// No such role.
+    #[error("etcdserver: role name not found")]
+    RoleNotFound,
+    /// A role without a name.
+    #[error("etcdserver: role name is empty")]
+    RoleEmpty,
+    /// The name and the password do not belong together.
+    #[error("etcdserver: authentication failed, invalid user ID or password")]
+    AuthFailed,
+    /// A password for a user who has none.
+    #[error("auth: authentication failed, password was given for no password user")]
+    PasswordNotWanted,
+    /// A grant of nothing.
+    #[error("etcdserver: permission not given")]
+    PermissionNotGiven,
+    /// The user's rights do not suffice.
+    #[error("etcdserver: permission denied")]
+    PermissionDenied,
+    /// The user does not have the role.
+    #[error("etcdserver: role is not granted to the user")]
+    RoleNotGranted,
+    /// The role does not have the right.
+    #[error("etcdserver: permission is not granted to the role")]
+    PermissionNotGranted,
+    /// A login while nobody needs an identity.
+    #[error("etcdserver: authentication is not enabled")]
+    AuthNotEnabled,
+    /// A token that is void, or never was one.
+    #[error("etcdserver: invalid auth token")]
+    InvalidAuthToken,
+    /// A change that would lock everybody out, or a right on no keys.
+    #[error("etcdserver: invalid auth management")]
+    InvalidAuthManagement,
+    /// Users and roles have changed since the identity was established.
+    #[error("etcdserver: revision of auth store is old")]
+    AuthOldRevision,
+    /// This member has no key to sign tokens with; another one may.
+    #[error("auth: token signing attempted with verify-only key")]
+    TokenVerifyOnly,
+    /// Users and roles take as much room as they may.
+    #[error("stead: users and roles take more than {MAXIMUM_AUTH_BYTES} bytes; remove some first")]
+    AuthFull,
     /// The lease of who waits for a lock has ended, or its key was removed.
     #[error("mutex: session is expired")]
     SessionExpired,
@@ -177,6 +238,20 @@ impl From<Refusal> for ServiceError {
             Refusal::KeyNotFound => Self::KeyNotFound,
             Refusal::LeaseNotFound => Self::LeaseNotFound,
             Refusal::LeaseExists => Self::LeaseExists,
+            Refusal::RootUserMissing => Self::RootUserMissing,
+            Refusal::RootRoleMissing => Self::RootRoleMissing,
+            Refusal::UserExists => Self::UserExists,
+            Refusal::UserEmpty => Self::UserEmpty,
+            Refusal::UserNotFound => Self::UserNotFound,
+            Refusal::RoleExists => Self::RoleExists,
+            Refusal::RoleNotFound => Self::RoleNotFound,
+            Refusal::RoleEmpty => Self::RoleEmpty,
+            Refusal::PermissionDenied => Self::PermissionDenied,
+            Refusal::RoleNotGranted => Self::RoleNotGranted,
+            Refusal::PermissionNotGranted => Self::PermissionNotGranted,
+            Refusal::InvalidAuthManagement => Self::InvalidAuthManagement,
+            Refusal::AuthOldRevision => Self::AuthOldRevision,
+            Refusal::AuthFull => Self::AuthFull,
         }
     }
 }

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
+use super::auth::Caller;
 use super::core::{Core, read_aside};
 use super::header::Answered;
 use super::range_stream::RangeChunks;
 use super::{ServiceError, validate};
 use crate::base::Revision;
+use crate::state::access::Request;
 use crate::state::applied::{Answer, DeleteRangeAnswer, PutAnswer, RangeAnswer, TxnAnswer};
 use crate::state::command::{Command, DeleteRange, Operation, Put, Range, Txn};
 
@@ -17,11 +19,24 @@ use crate::state::command::{Command, DeleteRange, Operation, Put, Range, Txn};
 #[derive(Clone)]
 pub struct Kv {
     core: Arc<Core>,
+    caller: Caller,
 }
 
 impl Kv {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core }
+        Self {
+            core,
+            caller: Caller::default(),
+        }
+    }
+
+    /// The same, as asked for by `caller`.
+    #[must_use]
+    pub fn by(&self, caller: Caller) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+            caller,
+        }
     }
 
     /// Reads a range: from this node's state as it is if `serializable`.
@@ -38,7 +53,10 @@ impl Kv {
         }
         validate::range(&request)?;
         self.core.metrics.ranges.inc();
-        let view = self.core.view(serializable).await?;
+        let view = self
+            .core
+            .view_for(&self.caller, serializable, &Request::Range(&request))
+            .await?;
         let answer = if is_point(&request) {
             view.range(&request)??
         } else {
@@ -60,7 +78,7 @@ impl Kv {
         serializable: bool,
     ) -> Result<RangeChunks, ServiceError> {
         self.core.metrics.ranges.inc();
-        RangeChunks::open(Arc::clone(&self.core), request, serializable).await
+        RangeChunks::open(Arc::clone(&self.core), self.caller.clone(), request, serializable).await
     }
 
     /// Writes one key.
@@ -77,7 +95,10 @@ impl Kv {
                 None
             }
         };
-        let (_, answer) = self.core.propose(Command::Put(request), pick).await?;
+        let (_, answer) = self
+            .core
+            .propose_for(&self.caller, Command::Put(request), pick)
+            .await?;
         Ok(Answered {
             header: self.core.headers.at(answer.revision),
             answer,
@@ -101,7 +122,10 @@ impl Kv {
                 None
             }
         };
-        let (_, answer) = self.core.propose(Command::DeleteRange(request), pick).await?;
+        let (_, answer) = self
+            .core
+            .propose_for(&self.caller, Command::DeleteRange(request), pick)
+            .await?;
         Ok(Answered {
             header: self.core.headers.at(answer.revision),
             answer,
@@ -117,7 +141,10 @@ impl Kv {
         validate::txn(&request, self.core.settings.maximum_txn_operations)?;
         self.core.metrics.txns.inc();
         let answer = if request.is_read_only() {
-            let view = self.core.view(serializable).await?;
+            let view = self
+                .core
+                .view_for(&self.caller, serializable, &Request::Txn(&request))
+                .await?;
             if reads_points(&request) {
                 view.read_transaction(&request)??
             } else {
@@ -132,7 +159,10 @@ impl Kv {
                     None
                 }
             };
-            self.core.propose(Command::Txn(request), pick).await?.1
+            self.core
+                .propose_for(&self.caller, Command::Txn(request), pick)
+                .await?
+                .1
         };
         Ok(Answered {
             header: self.core.headers.at(answer.revision),
@@ -147,7 +177,10 @@ impl Kv {
     pub async fn compact(&self, revision: Revision, physical: bool) -> Result<Answered<()>, ServiceError> {
         self.core.admission.change()?;
         let pick = |answer| matches!(answer, Answer::Compact).then_some(());
-        let (current, ()) = self.core.propose(Command::Compact { revision }, pick).await?;
+        let (current, ()) = self
+            .core
+            .propose_for(&self.caller, Command::Compact { revision }, pick)
+            .await?;
         if physical {
             self.core.replication.compaction_removed(revision).await;
         }

@@ -5,10 +5,12 @@
 use std::sync::Arc;
 
 use super::ServiceError;
+use super::auth::Caller;
 use super::core::{Core, read_aside};
 use super::header::{Answered, Header};
 use crate::base::{MemberId, Revision};
 use crate::state::KeyValueHash;
+use crate::state::access::Request;
 use crate::state::applied::Answer;
 use crate::state::command::{Alarm, Command};
 
@@ -71,11 +73,32 @@ pub enum DowngradeAction {
 #[derive(Clone)]
 pub struct Maintenance {
     core: Arc<Core>,
+    caller: Caller,
 }
 
 impl Maintenance {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core }
+        Self {
+            core,
+            caller: Caller::default(),
+        }
+    }
+
+    /// The same, as asked for by `caller`.
+    #[must_use]
+    pub fn by(&self, caller: Caller) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+            caller,
+        }
+    }
+
+    /// Whether the caller may do `request`, for what is not served, or done elsewhere.
+    ///
+    /// # Errors
+    /// The caller may not.
+    pub async fn admit(&self, request: &Request<'_>) -> Result<(), ServiceError> {
+        self.core.gate.admit(&self.caller, request).await.map(drop)
     }
 
     /// A header at this node's revision.
@@ -87,8 +110,9 @@ impl Maintenance {
     /// Where this member stands.
     ///
     /// # Errors
-    /// The disk failed.
-    pub fn status(&self) -> Result<Answered<MemberStatus>, ServiceError> {
+    /// The caller has no identity, or the disk failed.
+    pub async fn status(&self) -> Result<Answered<MemberStatus>, ServiceError> {
+        self.admit(&Request::Status).await?;
         let status = self.core.replication.status().borrow().clone();
         let (database_bytes, database_bytes_in_use) = self.core.replication.database_bytes();
         let view = self.core.reader.view();
@@ -112,8 +136,9 @@ impl Maintenance {
     /// A hash of all versions up to `revision` on this node (0: the current one), comparable between members.
     ///
     /// # Errors
-    /// Compacted, future, or the disk failed.
+    /// The caller may not, compacted, future, or the disk failed.
     pub async fn hash_key_values(&self, revision: Revision) -> Result<Answered<KeyValueHash>, ServiceError> {
+        self.admit(&Request::Hash).await?;
         let view = self.core.reader.view();
         let header = self.core.headers.at(view.revision());
         let answer = read_aside(view, move |view| view.hash_kv(revision)).await?;
@@ -133,7 +158,10 @@ impl Maintenance {
     ) -> Result<Answered<Vec<(MemberId, Alarm)>>, ServiceError> {
         let command = match (action, alarm) {
             (AlarmAction::List, _) => {
-                let view = self.core.view(false).await?;
+                let view = self
+                    .core
+                    .view_for(&self.caller, false, &Request::AlarmList)
+                    .await?;
                 let mut answer = view.alarms()?;
                 answer.retain(|(_, active)| alarm.is_none_or(|wanted| wanted == *active));
                 return Ok(Answered {
@@ -142,6 +170,7 @@ impl Maintenance {
                 });
             }
             (_, None) => {
+                self.admit(&Request::AlarmChange).await?;
                 return Ok(Answered {
                     header: self.header(),
                     answer: Vec::new(),
@@ -157,7 +186,7 @@ impl Maintenance {
                 None
             }
         };
-        let (revision, changed) = self.core.propose(command, pick).await?;
+        let (revision, changed) = self.core.propose_for(&self.caller, command, pick).await?;
         let answer = alarm
             .filter(|_| changed)
             .map(|alarm| (member, alarm))
@@ -174,12 +203,13 @@ impl Maintenance {
     /// cluster's version.
     ///
     /// # Errors
-    /// The version cannot be read, is not the one before the cluster's, or it could be and is not served.
-    pub fn downgrade(
+    /// The caller may not, the version cannot be read, is not the one before the cluster's, or it could be and is not served.
+    pub async fn downgrade(
         &self,
         action: DowngradeAction,
         version: &str,
     ) -> Result<(Header, &'static str), ServiceError> {
+        self.admit(&Request::Downgrade).await?;
         match action {
             DowngradeAction::Cancel => {}
             DowngradeAction::Validate | DowngradeAction::Enable => {
@@ -195,8 +225,9 @@ impl Maintenance {
     /// Hands leadership to `target`; done at once if it leads already.
     ///
     /// # Errors
-    /// This node does not lead, the target is unknown or a learner, or it did not take over in time.
+    /// The caller may not, this node does not lead, the target is unknown or a learner, or it did not take over in time.
     pub async fn move_leader(&self, target: MemberId) -> Result<(), ServiceError> {
+        self.admit(&Request::MoveLeader).await?;
         if !self.core.replication.status().borrow().is_leader {
             return Err(ServiceError::NotLeader);
         }

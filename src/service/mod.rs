@@ -1,4 +1,4 @@
-//! One pipeline for every request: validate, admit, propose or read, reply.
+//! One pipeline for every request: validate, admit, authorize, propose or read, reply.
 //!
 //! [`Services`] is what a node's front doors call. Its background work ([`Services::run`]) learns what is applied, counts
 //! the time of leases while the node leads, raises the alarm of a full database and compacts.
@@ -10,6 +10,7 @@
 //! Never knows a wire format; never decides by anything but replication, the state and the settings.
 
 mod admit;
+pub mod auth;
 pub mod cluster;
 pub mod compaction;
 pub mod contest;
@@ -35,6 +36,7 @@ use crate::base::{ClusterId, MemberId, clock};
 use crate::replication::{News, ReadError, Replication, Status};
 use crate::state::command::{Alarm, Command};
 use admit::Admission;
+use auth::{Gate, Tokens, Users};
 use cluster::Cluster;
 use compaction::AutoCompaction;
 use contest::{Contests, Elections, Locks};
@@ -87,6 +89,10 @@ pub struct Services {
     pub elections: Elections,
     /// Members.
     pub cluster: Cluster,
+    /// Users and roles.
+    pub users: Users,
+    /// Lets watches through.
+    pub gate: Gate,
     /// What operators ask.
     pub maintenance: Maintenance,
     /// Whether the node serves.
@@ -111,13 +117,16 @@ impl Services {
         metrics: Arc<Metrics>,
         desk: &LeaderDesk,
         settings: Settings,
+        tokens: Tokens,
     ) -> Self {
         if let Err(error) = metrics.describe(maintenance::ETCD_VERSION, settings.member) {
             tracing::warn!(%error, "the metrics do not say which member they are of");
         }
         let status = replication.status();
         let headers = Headers::new(settings.cluster, settings.member, status.clone());
+        let gate = Gate::new(replication.clone(), Arc::new(tokens));
         let core = Arc::new(Core {
+            gate: gate.clone(),
             reader: replication.reader(),
             replication,
             headers: headers.clone(),
@@ -129,13 +138,15 @@ impl Services {
         desk.open(&core, &lessor);
         let kv = Kv::new(Arc::clone(&core));
         let leases = Leases::new(Arc::clone(&core), lessor.clone());
-        let contests = Contests::new(kv.clone(), leases.clone(), hub, headers.clone());
+        let contests = Contests::new(kv.clone(), leases.clone(), hub, Arc::clone(&core));
         Self {
             kv,
             leases,
             locks: Locks::new(contests.clone()),
             elections: Elections::new(contests),
             cluster: Cluster::new(Arc::clone(&core)),
+            users: Users::new(Arc::clone(&core)),
+            gate,
             maintenance: Maintenance::new(Arc::clone(&core)),
             health: Health::new(Arc::clone(&core)),
             headers,
@@ -160,6 +171,7 @@ impl Services {
             () = self.raise_alarms() => {}
             () = self.expire_leases() => {}
             () = self.follow_log(news) => {}
+            () = self.core.gate.tokens().follow_files() => {}
         }
     }
 
@@ -247,7 +259,7 @@ impl Services {
                 member,
                 alarm: Alarm::NoSpace,
             };
-            if let Err(error) = self.core.replication.propose(command).await {
+            if let Err(error) = self.core.replication.propose(command.by_node()).await {
                 tracing::warn!(%error, "the alarm NOSPACE was not raised; the next refused write raises it");
             }
         }

@@ -7,11 +7,15 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::auth::Caller;
+use super::auth::gate::judge_again;
 use super::core::{Core, read_aside};
 use super::header::Header;
 use super::{ServiceError, validate};
 use crate::base::Revision;
+use crate::state::access::Request;
 use crate::state::applied::{KeyValue, RangeAnswer};
+use crate::state::auth::Identity;
 use crate::state::command::{Range, SortOrder, SortTarget};
 
 /// Keys in the first piece, as in etcd: small, so that the first answer is early.
@@ -29,6 +33,8 @@ pub struct RangeChunk {
 /// The pieces of one range, in key order.
 pub struct RangeChunks {
     core: Arc<Core>,
+    /// Who asked for it; none where nobody had to be known.
+    identity: Option<Identity>,
     request: Range,
     /// The revision of the newest keys, if those are asked for: what the header says, so that a watch from there on misses
     /// nothing, whatever was written while the pieces were read.
@@ -42,16 +48,21 @@ impl RangeChunks {
     /// Fixes the revision and checks the request.
     pub(super) async fn open(
         core: Arc<Core>,
+        caller: Caller,
         mut request: Range,
         serializable: bool,
     ) -> Result<Self, ServiceError> {
         check(&request)?;
-        let view = core.view(serializable).await?;
+        let view = core
+            .view_for(&caller, serializable, &Request::Range(&request))
+            .await?;
         let newest = (request.revision <= Revision(0)).then(|| view.revision());
         request.revision = newest.unwrap_or(request.revision);
+        let identity = core.gate.identify(&view, &caller)?;
         let size = ChunkSize::new(core.settings.maximum_request_bytes);
         Ok(Self {
             core,
+            identity,
             request,
             newest,
             size,
@@ -75,6 +86,8 @@ impl RangeChunks {
 
     async fn read(&mut self) -> Result<RangeChunk, ServiceError> {
         let view = self.core.reader.view();
+        // A right that is taken away ends the stream.
+        judge_again(&view, self.identity.as_ref(), &Request::Range(&self.request))??;
         let single = self.request.keys.end.is_empty() || self.request.count_only;
         if single {
             let request = self.request.clone();

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use thiserror::Error;
 
 use super::command::Alarm;
+use crate::base::limits::MAXIMUM_AUTH_BYTES;
 use crate::base::{LeaseId, MemberId, Namespace, Revision};
 use crate::storage::StorageError;
 
@@ -112,6 +113,8 @@ pub enum Answer {
         /// Whether the alarm was not already in that state.
         changed: bool,
     },
+    /// To a change of users and roles.
+    Auth,
 }
 
 /// Why the state machine did not do what it was asked. The text is etcd's, since clients compare it.
@@ -132,6 +135,48 @@ pub enum Refusal {
     /// The id is taken.
     #[error("etcdserver: lease already exists")]
     LeaseExists,
+    /// No user `root`.
+    #[error("etcdserver: root user does not exist")]
+    RootUserMissing,
+    /// The user `root` lacks the role `root`.
+    #[error("etcdserver: root user does not have root role")]
+    RootRoleMissing,
+    /// The name is taken.
+    #[error("etcdserver: user name already exists")]
+    UserExists,
+    /// A user without a name, or a request without an identity.
+    #[error("etcdserver: user name is empty")]
+    UserEmpty,
+    /// No such user.
+    #[error("etcdserver: user name not found")]
+    UserNotFound,
+    /// The name is taken.
+    #[error("etcdserver: role name already exists")]
+    RoleExists,
+    /// No such role.
+    #[error("etcdserver: role name not found")]
+    RoleNotFound,
+    /// A role without a name.
+    #[error("etcdserver: role name is empty")]
+    RoleEmpty,
+    /// The user's rights do not suffice.
+    #[error("etcdserver: permission denied")]
+    PermissionDenied,
+    /// The user does not have the role.
+    #[error("etcdserver: role is not granted to the user")]
+    RoleNotGranted,
+    /// The role does not have the right.
+    #[error("etcdserver: permission is not granted to the role")]
+    PermissionNotGranted,
+    /// A change that would lock everybody out, or a right on no keys.
+    #[error("etcdserver: invalid auth management")]
+    InvalidAuthManagement,
+    /// Users and roles have changed since the identity was established.
+    #[error("etcdserver: revision of auth store is old")]
+    AuthOldRevision,
+    /// Users and roles take as much room as they may.
+    #[error("stead: users and roles take more than {MAXIMUM_AUTH_BYTES} bytes; remove some first")]
+    AuthFull,
 }
 
 /// A failure after which this node must not go on.
@@ -234,6 +279,8 @@ pub enum Effect {
         /// Whether it is raised now.
         active: bool,
     },
+    /// Users, roles or whether they count changed: whoever let somebody in looks again.
+    AuthChanged,
     /// A snapshot of another node replaced the whole state: whoever holds something derived from it reads it anew.
     Restored,
 }

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use super::auth::{AuthChange, Author, Permission, PermissionKind};
 use crate::base::{LeaseId, MemberId, Namespace, Revision};
 
 /// Which keys an operation means, in etcd's convention.
@@ -239,6 +240,27 @@ pub enum Command {
         /// Which.
         alarm: Alarm,
     },
+    /// A command with its author, who must have the right to it when it is applied. Without this, a command is nobody's:
+    /// good only while requests need no identity.
+    By {
+        /// Who asks for it.
+        author: Author,
+        /// The command; never one of this kind.
+        command: Box<Command>,
+    },
+    /// Change users, roles, or whether they count.
+    Auth(AuthChange),
+}
+
+impl Command {
+    /// The command as one of the cluster itself, which needs no right to it.
+    #[must_use]
+    pub fn by_node(self) -> Self {
+        Self::By {
+            author: Author::Node,
+            command: Box::new(self),
+        }
+    }
 }
 
 /// A command with the id under which its proposer waits for the answer.

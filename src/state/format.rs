@@ -1,7 +1,7 @@
 //! How records and log entries are written: bincode 2 behind one version byte, in this module only.
 //!
-//! Fields and variants are only ever appended, together with a new version byte. A version this program does not know is
-//! an error that stops the node, never a guess. Golden bytes in the tests hold the format still.
+//! Fields are only ever appended, together with a new version byte; variants are appended as they are. A version or
+//! variant this program does not know is an error that stops the node, never a guess. Golden bytes in the tests hold the format still.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;

@@ -4,12 +4,14 @@
 //! crash the state is that of some applied index, never between two. Nothing is answered before the write.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::applied::{Applied, Fatal};
 use super::apply::{Counters, Transition};
+use super::auth::Auth;
 use super::format::{self, AppliedEntry, StoredMembership};
 use super::mvcc::compaction;
 use super::recent::RecentKeys;
@@ -17,9 +19,6 @@ use super::schema;
 use super::view::{ReadView, Reader};
 use crate::base::{MemberId, Revision};
 use crate::storage::{Batch, Durability, Engine, Family, StorageError, View};
-
-/// The format of the state database. A database of another one is refused.
-const DATABASE_FORMAT: u32 = 1;
 
 /// The revision of a store that holds nothing, as in etcd.
 const FIRST_REVISION: Revision = Revision(1);
@@ -68,6 +67,8 @@ pub struct Machine {
     counters: Counters,
     recent: Arc<RecentKeys>,
     published: Arc<ArcSwap<ReadView>>,
+    /// Whether the published state needs an identity: what a request looks at first.
+    needs_identity: Arc<AtomicBool>,
 }
 
 impl Machine {
@@ -87,6 +88,7 @@ impl Machine {
             engine: Arc::new(ArcSwap::from_pointee(engine)),
             counters: read_view.counters,
             recent,
+            needs_identity: Arc::new(AtomicBool::new(read_view.auth.is_enabled())),
             published: Arc::new(ArcSwap::from_pointee(read_view)),
         })
     }
@@ -103,7 +105,12 @@ impl Machine {
         };
         let engine = self.engine.load_full();
         let current = self.published.load_full();
-        let mut transition = Transition::new(current.view.as_ref(), self.counters, &self.recent);
+        let mut transition = Transition::new(
+            current.view.as_ref(),
+            self.counters,
+            Arc::clone(&current.auth),
+            &self.recent,
+        );
         let mut applied = Vec::with_capacity(entries.len());
         let mut previous_index = current.applied_index;
         for entry in entries {
@@ -126,14 +133,16 @@ impl Machine {
             let revision = format::encode("revision", &counters.revision)?;
             transition.put_meta(schema::REVISION, revision);
         }
+        let auth = transition.auth();
         engine.write(transition.into_batch(), Durability::Buffered)?;
         self.counters = counters;
-        self.published.store(Arc::new(ReadView {
+        self.publish(ReadView {
             view: engine.view(),
             recent: Arc::clone(&self.recent),
             applied_index: Some(last.index),
             counters,
-        }));
+            auth,
+        });
         Ok(applied)
     }
 
@@ -152,7 +161,14 @@ impl Machine {
     pub fn reader(&self) -> Reader {
         Reader {
             current: Arc::clone(&self.published),
+            needs_identity: Arc::clone(&self.needs_identity),
         }
+    }
+
+    fn publish(&self, read_view: ReadView) {
+        let is_enabled = read_view.auth.is_enabled();
+        self.published.store(Arc::new(read_view));
+        self.needs_identity.store(is_enabled, Ordering::Release);
     }
 
     /// Replaces the whole state by the one that `engine` holds (a snapshot of another node).
@@ -164,7 +180,7 @@ impl Machine {
         self.counters = read_view.counters;
         self.recent.forget();
         self.engine.store(Arc::new(engine));
-        self.published.store(Arc::new(read_view));
+        self.publish(read_view);
         Ok(())
     }
 
@@ -205,18 +221,20 @@ fn meta<Record: serde::de::DeserializeOwned>(
 
 fn load(engine: &Arc<dyn Engine>, recent: Arc<RecentKeys>) -> Result<ReadView, Fatal> {
     match meta::<u32>(engine.view().as_ref(), schema::FORMAT, "database format")? {
-        Some(DATABASE_FORMAT) => {}
+        Some(schema::FIRST_FORMAT..=schema::FORMAT_WITH_USERS) => {}
         Some(other) => {
             return Err(Fatal::Storage(StorageError::Corrupt {
                 what: "state database",
                 reason: format!(
-                    "its format is {other}, this program knows {DATABASE_FORMAT}; run the version of stead that wrote it"
+                    "its format is {other}, this program knows {} to {}; run the version of stead that wrote it",
+                    schema::FIRST_FORMAT,
+                    schema::FORMAT_WITH_USERS,
                 ),
             }));
         }
         None => {
             let mut batch = Batch::default();
-            let format = format::encode("database format", &DATABASE_FORMAT)?;
+            let format = format::encode("database format", &schema::FIRST_FORMAT)?;
             batch.put(Family::Meta, schema::FORMAT, format);
             engine.write(batch, Durability::Buffered)?;
         }
@@ -227,7 +245,9 @@ fn load(engine: &Arc<dyn Engine>, recent: Arc<RecentKeys>) -> Result<ReadView, F
         compacted: meta(view.as_ref(), schema::COMPACTED, "compacted revision")?,
     };
     let applied_index = position(view.as_ref())?.index;
+    let auth = Arc::new(Auth::load(view.as_ref())?);
     Ok(ReadView {
+        auth,
         view,
         recent,
         applied_index,

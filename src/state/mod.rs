@@ -1,4 +1,4 @@
-//! The replicated state machine: MVCC keys, leases, published members and alarms.
+//! The replicated state machine: MVCC keys, leases, users and roles, published members and alarms.
 //!
 //! [`Machine::apply`] is a function of (state, entries): on every node the same entries give the same bytes, the same
 //! answers and the same news. [`ReadView`] is the state at one applied index, for everything that reads.
@@ -7,8 +7,10 @@
 //! makes the compiler say so (the names are in `clippy.toml`).
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod access;
 pub mod applied;
 mod apply;
+pub mod auth;
 pub mod command;
 pub mod format;
 mod machine;

@@ -7,6 +7,7 @@
 //! | `events` | revision, sub-revision | [`Change`](super::format::Change): which key, put or removed, which version it superseded |
 //! | `leases` | lease id | granted time to live |
 //! | `lease-keys` | lease id, namespace, user key | nothing |
+//! | `auth` | settings, or the name of a user or role behind a prefix | see [`super::auth`] |
 //! | `meta` | one of the names below | see [`super::format`] |
 //!
 //! `heads` is an index of what `versions` holds. It makes the look-up that every write does a point read behind a bloom
@@ -24,6 +25,10 @@ use crate::storage::{KeyRange, StorageError};
 
 /// `meta`: the format of the whole database.
 pub const FORMAT: &[u8] = b"format";
+/// The format of a fresh database.
+pub const FIRST_FORMAT: u32 = 1;
+/// The format of a database from the first change of users on: a program that knows no users would not ask for them.
+pub const FORMAT_WITH_USERS: u32 = 2;
 /// `meta`: the store's revision.
 pub const REVISION: &[u8] = b"revision";
 /// `meta`: the oldest readable revision; absent if never compacted.
@@ -40,6 +45,13 @@ pub const MEMBER_PREFIX: &[u8] = b"member/";
 pub const REMOVED_PREFIX: &[u8] = b"removed/";
 /// `meta`: prefix of active alarms.
 pub const ALARM_PREFIX: &[u8] = b"alarm/";
+
+/// `auth`: what is true of all users.
+pub const AUTH_SETTINGS: &[u8] = b"settings";
+/// `auth`: prefix of users.
+pub const USER_PREFIX: &[u8] = b"user/";
+/// `auth`: prefix of roles.
+pub const ROLE_PREFIX: &[u8] = b"role/";
 
 /// Ends an escaped key; sorts before every continuation of it.
 const TERMINATOR: [u8; 2] = [0x00, 0x01];
@@ -344,4 +356,30 @@ fn member_behind(prefix: &[u8], encoded: &[u8]) -> Result<MemberId, StorageError
 #[must_use]
 pub fn alarm(member: MemberId, kind: u8) -> Vec<u8> {
     [ALARM_PREFIX, &member.0.to_be_bytes(), &[kind]].concat()
+}
+
+/// The `auth` key of a user.
+#[must_use]
+pub fn user(name: &str) -> Vec<u8> {
+    [USER_PREFIX, name.as_bytes()].concat()
+}
+
+/// The `auth` key of a role.
+#[must_use]
+pub fn role(name: &str) -> Vec<u8> {
+    [ROLE_PREFIX, name.as_bytes()].concat()
+}
+
+/// The name in the `auth` key of a user or role.
+///
+/// # Errors
+/// It is no such key.
+pub fn auth_name(prefix: &[u8], encoded: &[u8]) -> Result<String, StorageError> {
+    encoded
+        .strip_prefix(prefix)
+        .and_then(|name| String::from_utf8(name.to_vec()).ok())
+        .ok_or_else(|| StorageError::Corrupt {
+            what: "name of a user or role",
+            reason: "it is not UTF-8".to_owned(),
+        })
 }

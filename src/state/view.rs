@@ -4,12 +4,15 @@
 //! read asks replication for a view that is new enough.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+use super::access::Request;
 use super::applied::{Fatal, KeyValue, RangeAnswer, Refusal, TxnAnswer, VersionId};
 use super::apply::{Counters, Transition, attached_keys};
+use super::auth::{Auth, Who};
 use super::command::{Alarm, Range, Txn};
 use super::format::{self, ActiveAlarm, Publication};
 use super::mvcc::history::{self, EventPage, PageLimits};
@@ -24,6 +27,7 @@ use crate::storage::{Family, KeyRange, StorageError, View};
 #[derive(Clone)]
 pub struct Reader {
     pub(super) current: Arc<ArcSwap<ReadView>>,
+    pub(super) needs_identity: Arc<AtomicBool>,
 }
 
 impl Reader {
@@ -31,6 +35,12 @@ impl Reader {
     #[must_use]
     pub fn view(&self) -> Arc<ReadView> {
         self.current.load_full()
+    }
+
+    /// Whether requests need an identity in that state. One load.
+    #[must_use]
+    pub fn needs_identity(&self) -> bool {
+        self.needs_identity.load(Ordering::Acquire)
     }
 }
 
@@ -41,6 +51,7 @@ pub struct ReadView {
     /// None before the first entry, whose index may be 0.
     pub(super) applied_index: Option<u64>,
     pub(super) counters: Counters,
+    pub(super) auth: Arc<Auth>,
 }
 
 /// A member's own publication.
@@ -82,6 +93,20 @@ impl ReadView {
     #[must_use]
     pub fn compacted(&self) -> Option<Revision> {
         self.counters.compacted
+    }
+
+    /// Users and roles.
+    #[must_use]
+    pub fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// Whether `who` may do `request` in this state.
+    ///
+    /// # Errors
+    /// The outer error: the disk failed. The inner one: no identity, an old one, or not enough rights.
+    pub fn authorize(&self, who: Who<'_>, request: &Request<'_>) -> Result<Result<(), Refusal>, Fatal> {
+        Ok(self.auth.authorize(self.view.as_ref(), who, request)?)
     }
 
     fn moment(&self) -> Moment<'_> {
@@ -129,7 +154,8 @@ impl ReadView {
             txn.is_read_only(),
             "a write would be remembered, though it is in no log"
         );
-        Ok(Transition::new(self.view.as_ref(), self.counters, &self.recent).transaction(txn)?)
+        let auth = Arc::clone(&self.auth);
+        Ok(Transition::new(self.view.as_ref(), self.counters, auth, &self.recent).transaction(txn)?)
     }
 
     /// Changes from revision `from` on for which `matches` says yes, at most `maximum_revisions` revisions or

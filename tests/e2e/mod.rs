@@ -1,6 +1,7 @@
 //! Whole clusters through what happens to them: signals, deaths under load, bad input, damaged folders, and the data
 //! of a Kubernetes control plane.
 
+mod auth;
 mod contests;
 mod data_folder;
 mod drop_in;

@@ -5,6 +5,7 @@
 //! `name`. `STEAD_UPDATE_SCRIPTS=1` writes what a one-node etcd answers into the files: write the commands of a new
 //! script, run that, and read what it recorded.
 
+mod auth;
 mod changes;
 mod contest;
 mod etcdctl;

@@ -1,11 +1,13 @@
 //! One run of one script against one cluster.
 
+use std::collections::BTreeMap;
+
 use stead::proto::etcdserverpb::StatusRequest;
 
 use super::script::Script;
 use super::watch::Streams;
 use super::words::Words;
-use super::{changes, contest, etcdctl, kv, lease, members};
+use super::{auth, changes, contest, etcdctl, kv, lease, members};
 use crate::support::{Clients, Cluster, Result};
 
 /// The clients of a running script. Commands go to one node after another, since every node has to give the same
@@ -17,6 +19,8 @@ pub struct Session {
     next: usize,
     streams: Streams,
     is_etcd: bool,
+    /// The tokens of those who have logged in.
+    tokens: BTreeMap<String, String>,
 }
 
 impl Session {
@@ -30,6 +34,7 @@ impl Session {
             next: 0,
             streams: Streams::default(),
             is_etcd,
+            tokens: BTreeMap::new(),
         })
     }
 
@@ -79,11 +84,34 @@ impl Session {
             "status" => members::status_command(self.first_node().await?, words).await,
             "hash" => members::hash_command(self.first_node().await?, words).await,
             "hashkv" => members::hash_kv_command(self.first_node().await?, words).await,
+            "auth" if first == "auth status" => auth::status(self.first_node().await?).await,
+            "auth" | "user" | "role" => auth::command(self.next_node(), Words::of(first)).await,
+            "login" => {
+                let (answer, token) = auth::login(self.next_node(), &mut words).await?;
+                if let Some((name, token)) = token {
+                    self.tokens.insert(name.clone(), token);
+                    self.become_user(&name);
+                }
+                Ok(answer)
+            }
+            "as" => {
+                self.become_user(&words.next("a user")?);
+                words.finish()?;
+                Ok(vec!["ok".to_owned()])
+            }
             "etcdctl" => {
                 self.next_node();
                 etcdctl::command(&self.endpoints[self.next], words, below).await
             }
             other => Err(format!("{other} is no command").into()),
+        }
+    }
+
+    /// Sends what follows as a user who has logged in, as `nobody`, or with the name as the token.
+    fn become_user(&self, name: &str) {
+        let token = self.tokens.get(name).map_or(name, String::as_str);
+        for node in &self.nodes {
+            node.token.set((name != "nobody").then_some(token));
         }
     }
 
@@ -120,6 +148,7 @@ impl Session {
 /// The node, when it has applied all that was acknowledged before: a linearizable read waits for that.
 async fn settled(clients: &mut Clients) -> Result<&mut Clients> {
     let barrier = kv::range_request(&mut Words::of("barrier count_only"))?;
-    clients.kv.range(barrier).await?;
+    // Whoever may not read waits all the same.
+    let _ = clients.kv.range(barrier).await;
     Ok(clients)
 }

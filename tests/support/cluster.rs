@@ -19,6 +19,7 @@ use stead::proto::etcdserverpb::{StatusRequest, StatusResponse};
 use tempfile::TempDir;
 use tonic::Request;
 
+use super::clients::Token;
 use super::ports::reserve_port;
 use super::{Clients, Credentials, Node, Program, Result};
 
@@ -186,6 +187,7 @@ impl ClusterBuilder {
             arguments: self.arguments,
             environment: self.environment,
             directory,
+            user: Token::default(),
             security: self.security,
         })
     }
@@ -211,6 +213,8 @@ pub struct Cluster {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     directory: TempDir,
+    /// Sent by all clients that the cluster makes.
+    user: Token,
     security: Security,
 }
 
@@ -290,19 +294,24 @@ impl Cluster {
         self.directory.path()
     }
 
+    /// From now on all clients that the cluster has made and makes send this token, or none.
+    pub fn act_as(&self, token: Option<&str>) {
+        self.user.set(token);
+    }
+
     /// Raw clients of one node.
     pub fn clients(&self, index: usize) -> Result<Clients> {
-        let node = &self.nodes[index];
+        let (node, user) = (&self.nodes[index], self.user.clone());
         match &self.security {
-            Security::Plain => Clients::of(&node.endpoint()),
-            Security::Tls(credentials) => Clients::protected(&node.endpoint(), credentials),
+            Security::Plain => Clients::of_user(&node.endpoint(), user),
+            Security::Tls(credentials) => Clients::protected_user(&node.endpoint(), credentials, user),
             Security::SelfSigned => {
                 let certificate = node.data_directory().join("fixtures/client/cert.pem");
                 let credentials = Credentials {
                     authorities: std::fs::read_to_string(certificate)?,
                     identity: None,
                 };
-                Clients::protected(&node.endpoint(), &credentials)
+                Clients::protected_user(&node.endpoint(), &credentials, user)
             }
         }
     }

@@ -197,20 +197,29 @@ fn did_not_start(node: &DevNode, what: &str) -> CliError {
 async fn is_serving(client: &Client) -> bool {
     let asked = async {
         let node = client.current();
-        let status = node.maintenance().status(StatusRequest {}).await?.into_inner();
-        if status.leader == 0 {
-            return Ok(false);
+        match node.maintenance().status(StatusRequest {}).await {
+            Ok(status) if status.get_ref().leader == 0 => return Ok(false),
+            Err(status) if !wants_identity(&status) => return Err(status),
+            _ => {}
         }
         let request = RangeRequest {
             key: "health".into(),
             ..RangeRequest::default()
         };
-        node.kv().range(request).await.map(|_| true)
+        match node.kv().range(request).await {
+            Err(status) if !wants_identity(&status) => Err(status),
+            _ => Ok(true),
+        }
     };
     matches!(
         timeout(POLL_TIMEOUT, asked).await,
         Ok(Ok::<_, tonic::Status>(true))
     )
+}
+
+/// Whether a node serves, but only those who say who they are.
+fn wants_identity(status: &tonic::Status) -> bool {
+    status.message() == "etcdserver: user name is empty"
 }
 
 /// Shows where the nodes are and what to try next.

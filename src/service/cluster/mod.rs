@@ -13,12 +13,14 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use super::ServiceError;
+use super::auth::Caller;
 use super::core::Core;
 use super::header::Header;
 use super::leader::{LeaderAnswer, LeaderQuestion, decode, encode};
 use crate::base::{MemberId, Revision, clock, identity};
 use crate::replication::{ChangeError, MemberChange, PeerMember, Roster};
 use crate::state::ReadView;
+use crate::state::access::Request;
 use crate::state::applied::{Answer, Fatal};
 use crate::state::command::Command;
 use rules::{Subject, Subjects};
@@ -120,20 +122,36 @@ impl From<ChangeRefusal> for ServiceError {
 #[derive(Clone)]
 pub struct Cluster {
     core: Arc<Core>,
+    caller: Caller,
 }
 
 impl Cluster {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core }
+        Self {
+            core,
+            caller: Caller::default(),
+        }
+    }
+
+    /// The same, as asked for by `caller`.
+    #[must_use]
+    pub fn by(&self, caller: Caller) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+            caller,
+        }
     }
 
     /// The members by id: as this node knows them, or with every acknowledged change if `linearizable`. The header has no
     /// revision, as in etcd.
     ///
     /// # Errors
-    /// No quorum in time, or the disk failed.
+    /// The caller has no identity, no quorum in time, or the disk failed.
     pub async fn members(&self, linearizable: bool) -> Result<(Header, Vec<Member>), ServiceError> {
-        let view = self.core.view(!linearizable).await?;
+        let view = self
+            .core
+            .view_for(&self.caller, !linearizable, &Request::MemberList)
+            .await?;
         Ok((self.core.headers.at(Revision(0)), self.members_in(&view)?))
     }
 
@@ -155,7 +173,7 @@ impl Cluster {
     /// Adds a member, which starts later. Its id is drawn as etcd draws it. The answer: it, and all members.
     ///
     /// # Errors
-    /// The URLs cannot be or are taken, too many learners, a quorum would be at risk, or no answer in time.
+    /// The caller may not, the URLs cannot be or are taken, too many learners, a quorum would be at risk, or no answer in time.
     pub async fn add(
         &self,
         peer_urls: &[String],
@@ -181,7 +199,7 @@ impl Cluster {
     /// Removes a member, for good. The answer: all members.
     ///
     /// # Errors
-    /// There is no such member, a quorum would be at risk, or no answer in time.
+    /// The caller may not, there is no such member, a quorum would be at risk, or no answer in time.
     pub async fn remove(&self, id: MemberId) -> Result<(Header, Vec<Member>), ServiceError> {
         self.change_known(&Wish::Remove(id)).await
     }
@@ -189,7 +207,7 @@ impl Cluster {
     /// Gives a member other peer URLs. The answer: all members.
     ///
     /// # Errors
-    /// There is no such member, the URLs cannot be or are taken, or no answer in time.
+    /// The caller may not, there is no such member, the URLs cannot be or are taken, or no answer in time.
     pub async fn update(
         &self,
         id: MemberId,
@@ -202,7 +220,7 @@ impl Cluster {
     /// Makes a voter of a learner. The answer: all members.
     ///
     /// # Errors
-    /// There is no such member, it is no learner or lags, a quorum would be at risk, or no answer in time.
+    /// The caller may not, there is no such member, it is no learner or lags, a quorum would be at risk, or no answer in time.
     pub async fn promote(&self, id: MemberId) -> Result<(Header, Vec<Member>), ServiceError> {
         self.change_known(&Wish::Promote(id)).await
     }
@@ -212,8 +230,9 @@ impl Cluster {
         Ok((self.core.headers.at(Revision(0)), members))
     }
 
-    /// Asks the leader for a change until it was handled; then waits for it here.
+    /// Asks the leader for a change until it was handled, if the caller may have it; then waits for it here.
     async fn change(&self, wish: &Wish) -> Result<(MemberId, Vec<Member>), ServiceError> {
+        self.core.gate.admit(&self.caller, &Request::MemberChange).await?;
         let timeout = self.core.request_timeout();
         let deadline = Instant::now() + timeout;
         let question = encode(&LeaderQuestion::ChangeMembers(wish.clone()));

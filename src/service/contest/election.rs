@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::observation::Observation;
-use super::{Contest, Contests, removal, was_created};
+use super::{Caller, Contest, Contests, removal, was_created};
 use crate::base::{LeaseId, Namespace, Revision};
 use crate::service::ServiceError;
 use crate::service::header::{Answered, Header};
@@ -32,6 +32,12 @@ pub struct Elections {
 impl Elections {
     pub(in crate::service) fn new(contests: Contests) -> Self {
         Self { contests }
+    }
+
+    /// The same, as asked for by `caller`.
+    #[must_use]
+    pub fn by(&self, caller: Caller) -> Self {
+        Self::new(self.contests.by(caller))
     }
 
     /// Waits until the contender with `lease`, or with a lease of its own of 60 s if that is none, leads the election

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::base::Revision;
 use crate::service::ServiceError;
+use crate::service::auth::Pass;
 use crate::service::watch::{
     EventRecord, WatchBody, WatchCreate, WatchHub, WatchStreamHandle, WatchStreamReceiver,
 };
@@ -34,9 +35,13 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// Opens a stream with these watches.
-    pub(super) async fn open(hub: &WatchHub, watches: impl IntoIterator<Item = WatchCreate>) -> Self {
-        let (mut handle, receiver) = hub.open_stream();
+    /// Opens a stream with these watches, for whoever `pass` names.
+    pub(super) async fn open(
+        hub: &WatchHub,
+        pass: Option<Pass>,
+        watches: impl IntoIterator<Item = WatchCreate>,
+    ) -> Self {
+        let (mut handle, receiver) = hub.open_stream(pass);
         for watch in watches {
             handle.create(watch).await;
         }
@@ -49,7 +54,7 @@ impl Follower {
     /// The next changes.
     ///
     /// # Errors
-    /// The node is stopping, or it has too many watches.
+    /// The node is stopping, it has too many watches, or whoever watches may not see the keys, or not any more.
     pub(super) async fn next(&mut self) -> Result<Followed, ServiceError> {
         loop {
             let Some(response) = self.receiver.next().await else {
@@ -65,6 +70,7 @@ impl Follower {
                 }
                 WatchBody::Compacted { .. } => return Ok(Followed::Compacted),
                 WatchBody::Refused(refusal) => return Err(refusal.into()),
+                WatchBody::Revoked(error) => return Err(error),
                 WatchBody::Created | WatchBody::Canceled | WatchBody::Progress => {}
             }
         }

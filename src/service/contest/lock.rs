@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::{Contests, single};
+use super::{Caller, Contests, single};
 use crate::base::LeaseId;
 use crate::service::ServiceError;
 use crate::service::header::Answered;
@@ -20,6 +20,12 @@ pub struct Locks {
 impl Locks {
     pub(in crate::service) fn new(contests: Contests) -> Self {
         Self { contests }
+    }
+
+    /// The same, as asked for by `caller`.
+    #[must_use]
+    pub fn by(&self, caller: Caller) -> Self {
+        Self::new(self.contests.by(caller))
     }
 
     /// Waits until the lock `name` is held by `lease`, or by a lease of its own of 60 s if that is none: the key that

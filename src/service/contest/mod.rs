@@ -19,18 +19,24 @@ mod observation;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::runtime::Handle;
 
 use super::ServiceError;
-use super::header::{Header, Headers};
+use super::auth::Caller;
+use super::core::Core;
+use super::header::Header;
 use super::kv::Kv;
 use super::lease::Leases;
 use super::watch::{WatchCreate, WatchHub};
 use crate::base::{LeaseId, Namespace, Revision};
+use crate::state::access::Request;
 use crate::state::applied::{KeyValue, OperationAnswer, RangeAnswer};
 use crate::state::command::{
-    Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation, Put, Range, SortOrder, SortTarget, Txn,
+    Command, Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation, Put, Range, SortOrder,
+    SortTarget, Txn,
 };
 pub use election::{Elections, LeaderKey};
 use follow::{Followed, Follower};
@@ -46,23 +52,47 @@ pub(super) struct Contests {
     kv: Kv,
     leases: Leases,
     hub: WatchHub,
-    headers: Headers,
+    core: Arc<Core>,
+    caller: Caller,
 }
 
 impl Contests {
-    pub(super) fn new(kv: Kv, leases: Leases, hub: WatchHub, headers: Headers) -> Self {
+    pub(super) fn new(kv: Kv, leases: Leases, hub: WatchHub, core: Arc<Core>) -> Self {
         Self {
             kv,
             leases,
             hub,
-            headers,
+            core,
+            caller: Caller::default(),
         }
+    }
+
+    /// The same, as asked for by `caller`.
+    fn by(&self, caller: Caller) -> Self {
+        Self {
+            kv: self.kv.by(caller.clone()),
+            leases: self.leases.by(caller.clone()),
+            caller,
+            ..self.clone()
+        }
+    }
+
+    /// Opens a stream of the contender's with these watches.
+    async fn follow(&self, watches: impl IntoIterator<Item = WatchCreate>) -> Follower {
+        let pass = self.core.gate.pass(self.caller.clone());
+        Follower::open(&self.hub, pass, watches).await
     }
 
     /// Puts the key of a contender, unless its lease has one there already. Without a lease, the contender gets one.
     async fn enter(&self, name: &Bytes, lease: LeaseId, value: Bytes) -> Result<Place, ServiceError> {
         let contests = self.clone();
         let contest = Contest::named(name);
+        // Whoever may not see who is before it does not get a place in the first place.
+        let all = Range {
+            keys: contest.keys(),
+            ..Range::default()
+        };
+        self.core.gate.admit(&self.caller, &Request::Range(&all)).await?;
         // On a task of its own: if the contender goes away meanwhile, the place is still made, and given up.
         let entering = tokio::spawn(async move { contests.take_place(contest, lease, value).await });
         match entering.await {
@@ -82,7 +112,7 @@ impl Contests {
         };
         let key = contest.key_of(lease);
         let mut place = Place {
-            header: self.headers.at(Revision::default()),
+            header: self.core.headers.at(Revision::default()),
             contests: self,
             contest,
             key: key.clone(),
@@ -280,7 +310,7 @@ impl Place {
             removals(predecessor, PREDECESSOR),
             removals(self.key.clone(), OWN),
         ];
-        let mut follower = Follower::open(&self.contests.hub, watches).await;
+        let mut follower = self.contests.follow(watches).await;
         match follower.next().await? {
             Followed::Events { watch_id: OWN, .. } => Ok(Gone::Own),
             // After a compaction the state says what became of the keys.
@@ -306,19 +336,23 @@ impl Drop for Place {
         if !self.leaves {
             return;
         }
-        let contests = self.contests.clone();
-        let (key, created, lease) = (self.key.clone(), self.create_revision, self.lease);
-        let is_granted = self.is_granted;
+        let core = Arc::clone(&self.contests.core);
+        let (is_granted, lease) = (self.is_granted, self.lease);
+        // The contender was let in. That it may not do this any more must not leave its place taken.
+        let command = if is_granted {
+            Command::LeaseRevoke { id: lease }
+        } else if let Some(created) = self.create_revision {
+            Command::Txn(removal(&self.key, created))
+        } else {
+            return;
+        };
         let leaving = async move {
-            let left = if is_granted {
-                contests.leases.revoke(lease).await.map(|_| ())
-            } else if let Some(created) = created {
-                contests.kv.txn(removal(&key, created), false).await.map(|_| ())
-            } else {
-                Ok(())
-            };
-            if let Err(error) = left {
-                tracing::debug!(%error, %lease, "the place of a contender that went away stays until its lease ends");
+            match core.propose(command.by_node(), Some).await {
+                Ok(_) if is_granted => core.metrics.leases_revoked.inc(),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(%error, %lease, "the place of a contender that went away stays until its lease ends");
+                }
             }
         };
         // Without a runtime the node is gone, and the place dies with its lease.

@@ -82,7 +82,7 @@ impl Observation {
                     without_deletes: true,
                     ..WatchCreate::default()
                 };
-                self.stage = Stage::Nobody(Follower::open(&self.contests.hub, [watch]).await);
+                self.stage = Stage::Nobody(self.contests.follow([watch]).await);
             }
         }
         Ok(())
@@ -95,7 +95,7 @@ impl Observation {
             start_revision: next(header.revision),
             ..WatchCreate::default()
         };
-        self.stage = Stage::Led(Follower::open(&self.contests.hub, [watch]).await);
+        self.stage = Stage::Led(self.contests.follow([watch]).await);
         self.pending.push_back(Answered {
             header,
             answer: leader,
@@ -111,7 +111,7 @@ impl Observation {
         match first {
             Some(record) => {
                 let leader = record.event().key_value.clone();
-                let header = self.contests.headers.at(leader.modification_revision);
+                let header = self.contests.core.headers.at(leader.modification_revision);
                 self.follow(header, leader).await;
             }
             None => self.stage = Stage::Unknown,
@@ -128,7 +128,7 @@ impl Observation {
             let event = record.event();
             match event.kind {
                 EventKind::Put => self.pending.push_back(Answered {
-                    header: self.contests.headers.at(revision),
+                    header: self.contests.core.headers.at(revision),
                     answer: event.key_value.clone(),
                 }),
                 EventKind::Delete => {

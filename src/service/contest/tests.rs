@@ -1,3 +1,5 @@
+mod rights;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use crate::base::metrics::Metrics;
 use crate::base::tls::{Entrance, Side};
 use crate::base::{ClusterId, MemberId};
 use crate::replication::{self, News, PeerListener, PeerMember, Replication};
+use crate::service::auth::{TokenSettings, Tokens};
 use crate::service::header::Answered;
 use crate::service::leader::LeaderDesk;
 use crate::service::watch::WatchSettings;
@@ -87,7 +90,9 @@ impl Node {
             maximum_learners: 1,
             auto_compaction: None,
         };
-        let services = Services::new(replication, hub.clone(), metrics, &desk, settings);
+        let ttl = Duration::from_secs(300);
+        let tokens = Tokens::open(TokenSettings::Simple { ttl }).unwrap();
+        let services = Services::new(replication, hub.clone(), metrics, &desk, settings, tokens);
         tokio::spawn(services.clone().run(service_news));
         let node = Self {
             services,

@@ -143,6 +143,7 @@ impl Lessor {
                 Effect::Changed { .. }
                 | Effect::Compacted { .. }
                 | Effect::MemberPublished { .. }
+                | Effect::AuthChanged
                 | Effect::AlarmChanged { .. } => {}
             }
         }
@@ -294,7 +295,7 @@ impl Lessor {
 
     async fn revoke(self, id: LeaseId, term: u64) {
         let core = &self.shared.core;
-        let revocation = Command::LeaseRevoke { id };
+        let revocation = Command::LeaseRevoke { id }.by_node();
         let outcome = core.replication.propose_as_leader(revocation, term).await;
         self.shared.pending_revocations.fetch_sub(1, Ordering::Relaxed);
         let mut guard = self.shared.deadlines.lock();

@@ -11,11 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::ServiceError;
+use super::auth::Caller;
 use super::core::{Core, read_aside};
 use super::header::Answered;
 use super::leader::{LeaderAnswer, LeaderQuestion, decode, encode};
 use crate::base::limits::MAXIMUM_LEASE_TTL_SECONDS;
 use crate::base::{LeaseId, Namespace, clock};
+use crate::state::access::Request;
 use crate::state::applied::Answer;
 use crate::state::command::Command;
 pub(super) use lessor::{EXPIRY_INTERVAL_MILLISECONDS, Lessor, NotPrimary, WeakLessor};
@@ -50,11 +52,25 @@ pub struct TimeToLive {
 pub struct Leases {
     core: Arc<Core>,
     lessor: Lessor,
+    caller: Caller,
 }
 
 impl Leases {
     pub(super) fn new(core: Arc<Core>, lessor: Lessor) -> Self {
-        Self { core, lessor }
+        Self {
+            core,
+            lessor,
+            caller: Caller::default(),
+        }
+    }
+
+    /// The same, as asked for by `caller`.
+    #[must_use]
+    pub fn by(&self, caller: Caller) -> Self {
+        Self {
+            caller,
+            ..self.clone()
+        }
     }
 
     /// Creates a lease: with an id of the server's choice if `id` is none.
@@ -78,7 +94,7 @@ impl Leases {
         };
         let (revision, answer) = self
             .core
-            .propose(Command::LeaseGrant { id, ttl_seconds }, pick)
+            .propose_for(&self.caller, Command::LeaseGrant { id, ttl_seconds }, pick)
             .await?;
         self.core.metrics.leases_granted.inc();
         Ok(Answered {
@@ -94,7 +110,10 @@ impl Leases {
     pub async fn revoke(&self, id: LeaseId) -> Result<Answered<()>, ServiceError> {
         self.core.admission.change()?;
         let pick = |answer| matches!(answer, Answer::LeaseRevoke).then_some(());
-        let (revision, ()) = self.core.propose(Command::LeaseRevoke { id }, pick).await?;
+        let (revision, ()) = self
+            .core
+            .propose_for(&self.caller, Command::LeaseRevoke { id }, pick)
+            .await?;
         self.core.metrics.leases_revoked.inc();
         Ok(Answered {
             header: self.core.headers.at(revision),
@@ -106,8 +125,14 @@ impl Leases {
     /// 0 if it is gone.
     ///
     /// # Errors
-    /// No leader that can prove it in time.
+    /// The caller may not renew one of them, or no leader that can prove it in time; none is renewed then.
     pub async fn keep_alive(&self, ids: &[LeaseId]) -> Result<Answered<Vec<i64>>, ServiceError> {
+        for id in ids {
+            self.core
+                .gate
+                .admit(&self.caller, &Request::LeaseKeepAlive(*id))
+                .await?;
+        }
         // Before the renewal, so that it is never ahead of the revision of a later revocation.
         let header = self.core.headers.at(self.core.reader.view().revision());
         let question = LeaderQuestion::Renew(ids.to_vec());
@@ -129,6 +154,10 @@ impl Leases {
     /// # Errors
     /// No leader that can prove it in time, or the disk failed.
     pub async fn time_to_live(&self, id: LeaseId, keys: bool) -> Result<Answered<TimeToLive>, ServiceError> {
+        self.core
+            .gate
+            .admit(&self.caller, &Request::LeaseTimeToLive { id, keys: false })
+            .await?;
         let left = self
             .ask(LeaderQuestion::Left(id), |answer| match answer {
                 LeaderAnswer::Left(left) => Some(left),
@@ -146,7 +175,15 @@ impl Leases {
             return Ok(Answered { header, answer: gone });
         };
         let keys = if keys {
-            let attached = read_aside(view, move |view| view.lease_keys(id).map(Ok)).await?;
+            let identity = self.core.gate.identify(&view, &self.caller)?;
+            let attached = read_aside(view, move |view| {
+                let request = Request::LeaseTimeToLive { id, keys: true };
+                match view.authorize(identity.as_ref().into(), &request)? {
+                    Ok(()) => view.lease_keys(id).map(Ok),
+                    Err(refusal) => Ok(Err(refusal)),
+                }
+            })
+            .await?;
             let visible = attached
                 .into_iter()
                 .filter(|(namespace, _)| *namespace == Namespace::DEFAULT);
@@ -167,11 +204,18 @@ impl Leases {
     /// All leases as this node knows them; the leader's answer is in the order in which they end.
     ///
     /// # Errors
-    /// The disk failed.
+    /// The caller may not read all their keys, or the disk failed.
     pub async fn list(&self) -> Result<Answered<Vec<LeaseId>>, ServiceError> {
+        let identity = self.core.gate.recognize(&self.caller).await?;
         let view = self.core.reader.view();
         let header = self.core.headers.at(view.revision());
-        let leases = read_aside(view, |view| view.leases().map(Ok)).await?;
+        let leases = read_aside(view, move |view| {
+            match view.authorize(identity.as_ref().into(), &Request::LeaseList)? {
+                Ok(()) => view.leases().map(Ok),
+                Err(refusal) => Ok(Err(refusal)),
+            }
+        })
+        .await?;
         let mut answer: Vec<LeaseId> = leases.into_iter().map(|(id, _)| id).collect();
         self.lessor.order(&mut answer);
         Ok(Answered { header, answer })

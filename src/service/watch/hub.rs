@@ -17,8 +17,12 @@ use super::{WatchBody, WatchCreate, WatchRefusal, WatchResponse};
 use crate::base::Revision;
 use crate::base::limits::MAXIMUM_WATCHERS;
 use crate::base::metrics::Metrics;
+use crate::service::ServiceError;
+use crate::service::auth::gate::judge_again;
 use crate::state::ReadView;
+use crate::state::access::Request;
 use crate::state::applied::{Effect, Event, Fatal};
+use crate::state::auth::Identity;
 
 /// A stream of the hub; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,9 +110,21 @@ impl Hub {
         }
     }
 
-    /// Creates a watch and replies. `current` is the store's revision now; the hub may still be behind it.
-    pub(super) fn create(&mut self, stream_id: StreamId, request: &WatchCreate, current: Revision) {
-        let current = current.max(self.revision);
+    /// Creates a watch for whoever was admitted, and replies. `view` is the store now; the hub may still be behind it.
+    pub(super) fn create(
+        &mut self,
+        stream_id: StreamId,
+        request: &WatchCreate,
+        admitted: Result<Option<Identity>, ServiceError>,
+        view: &ReadView,
+    ) {
+        let current = view.revision().max(self.revision);
+        // Admitted in an older state, perhaps. Whatever changes after this one is told to the hub.
+        let keys = request.effective_keys();
+        let identity = admitted.and_then(|identity| {
+            judge_again(view, identity.as_ref(), &Request::Watch(&keys))??;
+            Ok(identity)
+        });
         let is_full = self.watchers.len() >= MAXIMUM_WATCHERS;
         let Some(stream) = self.streams.get_mut(&stream_id) else {
             return;
@@ -116,10 +132,14 @@ impl Hub {
         let admitted = if is_full {
             Err(WatchRefusal::TooManyWatches)
         } else {
-            Wanted::from_request(request)
-                .and_then(|wanted| Ok((wanted, stream.take_watch_id(request.watch_id)?)))
+            identity
+                .map_err(|error| WatchRefusal::Forbidden(Box::new(error)))
+                .and_then(|identity| {
+                    let wanted = Wanted::from_request(request)?;
+                    Ok((wanted, identity, stream.take_watch_id(request.watch_id)?))
+                })
         };
-        let (wanted, watch_id) = match admitted {
+        let (wanted, identity, watch_id) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 stream.queue.push_reply(WatchResponse {
@@ -157,6 +177,7 @@ impl Hub {
             watch_id,
             queue: stream.queue.clone(),
             wanted: Arc::new(wanted),
+            identity,
             phase,
             start_revision: request.start_revision,
             progress_notify: request.progress_notify,
@@ -246,7 +267,11 @@ impl Hub {
                     }
                     self.hand_out(view, *revision, events)?;
                 }
-                Effect::Restored => self.jump_to(view.revision()),
+                Effect::Restored => {
+                    self.jump_to(view.revision());
+                    self.revoke(view)?;
+                }
+                Effect::AuthChanged => self.revoke(view)?,
                 // Older changes are known. Watches are served from history up to the compacted revision at that time; the
                 // rest does not concern watches.
                 Effect::Changed { .. }
@@ -258,6 +283,35 @@ impl Hub {
             }
         }
         self.tell_requested_progress();
+        Ok(())
+    }
+
+    /// Ends the watches whose users may not see their keys any more.
+    fn revoke(&mut self, view: &ReadView) -> Result<(), Fatal> {
+        if !view.auth().is_enabled() {
+            return Ok(());
+        }
+        let mut revoked = Vec::new();
+        for (id, watcher) in &self.watchers {
+            let keys = watcher.wanted.keys();
+            let request = Request::Watch(&keys);
+            if let Err(reason) = judge_again(view, watcher.identity.as_ref(), &request)? {
+                revoked.push((*id, watcher.stream, watcher.watch_id, reason));
+            }
+        }
+        for (id, stream, watch_id, reason) in revoked {
+            if let Some(stream) = self.streams.get_mut(&stream) {
+                stream.watchers.remove(&watch_id);
+                stream.parked.remove(&id);
+                // Never refused: there are no more of these than there are watches.
+                stream.queue.push_reply(WatchResponse {
+                    watch_id,
+                    revision: self.revision,
+                    body: WatchBody::Revoked(reason),
+                });
+            }
+            self.remove_watcher(id);
+        }
         Ok(())
     }
 

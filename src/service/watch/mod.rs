@@ -41,6 +41,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use smallvec::SmallVec;
 use thiserror::Error;
@@ -55,6 +56,8 @@ use crate::base::Revision;
 use crate::base::limits::{DEFAULT_WATCH_PROGRESS_MILLISECONDS, MAXIMUM_WATCHERS};
 use crate::base::metrics::Metrics;
 use crate::replication::News;
+use crate::service::ServiceError;
+use crate::service::auth::Pass;
 use crate::state::applied::{Effect, Fatal};
 use crate::state::command::Keys;
 use crate::state::{ReadView, Reader};
@@ -80,6 +83,17 @@ pub struct WatchCreate {
     pub fragment: bool,
 }
 
+impl WatchCreate {
+    /// The keys that it means.
+    fn effective_keys(&self) -> Keys {
+        let mut keys = self.keys.clone();
+        if keys.key.is_empty() {
+            keys.key = Bytes::from_static(&[0]);
+        }
+        keys
+    }
+}
+
 /// One message of a stream.
 #[derive(Debug, Clone)]
 pub struct WatchResponse {
@@ -102,6 +116,8 @@ pub enum WatchBody {
     Refused(WatchRefusal),
     /// The watch is gone, as asked.
     Canceled,
+    /// The watch is gone: whoever asked for it may not see its keys any more.
+    Revoked(ServiceError),
     /// The watch needs revisions that are compacted; it gets nothing any more, but keeps its id until it is canceled.
     Compacted {
         /// The oldest revision that can be watched from.
@@ -128,14 +144,20 @@ impl WatchResponse {
     fn is_reply(&self) -> bool {
         match self.body {
             WatchBody::Created | WatchBody::Refused(_) | WatchBody::Canceled => true,
-            WatchBody::Compacted { .. } | WatchBody::Progress | WatchBody::Events { .. } => false,
+            WatchBody::Compacted { .. }
+            | WatchBody::Revoked(_)
+            | WatchBody::Progress
+            | WatchBody::Events { .. } => false,
         }
     }
 }
 
 /// Why a watch was not created. The texts are etcd's where etcd has the case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum WatchRefusal {
+    /// Whoever asks may not see the keys, or is not known.
+    #[error(transparent)]
+    Forbidden(Box<ServiceError>),
     /// No key can be in the range.
     #[error("mvcc: watcher range is empty")]
     EmptyRange,
@@ -247,11 +269,11 @@ impl WatchHub {
         Ok(Self { shared })
     }
 
-    /// Opens a stream: requests go in through the handle, responses come out of the receiver. The stream lives as long as
-    /// its receiver; dropping the handle only means that no request follows.
+    /// Opens a stream for whoever `pass` names: requests go in through the handle, responses come out of the receiver. The
+    /// stream lives as long as its receiver; dropping the handle only means that no request follows.
     #[must_use]
-    pub fn open_stream(&self) -> (WatchStreamHandle, WatchStreamReceiver) {
-        stream::open(self.shared.clone())
+    pub fn open_stream(&self, pass: Option<Pass>) -> (WatchStreamHandle, WatchStreamReceiver) {
+        stream::open(self.shared.clone(), pass)
     }
 
     /// Ends all streams; those opened from now on end at once.

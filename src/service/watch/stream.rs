@@ -10,12 +10,17 @@ use super::hub::StreamId;
 use super::queue::{Pop, Queue};
 use super::{Shared, WatchCreate, WatchResponse};
 use crate::base::clock;
+use crate::service::ServiceError;
+use crate::service::auth::Pass;
+use crate::state::auth::Identity;
 
 /// Takes the requests of a stream. Replies come out of the stream's receiver, in the order of the requests.
 pub struct WatchStreamHandle {
     shared: Arc<Shared>,
     queue: Arc<Queue>,
     stream: StreamId,
+    /// Who asks; none for somebody who has no identity.
+    pass: Option<Pass>,
 }
 
 /// Gives the responses of a stream; dropping it ends the stream.
@@ -28,7 +33,7 @@ pub struct WatchStreamReceiver {
 }
 
 /// Opens a stream.
-pub(super) fn open(shared: Arc<Shared>) -> (WatchStreamHandle, WatchStreamReceiver) {
+pub(super) fn open(shared: Arc<Shared>, pass: Option<Pass>) -> (WatchStreamHandle, WatchStreamReceiver) {
     let queue = Arc::new(Queue::new(shared.totals.clone()));
     let stream = shared.hub.lock().open_stream(queue.clone());
     let progress_interval = with_jitter(shared.settings.progress_interval);
@@ -36,6 +41,7 @@ pub(super) fn open(shared: Arc<Shared>) -> (WatchStreamHandle, WatchStreamReceiv
         shared: shared.clone(),
         queue: queue.clone(),
         stream,
+        pass,
     };
     let receiver = WatchStreamReceiver {
         shared,
@@ -57,10 +63,23 @@ impl WatchStreamHandle {
     /// Asks for a watch. Waits while too many replies of the stream are unread. The reply is `Created` or `Refused`.
     pub async fn create(&mut self, request: WatchCreate) {
         self.queue.room_for_reply().await;
+        let admitted = match &self.pass {
+            Some(pass) => pass.admit_watch(&request.effective_keys()).await,
+            None => Ok(None),
+        };
+        self.create_for(&request, admitted);
+    }
+
+    /// Asks for a watch for whoever was admitted. There is room for the reply.
+    pub(super) fn create_for(
+        &mut self,
+        request: &WatchCreate,
+        admitted: Result<Option<Identity>, ServiceError>,
+    ) {
         let mut hub = self.shared.hub.lock();
         // Read under the lock: what the hub has handed out is in this state, whatever comes later is not yet handed out.
-        let current = self.shared.reader.view().revision();
-        hub.create(self.stream, &request, current);
+        let current = self.shared.reader.view();
+        hub.create(self.stream, request, admitted, &current);
         self.shared.wake_catch_up(&hub);
     }
 

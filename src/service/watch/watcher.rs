@@ -14,6 +14,7 @@ use super::record::EventRecord;
 use super::{WatchBody, WatchCreate, WatchRefusal};
 use crate::base::{Namespace, Revision};
 use crate::state::applied::EventKind;
+use crate::state::auth::Identity;
 use crate::state::command::Keys;
 
 /// What a watch wants; fixed when it is created.
@@ -30,7 +31,7 @@ pub(super) struct Wanted {
 impl Wanted {
     /// What a request means. Keys are copied, so that a watch does not hold on to its whole request.
     pub(super) fn from_request(request: &WatchCreate) -> Result<Self, WatchRefusal> {
-        let span = span(&request.keys)?;
+        let span = span(&request.effective_keys())?;
         if request.start_revision < Revision(0) {
             return Err(WatchRefusal::NegativeStart);
         }
@@ -42,6 +43,22 @@ impl Wanted {
             with_previous: request.with_previous,
             fragment: request.fragment,
         })
+    }
+
+    /// The keys that it is about.
+    pub(super) fn keys(&self) -> Keys {
+        let (key, end) = match &self.span {
+            Span::Key(key) => (key.clone(), Bytes::new()),
+            Span::Range { start, end } => match end {
+                End::Never => (start.clone(), Bytes::from_static(&[0])),
+                End::Before(end) => (start.clone(), end.clone()),
+            },
+        };
+        Keys {
+            namespace: self.namespace,
+            key,
+            end,
+        }
     }
 
     pub(super) fn wants(&self, kind: EventKind) -> bool {
@@ -83,6 +100,8 @@ pub(super) struct Watcher {
     pub(super) watch_id: i64,
     pub(super) queue: Arc<Queue>,
     pub(super) wanted: Arc<Wanted>,
+    /// Who asked for it; none where nobody had to be known.
+    pub(super) identity: Option<Identity>,
     pub(super) phase: Phase,
     /// As requested; progress is not told before the store is there.
     pub(super) start_revision: Revision,
@@ -114,10 +133,7 @@ pub(super) fn next(revision: Revision) -> Revision {
 }
 
 fn span(keys: &Keys) -> Result<Span, WatchRefusal> {
-    let start = match keys.key.as_ref() {
-        [] => Bytes::from_static(&[0]),
-        key => Bytes::copy_from_slice(key),
-    };
+    let start = Bytes::copy_from_slice(&keys.key);
     match keys.end.as_ref() {
         [] => Ok(Span::Key(start)),
         [0] => Ok(Span::Range {

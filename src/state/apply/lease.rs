@@ -33,6 +33,17 @@ impl Transition<'_> {
     }
 }
 
+/// All leases, by id.
+pub(in crate::state) fn lease_ids(view: &dyn View) -> Result<Vec<LeaseId>, StorageError> {
+    let mut ids = Vec::new();
+    let mut cursor = view.scan(Family::Leases, KeyRange::prefix(&[]))?;
+    while let Some((encoded, _)) = cursor.item() {
+        ids.push(schema::lease_id(encoded)?);
+        cursor.advance()?;
+    }
+    Ok(ids)
+}
+
 /// The keys attached to a lease, in order.
 pub(in crate::state) fn attached_keys(
     view: &dyn View,

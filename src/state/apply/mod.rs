@@ -4,13 +4,16 @@
 //! its first write, so a refusal leaves nothing to undo.
 
 mod alarm;
+mod auth;
 mod compact;
 mod delete;
 mod lease;
 mod put;
 mod txn;
 
-pub(super) use lease::attached_keys;
+pub(super) use lease::{attached_keys, lease_ids};
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -18,6 +21,7 @@ use super::applied::{
     Answer, DeleteRangeAnswer, Effect, Effects, Event, EventKind, Events, KeyValue, OperationAnswer,
     PutAnswer, Refusal, TxnAnswer, VersionId,
 };
+use super::auth::{Auth, Who};
 use super::command::Command;
 use super::format::{self, Change, Head, Publication, Version};
 use super::mvcc::history::tombstone;
@@ -45,6 +49,7 @@ pub struct Transition<'view> {
     overlay: Overlay<'view>,
     recent: &'view RecentKeys,
     counters: Counters,
+    auth: Arc<Auth>,
     /// Changes of the command in hand; they make one revision.
     events: Events,
     effects: Effects,
@@ -55,13 +60,19 @@ pub struct Transition<'view> {
 }
 
 impl<'view> Transition<'view> {
-    /// Starts from a view, its counters, and the keys that are remembered.
+    /// Starts from a view, its counters, users and roles, and the keys that are remembered.
     #[must_use]
-    pub fn new(view: &'view dyn View, counters: Counters, recent: &'view RecentKeys) -> Self {
+    pub fn new(
+        view: &'view dyn View,
+        counters: Counters,
+        auth: Arc<Auth>,
+        recent: &'view RecentKeys,
+    ) -> Self {
         Self {
             overlay: Overlay::new(view),
             recent,
             counters,
+            auth,
             events: Events::new(),
             effects: Effects::new(),
             key: Vec::new(),
@@ -73,6 +84,12 @@ impl<'view> Transition<'view> {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Users and roles after the commands so far.
+    #[must_use]
+    pub fn auth(&self) -> Arc<Auth> {
+        Arc::clone(&self.auth)
     }
 
     /// Sets a record of the node's own, such as the applied position.
@@ -91,7 +108,14 @@ impl<'view> Transition<'view> {
     /// # Errors
     /// The disk failed, or a record is damaged.
     pub fn apply(&mut self, command: &Command) -> Result<(Result<Answer, Refusal>, Effects), StorageError> {
-        let outcome = self.dispatch(command)?;
+        let (who, command) = match command {
+            Command::By { author, command } => (author.who(), command.as_ref()),
+            command => (Who::Nobody, command),
+        };
+        let outcome = match self.authorize(who, command)? {
+            Ok(()) => self.dispatch(command)?,
+            Err(refusal) => Err(refusal),
+        };
         if !self.events.is_empty() {
             self.counters.revision = self.pending_revision();
             self.effects.push(Effect::Changed {
@@ -117,6 +141,9 @@ impl<'view> Transition<'view> {
             } => self.publish_member(*id, name, client_urls),
             Command::AlarmActivate { member, alarm } => self.set_alarm(*member, *alarm, true),
             Command::AlarmDeactivate { member, alarm } => self.set_alarm(*member, *alarm, false),
+            Command::Auth(change) => self.change_auth(change),
+            // A command has one author; `authorize` has refused this.
+            Command::By { .. } => Ok(Err(Refusal::PermissionDenied)),
         }
     }
 

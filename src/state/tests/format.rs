@@ -8,11 +8,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::generate::command;
+use crate::base::secret::Secret;
 use crate::base::{LeaseId, MemberId, Namespace, Revision};
 use crate::state::applied::{EventKind, VersionId};
+use crate::state::auth::{AuthSettings, Role, User};
 use crate::state::command::{
-    Alarm, Command, Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation, Proposal, Put, Range,
-    SortOrder, SortTarget, Txn,
+    Alarm, AuthChange, Author, Command, Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation,
+    Permission, PermissionKind, Proposal, Put, Range, SortOrder, SortTarget, Txn,
 };
 use crate::state::format::{
     self, ActiveAlarm, AppliedEntry, Change, Head, Publication, StoredMembership, Version,
@@ -115,6 +117,121 @@ fn the_bytes_of_headers_members_and_alarms_stay_the_same() {
     };
     check(&alarm(Alarm::NoSpace), "01fbcdab00");
     check(&alarm(Alarm::Corrupt), "01fbcdab01");
+}
+
+fn permission() -> Permission {
+    Permission {
+        kind: PermissionKind::ReadWrite,
+        key: Bytes::from_static(b"a"),
+        end: Bytes::from_static(b"b"),
+    }
+}
+
+#[test]
+fn the_bytes_of_users_and_roles_stay_the_same() {
+    let settings = AuthSettings {
+        is_enabled: true,
+        revision: 300,
+        token_key: Secret::new(vec![1, 2, 3]),
+    };
+    check(&settings, "0101fb2c0103010203");
+    let user = User {
+        password: Some(Secret::new("hash".to_owned())),
+        password_revision: 7,
+        roles: vec!["r".to_owned(), "s".to_owned()],
+    };
+    check(&user, "01010468617368070201720173");
+    check(
+        &User {
+            password: None,
+            ..user
+        },
+        "0100070201720173",
+    );
+    let role = Role {
+        permissions: vec![permission()],
+    };
+    check(&role, "01010201610162");
+    let kinds = [
+        PermissionKind::Read,
+        PermissionKind::Write,
+        PermissionKind::ReadWrite,
+    ];
+    check(&kinds, "01000102");
+}
+
+#[test]
+fn the_bytes_of_changes_of_users_and_of_authors_stay_the_same() {
+    let name = || "n".to_owned();
+    let role = || "r".to_owned();
+    let changes = [
+        (
+            AuthChange::Enable {
+                token_key: Secret::new(vec![9, 8]),
+            },
+            "0a00020908",
+        ),
+        (AuthChange::Disable, "0a01"),
+        (
+            AuthChange::AddUser {
+                name: name(),
+                password: Some(Secret::new("h".to_owned())),
+            },
+            "0a02016e010168",
+        ),
+        (AuthChange::DeleteUser { name: name() }, "0a03016e"),
+        (
+            AuthChange::ChangePassword {
+                name: name(),
+                password: Secret::new("h".to_owned()),
+            },
+            "0a04016e0168",
+        ),
+        (
+            AuthChange::GrantRole {
+                user: name(),
+                role: role(),
+            },
+            "0a05016e0172",
+        ),
+        (
+            AuthChange::RevokeRole {
+                user: name(),
+                role: role(),
+            },
+            "0a06016e0172",
+        ),
+        (AuthChange::AddRole { name: role() }, "0a070172"),
+        (AuthChange::DeleteRole { name: role() }, "0a080172"),
+        (
+            AuthChange::GrantPermission {
+                role: role(),
+                permission: permission(),
+            },
+            "0a0901720201610162",
+        ),
+        (
+            AuthChange::RevokePermission {
+                role: role(),
+                key: Bytes::from_static(b"a"),
+                end: Bytes::from_static(b"b"),
+            },
+            "0a0a017201610162",
+        ),
+    ];
+    for (change, golden) in changes {
+        check_command(Command::Auth(change), golden);
+    }
+    let revision = Revision(300);
+    check_command(Command::Compact { revision }.by_node(), "090003fb5802");
+    let by_user = Command::By {
+        author: Author::User {
+            name: name(),
+            auth_revision: 300,
+        },
+        command: Box::new(Command::Compact { revision }),
+    };
+    check_command(by_user, "0901016efb2c0103fb5802");
 }
 
 fn check_version(version: &Version, golden: &str) {

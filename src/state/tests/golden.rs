@@ -14,6 +14,7 @@ use crate::state::applied::{
     Answer, Applied, DeleteRangeAnswer, Effect, Event, EventKind, KeyValue, OperationAnswer, PutAnswer,
     RangeAnswer, Refusal, TxnAnswer, VersionId,
 };
+use crate::state::auth::{Auth, Permission};
 use crate::state::schema;
 use crate::storage::Family;
 
@@ -156,6 +157,7 @@ fn perform(fixture: &mut Fixture, step: Step, output: &mut Output<'_>) {
                 output.line(format_args!("{alarm:?} of member {member}"));
             }
         }
+        Step::Auth => output.auth(view.auth()),
         Step::Status => {
             let compacted = view.compacted();
             output.line(format_args!(
@@ -213,9 +215,35 @@ impl Output<'_> {
         }
     }
 
+    fn auth(&mut self, auth: &Auth) {
+        let state = if auth.is_enabled() { "enabled" } else { "disabled" };
+        self.line(format_args!("auth {state}, revision {}", auth.revision()));
+        for name in auth.user_names() {
+            let user = auth.user(&name).expect("the user is listed");
+            let kind = if user.password.is_some() {
+                format!("password of revision {}", user.password_revision)
+            } else {
+                "no password".to_owned()
+            };
+            let roles: String = user.roles.iter().map(|role| format!(", role {role}")).collect();
+            self.line(format_args!("user {name}: {kind}{roles}"));
+        }
+        for name in auth.role_names() {
+            self.line(format_args!("role {name}"));
+            for Permission { kind, key, end } in &auth.role(&name).expect("the role is listed").permissions {
+                let keys = match end.as_ref() {
+                    [] => word(key),
+                    [0] => format!("[{},*)", word(key)),
+                    end => format!("[{},{})", word(key), word(end)),
+                };
+                self.line(format_args!("  {kind:?} {keys}"));
+            }
+        }
+    }
+
     fn answer(&mut self, answer: &Answer) {
         match answer {
-            Answer::Compact | Answer::LeaseRevoke | Answer::PublishMember => {
+            Answer::Compact | Answer::LeaseRevoke | Answer::PublishMember | Answer::Auth => {
                 self.line(format_args!("done"));
             }
             Answer::Put(put) => self.put("", put),
@@ -297,6 +325,7 @@ impl Output<'_> {
                 let state = if *active { "raised" } else { "cleared" };
                 self.line(format_args!("~ {alarm:?} of member {member} {state}"));
             }
+            Effect::AuthChanged => self.line(format_args!("~ users and roles changed")),
             Effect::Restored => self.line(format_args!("~ restored")),
         }
     }

@@ -1,5 +1,6 @@
 //! Tests of the state machine, on the engine in memory.
 
+mod auth;
 mod determinism;
 mod format;
 mod generate;
@@ -9,6 +10,7 @@ mod members;
 mod model;
 mod order;
 mod page;
+mod permissions;
 mod properties;
 mod schema;
 mod script;

@@ -2,14 +2,16 @@
 //!
 //! Keys and values are written as they are where they consist of letters, digits and `/ - . _`; any other byte is `\xNN`,
 //! and nothing at all is `""`. Keys of an operation are `a` (one key), `[a,b)` (a range) or `[a,*)` (all from a key on).
+//! `by=alice:3` makes a command one of the user alice, whose identity is of auth revision 3; `by=node` one of the cluster.
 
 use bytes::Bytes;
 
+use crate::base::secret::Secret;
 use crate::base::{LeaseId, MemberId, Namespace, Revision};
 use crate::state::applied::VersionId;
 use crate::state::command::{
-    Alarm, Command, Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation, Put, Range, SortOrder,
-    SortTarget, Txn,
+    Alarm, AuthChange, Author, Command, Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation,
+    Permission, PermissionKind, Put, Range, SortOrder, SortTarget, Txn,
 };
 
 /// What a script asks for.
@@ -35,6 +37,8 @@ pub(super) enum Step {
     LeaseKeys(LeaseId),
     Members,
     Alarms,
+    /// Users and roles.
+    Auth,
     Status,
     /// A step of the removal over so many events.
     Remove(usize),
@@ -223,6 +227,7 @@ pub(super) fn parse(lines: &[&str]) -> Step {
         "lease-keys" => Step::LeaseKeys(LeaseId(words.number())),
         "members" => Step::Members,
         "alarms" => Step::Alarms,
+        "who" => Step::Auth,
         "status" => Step::Status,
         "remove" => Step::Remove(words.number()),
         "stored" => Step::Stored,
@@ -234,7 +239,9 @@ pub(super) fn parse(lines: &[&str]) -> Step {
 
 fn command(block: &Block<'_>) -> Command {
     let mut words = Words::new(block.line);
+    let author = words.option("by").map(author);
     let command = match words.next() {
+        "auth" | "user" | "role" => Command::Auth(auth_change(&mut Words::new(block.line), &mut words)),
         "put" => Command::Put(put(&mut words)),
         "delete" => Command::DeleteRange(delete(&mut words)),
         "txn" => Command::Txn(txn(&block.below)),
@@ -264,7 +271,73 @@ fn command(block: &Block<'_>) -> Command {
         other => panic!("{other} is no command: {}", block.line),
     };
     words.end();
-    command
+    match author {
+        None => command,
+        Some(author) => Command::By {
+            author,
+            command: Box::new(command),
+        },
+    }
+}
+
+fn author(word: &str) -> Author {
+    match word.split_once(':') {
+        None if word == "node" => Author::Node,
+        None => panic!("{word} is no author"),
+        Some((name, revision)) => Author::User {
+            name: name.to_owned(),
+            auth_revision: revision.parse().expect("an auth revision"),
+        },
+    }
+}
+
+/// The change that `whole` begins to name, of which `words` are what follows the first word.
+fn auth_change(whole: &mut Words<'_>, words: &mut Words<'_>) -> AuthChange {
+    let text = |words: &mut Words<'_>| String::from_utf8(bytes(words.next()).to_vec()).expect("a name");
+    let hash = |words: &mut Words<'_>| Secret::new(words.next().to_owned());
+    match (whole.next(), words.next()) {
+        ("auth", "enable") => AuthChange::Enable {
+            token_key: Secret::new(vec![7; 32]),
+        },
+        ("auth", "disable") => AuthChange::Disable,
+        ("user", "add") => AuthChange::AddUser {
+            name: text(words),
+            password: (!words.flag("no-password")).then(|| hash(words)),
+        },
+        ("user", "delete") => AuthChange::DeleteUser { name: text(words) },
+        ("user", "password") => AuthChange::ChangePassword {
+            name: text(words),
+            password: hash(words),
+        },
+        ("user", "grant") => AuthChange::GrantRole {
+            user: text(words),
+            role: text(words),
+        },
+        ("user", "revoke") => AuthChange::RevokeRole {
+            user: text(words),
+            role: text(words),
+        },
+        ("role", "add") => AuthChange::AddRole { name: text(words) },
+        ("role", "delete") => AuthChange::DeleteRole { name: text(words) },
+        ("role", "grant") => {
+            let role = text(words);
+            let kind = match words.next() {
+                "read" => PermissionKind::Read,
+                "write" => PermissionKind::Write,
+                "readwrite" => PermissionKind::ReadWrite,
+                other => panic!("{other} is no kind of permission"),
+            };
+            let Keys { key, end, .. } = words.keys();
+            let permission = Permission { kind, key, end };
+            AuthChange::GrantPermission { role, permission }
+        }
+        ("role", "revoke") => {
+            let role = text(words);
+            let Keys { key, end, .. } = words.keys();
+            AuthChange::RevokePermission { role, key, end }
+        }
+        (one, other) => panic!("{one} {other} is no change of users and roles"),
+    }
 }
 
 fn alarm(word: &str) -> Alarm {

@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
+use super::caller::open;
 use super::error::status;
 use super::translate;
 use crate::base::MemberId;
@@ -28,8 +29,9 @@ impl Service for ClusterDoor {
         &self,
         request: Request<wire::MemberAddRequest>,
     ) -> Result<Response<wire::MemberAddResponse>, Status> {
-        let request = request.into_inner();
-        let added = self.0.add(&request.peer_ur_ls, request.is_learner).await;
+        let (caller, request) = open(request);
+        let cluster = self.0.by(caller);
+        let added = cluster.add(&request.peer_ur_ls, request.is_learner).await;
         let (header, added, members) = added.map_err(|error| status(&error))?;
         Ok(Response::new(wire::MemberAddResponse {
             header: Some(translate::header(&header)),
@@ -42,7 +44,8 @@ impl Service for ClusterDoor {
         &self,
         request: Request<wire::MemberRemoveRequest>,
     ) -> Result<Response<wire::MemberRemoveResponse>, Status> {
-        let removed = self.0.remove(MemberId(request.into_inner().id)).await;
+        let (caller, request) = open(request);
+        let removed = self.0.by(caller).remove(MemberId(request.id)).await;
         let (header, members) = removed.map_err(|error| status(&error))?;
         Ok(Response::new(wire::MemberRemoveResponse {
             header: Some(translate::header(&header)),
@@ -54,8 +57,9 @@ impl Service for ClusterDoor {
         &self,
         request: Request<wire::MemberUpdateRequest>,
     ) -> Result<Response<wire::MemberUpdateResponse>, Status> {
-        let request = request.into_inner();
-        let updated = self.0.update(MemberId(request.id), &request.peer_ur_ls).await;
+        let (caller, request) = open(request);
+        let cluster = self.0.by(caller);
+        let updated = cluster.update(MemberId(request.id), &request.peer_ur_ls).await;
         let (header, members) = updated.map_err(|error| status(&error))?;
         Ok(Response::new(wire::MemberUpdateResponse {
             header: Some(translate::header(&header)),
@@ -67,10 +71,11 @@ impl Service for ClusterDoor {
         &self,
         request: Request<wire::MemberListRequest>,
     ) -> Result<Response<wire::MemberListResponse>, Status> {
-        let linearizable = request.into_inner().linearizable;
+        let (caller, request) = open(request);
         let (header, members) = self
             .0
-            .members(linearizable)
+            .by(caller)
+            .members(request.linearizable)
             .await
             .map_err(|error| status(&error))?;
         Ok(Response::new(wire::MemberListResponse {
@@ -83,7 +88,8 @@ impl Service for ClusterDoor {
         &self,
         request: Request<wire::MemberPromoteRequest>,
     ) -> Result<Response<wire::MemberPromoteResponse>, Status> {
-        let promoted = self.0.promote(MemberId(request.into_inner().id)).await;
+        let (caller, request) = open(request);
+        let promoted = self.0.by(caller).promote(MemberId(request.id)).await;
         let (header, members) = promoted.map_err(|error| status(&error))?;
         Ok(Response::new(wire::MemberPromoteResponse {
             header: Some(translate::header(&header)),

@@ -3,6 +3,7 @@
 use futures::stream::{BoxStream, StreamExt, unfold};
 use tonic::{Request, Response, Status};
 
+use super::caller::open;
 use super::error::status_without_code;
 use super::translate;
 use crate::base::{LeaseId, Revision};
@@ -22,9 +23,10 @@ impl Service for ElectionDoor {
         &self,
         request: Request<wire::CampaignRequest>,
     ) -> Result<Response<wire::CampaignResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = open(request);
         let answered = self
             .0
+            .by(caller)
             .campaign(request.name, LeaseId(request.lease), request.value)
             .await
             .map_err(|error| status_without_code(&error))?;
@@ -44,10 +46,11 @@ impl Service for ElectionDoor {
         &self,
         request: Request<wire::ProclaimRequest>,
     ) -> Result<Response<wire::ProclaimResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = open(request);
         let leader = leader_key(request.leader)?;
         let answered = self
             .0
+            .by(caller)
             .proclaim(&leader, request.value)
             .await
             .map_err(|error| status_without_code(&error))?;
@@ -60,7 +63,8 @@ impl Service for ElectionDoor {
         &self,
         request: Request<wire::LeaderRequest>,
     ) -> Result<Response<wire::LeaderResponse>, Status> {
-        let answered = self.0.leader(&request.into_inner().name).await;
+        let (caller, request) = open(request);
+        let answered = self.0.by(caller).leader(&request.name).await;
         Ok(Response::new(leader_response(answered)?))
     }
 
@@ -68,7 +72,8 @@ impl Service for ElectionDoor {
         &self,
         request: Request<wire::LeaderRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
-        let observation = self.0.observe(&request.into_inner().name);
+        let (caller, request) = open(request);
+        let observation = self.0.by(caller).observe(&request.name);
         let changes = unfold(Some(observation), |observation| async move {
             let mut observation = observation?;
             let change = leader_response(observation.next().await);
@@ -83,9 +88,11 @@ impl Service for ElectionDoor {
         &self,
         request: Request<wire::ResignRequest>,
     ) -> Result<Response<wire::ResignResponse>, Status> {
-        let leader = leader_key(request.into_inner().leader)?;
+        let (caller, request) = open(request);
+        let leader = leader_key(request.leader)?;
         let answered = self
             .0
+            .by(caller)
             .resign(&leader)
             .await
             .map_err(|error| status_without_code(&error))?;

@@ -8,6 +8,7 @@
 use tonic::{Code, Status};
 
 use crate::service::ServiceError;
+use crate::service::watch::WatchRefusal;
 
 /// The code of an error.
 #[must_use]
@@ -25,9 +26,15 @@ pub fn code(error: &ServiceError) -> Code {
         | E::BadMemberUrls
         | E::DowngradeVersionFormat
         | E::DowngradeTarget
-        | E::UnknownChoice { .. } => Code::InvalidArgument,
+        | E::UnknownChoice { .. }
+        | E::UserEmpty
+        | E::RoleEmpty
+        | E::AuthFailed
+        | E::PermissionNotGiven
+        | E::InvalidAuthManagement
+        | E::AuthOldRevision => Code::InvalidArgument,
         E::Compacted | E::FutureRevision | E::LeaseTtlTooLarge => Code::OutOfRange,
-        E::NoSpace | E::TooManyRequests => Code::ResourceExhausted,
+        E::NoSpace | E::TooManyRequests | E::AuthFull => Code::ResourceExhausted,
         E::LeaseNotFound | E::MemberNotFound => Code::NotFound,
         E::LeaseExists
         | E::NotLeader
@@ -38,7 +45,18 @@ pub fn code(error: &ServiceError) -> Code {
         | E::MemberNotLearner
         | E::LearnerNotReady
         | E::TooManyLearners
-        | E::NotSupportedForLearner => Code::FailedPrecondition,
+        | E::NotSupportedForLearner
+        | E::RootUserMissing
+        | E::RootRoleMissing
+        | E::UserExists
+        | E::UserNotFound
+        | E::RoleExists
+        | E::RoleNotFound
+        | E::RoleNotGranted
+        | E::PermissionNotGranted
+        | E::AuthNotEnabled => Code::FailedPrecondition,
+        E::PermissionDenied => Code::PermissionDenied,
+        E::InvalidAuthToken => Code::Unauthenticated,
         E::NoLeader
         | E::LeaderChanged
         | E::Stopped
@@ -47,10 +65,13 @@ pub fn code(error: &ServiceError) -> Code {
         | E::TimeoutConnectionLost
         | E::TimeoutApplied
         | E::Unhealthy => Code::Unavailable,
+        E::WatchRefused(WatchRefusal::Forbidden(error)) => code(error),
         E::WatchRefused(_) => Code::ResourceExhausted,
-        // etcd maps none of them, and sends them as Unknown.
+        // etcd maps none of these, and sends them as Unknown.
         E::TimeoutTransfer
         | E::NotPrimaryLessor
+        | E::PasswordNotWanted
+        | E::TokenVerifyOnly
         | E::SessionExpired
         | E::NoElectionLeader
         | E::NotElectionLeader
@@ -77,7 +98,6 @@ pub fn status_without_code(error: &ServiceError) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::watch::WatchRefusal;
 
     /// Every error a request can meet, with the code and text that clients of etcd know.
     #[test]
@@ -274,6 +294,98 @@ mod tests {
                 "Not served here.",
             ),
             (E::Internal("disk".into()), C::Internal, "stead: disk"),
+            (
+                E::RootUserMissing,
+                C::FailedPrecondition,
+                "etcdserver: root user does not exist",
+            ),
+            (
+                E::RootRoleMissing,
+                C::FailedPrecondition,
+                "etcdserver: root user does not have root role",
+            ),
+            (
+                E::UserExists,
+                C::FailedPrecondition,
+                "etcdserver: user name already exists",
+            ),
+            (E::UserEmpty, C::InvalidArgument, "etcdserver: user name is empty"),
+            (
+                E::UserNotFound,
+                C::FailedPrecondition,
+                "etcdserver: user name not found",
+            ),
+            (
+                E::RoleExists,
+                C::FailedPrecondition,
+                "etcdserver: role name already exists",
+            ),
+            (
+                E::RoleNotFound,
+                C::FailedPrecondition,
+                "etcdserver: role name not found",
+            ),
+            (E::RoleEmpty, C::InvalidArgument, "etcdserver: role name is empty"),
+            (
+                E::AuthFailed,
+                C::InvalidArgument,
+                "etcdserver: authentication failed, invalid user ID or password",
+            ),
+            (
+                E::PasswordNotWanted,
+                C::Unknown,
+                "auth: authentication failed, password was given for no password user",
+            ),
+            (
+                E::PermissionNotGiven,
+                C::InvalidArgument,
+                "etcdserver: permission not given",
+            ),
+            (
+                E::PermissionDenied,
+                C::PermissionDenied,
+                "etcdserver: permission denied",
+            ),
+            (
+                E::RoleNotGranted,
+                C::FailedPrecondition,
+                "etcdserver: role is not granted to the user",
+            ),
+            (
+                E::PermissionNotGranted,
+                C::FailedPrecondition,
+                "etcdserver: permission is not granted to the role",
+            ),
+            (
+                E::AuthNotEnabled,
+                C::FailedPrecondition,
+                "etcdserver: authentication is not enabled",
+            ),
+            (
+                E::InvalidAuthToken,
+                C::Unauthenticated,
+                "etcdserver: invalid auth token",
+            ),
+            (
+                E::InvalidAuthManagement,
+                C::InvalidArgument,
+                "etcdserver: invalid auth management",
+            ),
+            (
+                E::AuthOldRevision,
+                C::InvalidArgument,
+                "etcdserver: revision of auth store is old",
+            ),
+            (
+                E::TokenVerifyOnly,
+                C::Unknown,
+                "auth: token signing attempted with verify-only key",
+            ),
+            (
+                E::AuthFull,
+                C::ResourceExhausted,
+                "stead: users and roles take more than 67108864 bytes; remove some first",
+            ),
         ];
         for (error, code, text) in table {
             let status = status(&error);

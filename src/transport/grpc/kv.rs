@@ -3,6 +3,7 @@
 use futures::stream::{BoxStream, StreamExt, unfold};
 use tonic::{Request, Response, Status};
 
+use super::caller::open;
 use super::error::status;
 use super::translate;
 use crate::base::Revision;
@@ -22,11 +23,12 @@ impl Service for KvDoor {
         &self,
         request: Request<wire::RangeRequest>,
     ) -> Result<Response<wire::RangeResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = open(request);
         let serializable = request.serializable;
         let request = translate::range(request).map_err(|error| status(&error))?;
         let answered = self
             .0
+            .by(caller)
             .range(request, serializable)
             .await
             .map_err(|error| status(&error))?;
@@ -38,11 +40,12 @@ impl Service for KvDoor {
         &self,
         request: Request<wire::RangeRequest>,
     ) -> Result<Response<Self::RangeStreamStream>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = open(request);
         let serializable = request.serializable;
         let request = translate::range(request).map_err(|error| status(&error))?;
         let chunks = self
             .0
+            .by(caller)
             .range_stream(request, serializable)
             .await
             .map_err(|error| status(&error))?;
@@ -58,8 +61,14 @@ impl Service for KvDoor {
     }
 
     async fn put(&self, request: Request<wire::PutRequest>) -> Result<Response<wire::PutResponse>, Status> {
-        let request = translate::put(request.into_inner());
-        let answered = self.0.put(request).await.map_err(|error| status(&error))?;
+        let (caller, request) = open(request);
+        let request = translate::put(request);
+        let answered = self
+            .0
+            .by(caller)
+            .put(request)
+            .await
+            .map_err(|error| status(&error))?;
         let header = translate::header(&answered.header);
         Ok(Response::new(translate::put_response(header, answered.answer)))
     }
@@ -68,9 +77,11 @@ impl Service for KvDoor {
         &self,
         request: Request<wire::DeleteRangeRequest>,
     ) -> Result<Response<wire::DeleteRangeResponse>, Status> {
-        let request = translate::delete_range(request.into_inner());
+        let (caller, request) = open(request);
+        let request = translate::delete_range(request);
         let answered = self
             .0
+            .by(caller)
             .delete_range(request)
             .await
             .map_err(|error| status(&error))?;
@@ -82,11 +93,12 @@ impl Service for KvDoor {
     }
 
     async fn txn(&self, request: Request<wire::TxnRequest>) -> Result<Response<wire::TxnResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = open(request);
         let serializable = translate::is_serializable(&request);
         let request = translate::txn(request).map_err(|error| status(&error))?;
         let answered = self
             .0
+            .by(caller)
             .txn(request, serializable)
             .await
             .map_err(|error| status(&error))?;
@@ -98,10 +110,11 @@ impl Service for KvDoor {
         &self,
         request: Request<wire::CompactionRequest>,
     ) -> Result<Response<wire::CompactionResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = open(request);
         let revision = Revision(request.revision);
         let answered = self
             .0
+            .by(caller)
             .compact(revision, request.physical)
             .await
             .map_err(|error| status(&error))?;

@@ -3,6 +3,7 @@
 use futures::stream::{BoxStream, StreamExt, iter};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::caller::open;
 use super::error::status;
 use super::translate;
 use crate::base::LeaseId;
@@ -21,9 +22,10 @@ impl Service for LeaseDoor {
         &self,
         request: Request<wire::LeaseGrantRequest>,
     ) -> Result<Response<wire::LeaseGrantResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = open(request);
         let answered = self
             .0
+            .by(caller)
             .grant(LeaseId(request.id), request.ttl)
             .await
             .map_err(|error| status(&error))?;
@@ -39,8 +41,14 @@ impl Service for LeaseDoor {
         &self,
         request: Request<wire::LeaseRevokeRequest>,
     ) -> Result<Response<wire::LeaseRevokeResponse>, Status> {
-        let id = LeaseId(request.into_inner().id);
-        let answered = self.0.revoke(id).await.map_err(|error| status(&error))?;
+        let (caller, request) = open(request);
+        let id = LeaseId(request.id);
+        let answered = self
+            .0
+            .by(caller)
+            .revoke(id)
+            .await
+            .map_err(|error| status(&error))?;
         Ok(Response::new(wire::LeaseRevokeResponse {
             header: Some(translate::header(&answered.header)),
         }))
@@ -50,9 +58,10 @@ impl Service for LeaseDoor {
         &self,
         request: Request<Streaming<wire::LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
-        let leases = self.0.clone();
+        let (caller, requests) = open(request);
+        let leases = self.0.by(caller);
         // What a client has sent already is renewed in one go; the answers are one for each request, in order.
-        let batches = request.into_inner().ready_chunks(MAXIMUM_RENEWALS_PER_BATCH);
+        let batches = requests.ready_chunks(MAXIMUM_RENEWALS_PER_BATCH);
         let answers = batches
             .then(move |batch| renew(leases.clone(), batch))
             .flat_map(iter);
@@ -63,9 +72,10 @@ impl Service for LeaseDoor {
         &self,
         request: Request<wire::LeaseTimeToLiveRequest>,
     ) -> Result<Response<wire::LeaseTimeToLiveResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = open(request);
         let answered = self
             .0
+            .by(caller)
             .time_to_live(LeaseId(request.id), request.keys)
             .await
             .map_err(|error| status(&error))?;
@@ -80,9 +90,10 @@ impl Service for LeaseDoor {
 
     async fn lease_leases(
         &self,
-        _request: Request<wire::LeaseLeasesRequest>,
+        request: Request<wire::LeaseLeasesRequest>,
     ) -> Result<Response<wire::LeaseLeasesResponse>, Status> {
-        let answered = self.0.list().await.map_err(|error| status(&error))?;
+        let (caller, _) = open(request);
+        let answered = self.0.by(caller).list().await.map_err(|error| status(&error))?;
         Ok(Response::new(wire::LeaseLeasesResponse {
             header: Some(translate::header(&answered.header)),
             leases: answered

@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
+use super::caller::open;
 use super::error::status_without_code;
 use super::translate;
 use crate::base::LeaseId;
@@ -18,9 +19,10 @@ impl Service for LockDoor {
         &self,
         request: Request<wire::LockRequest>,
     ) -> Result<Response<wire::LockResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = open(request);
         let answered = self
             .0
+            .by(caller)
             .lock(&request.name, LeaseId(request.lease))
             .await
             .map_err(|error| status_without_code(&error))?;
@@ -34,9 +36,11 @@ impl Service for LockDoor {
         &self,
         request: Request<wire::UnlockRequest>,
     ) -> Result<Response<wire::UnlockResponse>, Status> {
+        let (caller, request) = open(request);
         let answered = self
             .0
-            .unlock(&request.into_inner().key)
+            .by(caller)
+            .unlock(&request.key)
             .await
             .map_err(|error| status_without_code(&error))?;
         Ok(Response::new(wire::UnlockResponse {

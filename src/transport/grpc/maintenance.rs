@@ -3,6 +3,7 @@
 use futures::stream::Empty;
 use tonic::{Request, Response, Status};
 
+use super::caller::open;
 use super::error::status;
 use super::translate;
 use crate::base::{MemberId, Revision};
@@ -12,10 +13,19 @@ use crate::service::ServiceError;
 use crate::service::maintenance::{
     AlarmAction, DowngradeAction, ETCD_MINOR_VERSION, ETCD_VERSION, Maintenance, MemberStatus,
 };
+use crate::state::access::Request as Needs;
 use crate::state::command::Alarm;
 
 /// The front door of maintenance.
 pub(super) struct MaintenanceDoor(pub(super) Maintenance);
+
+impl MaintenanceDoor {
+    async fn admit<T>(&self, request: Request<T>, needs: &Needs<'_>) -> Result<(), Status> {
+        let (caller, _) = open(request);
+        let admitted = self.0.by(caller).admit(needs).await;
+        admitted.map_err(|error| status(&error))
+    }
+}
 
 fn unimplemented(sentence: &'static str) -> Status {
     status(&ServiceError::Unimplemented(sentence))
@@ -66,7 +76,7 @@ impl Service for MaintenanceDoor {
         request: Request<wire::AlarmRequest>,
     ) -> Result<Response<wire::AlarmResponse>, Status> {
         use wire::alarm_request::AlarmAction as Action;
-        let request = request.into_inner();
+        let (caller, request) = open(request);
         let unknown = |field, number| status(&ServiceError::UnknownChoice { field, number });
         let action = match Action::try_from(request.action) {
             Ok(Action::Get) => AlarmAction::List,
@@ -82,6 +92,7 @@ impl Service for MaintenanceDoor {
         };
         let answered = self
             .0
+            .by(caller)
             .alarm(action, MemberId(request.member_id), alarm)
             .await
             .map_err(|error| status(&error))?;
@@ -93,9 +104,10 @@ impl Service for MaintenanceDoor {
 
     async fn status(
         &self,
-        _request: Request<wire::StatusRequest>,
+        request: Request<wire::StatusRequest>,
     ) -> Result<Response<wire::StatusResponse>, Status> {
-        let answered = self.0.status().map_err(|error| status(&error))?;
+        let (caller, _) = open(request);
+        let answered = self.0.by(caller).status().await.map_err(|error| status(&error))?;
         let member = answered.answer;
         Ok(Response::new(wire::StatusResponse {
             header: Some(translate::header(&answered.header)),
@@ -117,17 +129,20 @@ impl Service for MaintenanceDoor {
     /// Space comes back by itself, so there is nothing to do.
     async fn defragment(
         &self,
-        _request: Request<wire::DefragmentRequest>,
+        request: Request<wire::DefragmentRequest>,
     ) -> Result<Response<wire::DefragmentResponse>, Status> {
+        self.admit(request, &Needs::Defragment).await?;
         Ok(Response::new(wire::DefragmentResponse { header: None }))
     }
 
     async fn hash(
         &self,
-        _request: Request<wire::HashRequest>,
+        request: Request<wire::HashRequest>,
     ) -> Result<Response<wire::HashResponse>, Status> {
+        let (caller, _) = open(request);
         let answered = self
             .0
+            .by(caller)
             .hash_key_values(Revision(0))
             .await
             .map_err(|error| status(&error))?;
@@ -141,10 +156,11 @@ impl Service for MaintenanceDoor {
         &self,
         request: Request<wire::HashKvRequest>,
     ) -> Result<Response<wire::HashKvResponse>, Status> {
-        let revision = Revision(request.into_inner().revision);
+        let (caller, request) = open(request);
         let answered = self
             .0
-            .hash_key_values(revision)
+            .by(caller)
+            .hash_key_values(Revision(request.revision))
             .await
             .map_err(|error| status(&error))?;
         Ok(Response::new(wire::HashKvResponse {
@@ -157,8 +173,9 @@ impl Service for MaintenanceDoor {
 
     async fn snapshot(
         &self,
-        _request: Request<wire::SnapshotRequest>,
+        request: Request<wire::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
+        self.admit(request, &Needs::Snapshot).await?;
         Err(unimplemented(
             "This version of stead does not send its database as a file; use stead export.",
         ))
@@ -168,8 +185,13 @@ impl Service for MaintenanceDoor {
         &self,
         request: Request<wire::MoveLeaderRequest>,
     ) -> Result<Response<wire::MoveLeaderResponse>, Status> {
-        let target = MemberId(request.into_inner().target_id);
-        self.0.move_leader(target).await.map_err(|error| status(&error))?;
+        let (caller, request) = open(request);
+        let target = MemberId(request.target_id);
+        self.0
+            .by(caller)
+            .move_leader(target)
+            .await
+            .map_err(|error| status(&error))?;
         Ok(Response::new(wire::MoveLeaderResponse { header: None }))
     }
 
@@ -178,14 +200,14 @@ impl Service for MaintenanceDoor {
         request: Request<wire::DowngradeRequest>,
     ) -> Result<Response<wire::DowngradeResponse>, Status> {
         use wire::downgrade_request::DowngradeAction as Action;
-        let request = request.into_inner();
+        let (caller, request) = open(request);
         let action = match Action::try_from(request.action) {
             Ok(Action::Validate) => DowngradeAction::Validate,
             Ok(Action::Enable) => DowngradeAction::Enable,
             Ok(Action::Cancel) => DowngradeAction::Cancel,
             Err(_) => return Err(status(&ServiceError::UnknownMethod)),
         };
-        let answered = self.0.downgrade(action, &request.version);
+        let answered = self.0.by(caller).downgrade(action, &request.version).await;
         let (header, version) = answered.map_err(|error| status(&error))?;
         Ok(Response::new(wire::DowngradeResponse {
             header: Some(translate::header(&header)),

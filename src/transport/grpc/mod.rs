@@ -5,6 +5,7 @@
 
 mod auth;
 mod call;
+mod caller;
 mod cluster;
 mod election;
 pub mod error;
@@ -44,6 +45,7 @@ use crate::proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use crate::proto::health::health_server::HealthServer;
 use crate::proto::v3electionpb::election_server::ElectionServer;
 use crate::proto::v3lockpb::lock_server::LockServer;
+use crate::service::auth::Pass;
 use crate::service::watch::WatchHub;
 use crate::service::{ServiceError, Services};
 use call::{Counted, RequestBody, Source, requires_leader, stream_end};
@@ -107,7 +109,7 @@ impl GrpcDoor {
                 MaintenanceServer,
                 maintenance::MaintenanceDoor(services.maintenance.clone())
             ),
-            auth: server!(AuthServer, auth::AuthDoor(services.maintenance.clone())),
+            auth: server!(AuthServer, auth::AuthDoor(services.users.clone())),
             lock: server!(LockServer, lock::LockDoor(services.locks.clone())),
             election: server!(ElectionServer, election::ElectionDoor(services.elections.clone())),
             health: server!(HealthServer, health::HealthDoor),
@@ -242,6 +244,10 @@ impl StreamGuard for Streams {
     fn admit(&self, metadata: &MetadataMap) -> Result<BoxFuture<'static, Status>, Status> {
         // Without a leader the call does not get here.
         Ok(self.end(requires_leader(metadata.as_ref())))
+    }
+
+    fn pass(&self, metadata: &MetadataMap, extensions: &http::Extensions) -> Option<Pass> {
+        self.services.gate.pass(caller::caller(metadata, extensions))
     }
 }
 

@@ -22,16 +22,19 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::{Body, Service, StdError, http};
 use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, NamedService, StreamingService};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::error::code;
 use crate::base::{Namespace, Revision};
 use crate::proto::etcdserverpb::watch_create_request::FilterType;
 use crate::proto::etcdserverpb::watch_request::RequestUnion;
 use crate::proto::etcdserverpb::{ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse};
 use crate::proto::mvccpb;
+use crate::service::ServiceError;
+use crate::service::auth::Pass;
 use crate::service::watch::WatchResponse as Outgoing;
 use crate::service::watch::{
-    EventRecord, WatchBody, WatchCreate, WatchHub, WatchStreamHandle, WatchStreamReceiver,
+    EventRecord, WatchBody, WatchCreate, WatchHub, WatchRefusal, WatchStreamHandle, WatchStreamReceiver,
 };
 use crate::state::applied::{Event, EventKind, KeyValue};
 use crate::state::command::Keys;
@@ -52,6 +55,9 @@ pub trait StreamGuard: Send + Sync + 'static {
     /// # Errors
     /// The status with which the stream is refused.
     fn admit(&self, metadata: &MetadataMap) -> Result<BoxFuture<'static, Status>, Status>;
+
+    /// For whom the stream's watches are; none for somebody who has no identity.
+    fn pass(&self, metadata: &MetadataMap, extensions: &http::Extensions) -> Option<Pass>;
 }
 
 /// The service. Clones share one hub.
@@ -82,7 +88,8 @@ impl WatchServer {
 
     fn open(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<ResponseStream>, Status> {
         let guarded = self.guard.admit(request.metadata())?;
-        let (handle, receiver) = self.hub.open_stream();
+        let pass = self.guard.pass(request.metadata(), request.extensions());
+        let (handle, receiver) = self.hub.open_stream(pass);
         let (failed, failure) = oneshot::channel();
         tokio::spawn(take_requests(request.into_inner(), handle, failed));
         let responses = Responses {
@@ -223,7 +230,14 @@ fn encode(response: &Outgoing, header: ResponseHeader, maximum_message_bytes: us
         WatchBody::Refused(refusal) => {
             message.created = true;
             message.canceled = true;
-            message.cancel_reason = refusal.to_string();
+            message.cancel_reason = match refusal {
+                WatchRefusal::Forbidden(error) => reason(error),
+                refusal => refusal.to_string(),
+            };
+        }
+        WatchBody::Revoked(error) => {
+            message.canceled = true;
+            message.cancel_reason = reason(error);
         }
         WatchBody::Canceled => message.canceled = true,
         WatchBody::Compacted { compacted } => {
@@ -251,6 +265,17 @@ fn encode(response: &Outgoing, header: ResponseHeader, maximum_message_bytes: us
         head,
         events: SmallVec::new(),
     }])
+}
+
+/// A refusal as clients of etcd know it: the text of a whole status.
+fn reason(error: &ServiceError) -> String {
+    let code = match code(error) {
+        Code::InvalidArgument => "InvalidArgument",
+        Code::PermissionDenied => "PermissionDenied",
+        Code::Unauthenticated => "Unauthenticated",
+        _ => "Unknown",
+    };
+    format!("rpc error: code = {code} desc = {error}")
 }
 
 /// Cuts a response between events so that each message stays below the limit, unless one event alone is above it.

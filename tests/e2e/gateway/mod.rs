@@ -1,7 +1,7 @@
 //! The JSON gateway, asked as a shell script would with curl: the same requests and the same answers on etcd and on
 //! Stead. Answers are compared as JSON, without the ids and terms that differ from run to run.
 
-mod client;
+pub mod client;
 mod script;
 
 use std::time::Duration;

@@ -4,7 +4,7 @@ mod clients;
 mod join;
 mod revocation;
 mod rotation;
-mod site;
+pub mod site;
 
 use std::time::{Duration, Instant};
 

@@ -4,6 +4,7 @@
 //! makes a pass, so that every interleaving is one that the test chose.
 
 mod property;
+mod rights;
 mod rules;
 mod slow;
 mod threads;
@@ -150,7 +151,7 @@ impl Node {
     }
 
     pub(crate) fn open(&self) -> Client {
-        let (handle, receiver) = stream::open(self.shared.clone());
+        let (handle, receiver) = stream::open(self.shared.clone(), None);
         Client { handle, receiver }
     }
 
@@ -207,6 +208,7 @@ pub(crate) fn describe(response: &WatchResponse) -> String {
         WatchBody::Created => "created".to_owned(),
         WatchBody::Refused(refusal) => format!("refused: {refusal}"),
         WatchBody::Canceled => "canceled".to_owned(),
+        WatchBody::Revoked(reason) => format!("revoked: {reason}"),
         WatchBody::Compacted { compacted } => format!("compacted {compacted}"),
         WatchBody::Progress => "progress".to_owned(),
         WatchBody::Events {

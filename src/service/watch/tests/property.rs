@@ -235,6 +235,7 @@ impl Reader {
                 assert!(self.watches.insert(response.watch_id, watch).is_none());
             }
             WatchBody::Refused(refusal) => panic!("refused: {refusal}"),
+            WatchBody::Revoked(reason) => panic!("revoked: {reason}"),
             WatchBody::Canceled => {
                 self.watches
                     .remove(&response.watch_id)

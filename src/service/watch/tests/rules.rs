@@ -303,7 +303,7 @@ async fn a_stream_that_is_read_notifies_progress_by_its_own_clock() {
     };
     let (_news, receiver) = tokio::sync::mpsc::channel(1);
     let hub = WatchHub::start(receiver, machine.reader(), metrics, settings).expect("threads start");
-    let (mut handle, mut receiver) = hub.open_stream();
+    let (mut handle, mut receiver) = hub.open_stream(None);
     handle
         .create(WatchCreate {
             progress_notify: true,

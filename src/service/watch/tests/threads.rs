@@ -18,7 +18,7 @@ async fn with_its_threads_a_hub_serves_history_and_news_without_gap_until_the_ne
         WatchHub::start(news, node.machine.reader(), node.metrics.clone(), settings).expect("threads start");
     let readers: Vec<_> = (0..20)
         .map(|number: i64| {
-            let (mut handle, mut receiver) = hub.open_stream();
+            let (mut handle, mut receiver) = hub.open_stream(None);
             tokio::spawn(async move {
                 let start = 2 + number * 10;
                 handle.create(watch("a", "b", start)).await;
@@ -56,6 +56,6 @@ async fn with_its_threads_a_hub_serves_history_and_news_without_gap_until_the_ne
     for receiver in &mut receivers {
         assert!(receiver.next().await.is_none(), "streams end when the news end");
     }
-    let (_handle, mut late) = hub.open_stream();
+    let (_handle, mut late) = hub.open_stream(None);
     assert!(late.next().await.is_none());
 }

@@ -6,15 +6,15 @@ use std::time::Duration;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::Code;
 use tonic::transport::{Channel, Server};
 
 use super::*;
 use crate::proto::etcdserverpb::watch_client::WatchClient;
 use crate::proto::etcdserverpb::{WatchCancelRequest, WatchProgressRequest};
 use crate::replication::News;
+use crate::service::watch::WatchSettings;
 use crate::service::watch::tests::{Node, compact, delete, put};
-use crate::service::watch::{WatchRefusal, WatchSettings};
+use crate::state::auth::AuthChange;
 use crate::state::command::Command;
 
 /// A guard that refuses those who say so, and ends the others' streams when told.
@@ -38,6 +38,10 @@ impl StreamGuard for Guard {
                 None => std::future::pending().await,
             }
         }))
+    }
+
+    fn pass(&self, _metadata: &MetadataMap, _extensions: &http::Extensions) -> Option<Pass> {
+        None
     }
 }
 
@@ -452,4 +456,43 @@ async fn an_event_is_encoded_once_for_all_its_watches() {
             .events
     });
     assert_eq!(first[0].as_ptr(), second[0].as_ptr());
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_or_taken_away_is_told_as_etcd_tells_it() {
+    const REASON: &str = "rpc error: code = InvalidArgument desc = etcdserver: user name is empty";
+    let mut cluster = start().await;
+    let (requests, mut responses) = cluster.open().await;
+    let name = "root".to_owned();
+    let root = [
+        AuthChange::AddUser {
+            name: name.clone(),
+            password: None,
+        },
+        AuthChange::GrantRole {
+            user: name.clone(),
+            role: name,
+        },
+    ];
+    cluster.run(root.map(Command::Auth).into()).await;
+    send(&requests, RequestUnion::CreateRequest(create("a", "", 0))).await;
+    assert!(receive(&mut responses).await.created);
+    let token_key = crate::base::secret::Secret::new(vec![1]);
+    cluster
+        .run(vec![Command::Auth(AuthChange::Enable { token_key })])
+        .await;
+    let revoked = WatchResponse {
+        header: header(1),
+        canceled: true,
+        cancel_reason: REASON.to_owned(),
+        ..WatchResponse::default()
+    };
+    assert_eq!(receive(&mut responses).await, revoked);
+    send(&requests, RequestUnion::CreateRequest(create("a", "", 0))).await;
+    let refused = WatchResponse {
+        watch_id: -1,
+        created: true,
+        ..revoked
+    };
+    assert_eq!(receive(&mut responses).await, refused);
 }

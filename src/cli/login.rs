@@ -1,0 +1,276 @@
+//! Who the client is: `--user`, `--password`, and the token that the server gives for them.
+//!
+//! The token is asked for once, before the first call, and again when the server does not take it any more. A password
+//! that is not given is asked for on the terminal, without showing it.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::Arc;
+
+use clap::Args;
+use parking_lot::Mutex;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use tonic::metadata::AsciiMetadataValue;
+use tonic::service::Interceptor;
+use tonic::{Code, Request, Status};
+use zeroize::Zeroizing;
+
+use super::client::Node;
+use super::exit::CliError;
+use crate::base::secret::Secret;
+use crate::proto::etcdserverpb::AuthenticateRequest;
+
+/// The metadata key of a token.
+const TOKEN: &str = "token";
+/// What a server says that needs no token.
+const NOT_ENABLED: &str = "etcdserver: authentication is not enabled";
+/// What a server says of a token from before the last change of users and roles.
+const OLD_REVISION: &str = "etcdserver: revision of auth store is old";
+
+/// Who the user is.
+#[derive(Debug, Args)]
+pub(super) struct LoginArguments {
+    /// User, as name or name:password (also from ETCDCTL_USER); a missing password is asked for
+    #[arg(
+        long = "user",
+        id = "login_user",
+        value_name = "NAME[:PASSWORD]",
+        global = true,
+        env = "STEAD_USER",
+        hide_env_values = true
+    )]
+    user: Option<String>,
+    /// Password of --user, which then is a name only (also from ETCDCTL_PASSWORD)
+    #[arg(
+        long = "password",
+        id = "login_password",
+        value_name = "PASSWORD",
+        global = true,
+        env = "STEAD_PASSWORD",
+        hide_env_values = true
+    )]
+    password: Option<String>,
+}
+
+impl LoginArguments {
+    /// The login that they ask for.
+    ///
+    /// # Errors
+    /// A password without a user, or one that cannot be read.
+    pub(super) fn login(&self) -> Result<Option<Login>, CliError> {
+        let or_environment = |given: &Option<String>, name: &str| {
+            given
+                .clone()
+                .or_else(|| std::env::var(name).ok())
+                .filter(|text| !text.is_empty())
+        };
+        let user = or_environment(&self.user, "ETCDCTL_USER");
+        let password = or_environment(&self.password, "ETCDCTL_PASSWORD");
+        login("--", user, password)
+    }
+}
+
+/// The user at the destination of a mirror. No variables stand for it, as in etcdctl.
+#[derive(Debug, Clone, Args)]
+pub(super) struct DestinationLogin {
+    /// User at the destination, as name or name:password; a missing password is asked for
+    #[arg(long, value_name = "NAME[:PASSWORD]")]
+    dest_user: Option<String>,
+    /// Password of --dest-user, which then is a name only
+    #[arg(long, value_name = "PASSWORD")]
+    dest_password: Option<String>,
+}
+
+impl DestinationLogin {
+    /// The login that they ask for.
+    ///
+    /// # Errors
+    /// A password without a user, or one that cannot be read.
+    pub(super) fn login(&self) -> Result<Option<Login>, CliError> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        login("--dest-", given(&self.dest_user), given(&self.dest_password))
+    }
+}
+
+/// The login of a user; `flags`: what the names of the flags begin with.
+fn login(flags: &str, user: Option<String>, password: Option<String>) -> Result<Option<Login>, CliError> {
+    let (user, password) = match (user, password) {
+        (None, None) => return Ok(None),
+        (None, Some(_)) => {
+            return Err(CliError::invalid(format!(
+                "{flags}password needs {flags}user: write {flags}user=name"
+            )));
+        }
+        (Some(user), Some(password)) => (user, Secret::new(password)),
+        (Some(user), None) => match split(&user) {
+            Some((name, password)) => (name.to_owned(), password),
+            None => {
+                let password = ask_password(&format!("Password of {user}: "))?;
+                (user, password)
+            }
+        },
+    };
+    Ok(Some(Login {
+        user,
+        password,
+        token: Token::default(),
+    }))
+}
+
+/// `name:password`, taken apart.
+pub(super) fn split(text: &str) -> Option<(&str, Secret<String>)> {
+    let (name, password) = text.split_once(':')?;
+    Some((name, Secret::new(password.to_owned())))
+}
+
+/// A user with a password, and the token of the server.
+#[derive(Debug, Clone)]
+pub(super) struct Login {
+    user: String,
+    password: Secret<String>,
+    token: Token,
+}
+
+impl Login {
+    /// What goes along with every call.
+    pub(super) fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// Asks for a token, unless there is one.
+    ///
+    /// # Errors
+    /// The server did not answer, or does not accept the password.
+    pub(super) async fn ensure(&self, node: &Node) -> Result<(), Status> {
+        if matches!(*self.token.0.lock(), State::Given(_) | State::NotNeeded) {
+            return Ok(());
+        }
+        let request = AuthenticateRequest {
+            name: self.user.clone(),
+            password: self.password.expose().clone(),
+        };
+        let state = match node.auth_without_token().authenticate(request).await {
+            Ok(answer) => {
+                let token = answer.into_inner().token;
+                let token = AsciiMetadataValue::try_from(token)
+                    .map_err(|_| Status::internal("the server's token cannot be sent back"))?;
+                State::Given(token)
+            }
+            Err(status) if status.message() == NOT_ENABLED => State::NotNeeded,
+            Err(status) => return Err(status),
+        };
+        *self.token.0.lock() = state;
+        Ok(())
+    }
+
+    /// Forgets the token.
+    pub(super) fn forget(&self) {
+        *self.token.0.lock() = State::Missing;
+    }
+}
+
+/// Whether a server would take a newer token.
+pub(super) fn wants_new_token(status: &Status) -> bool {
+    status.code() == Code::Unauthenticated || status.message() == OLD_REVISION
+}
+
+/// A token that is added to calls once it is there. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Token(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Missing,
+    NotNeeded,
+    Given(AsciiMetadataValue),
+}
+
+impl Interceptor for Token {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let State::Given(token) = &*self.0.lock() {
+            request.metadata_mut().insert(TOKEN, token.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// Asks for a password on the terminal without showing it; takes a line of the input if that is no terminal.
+///
+/// # Errors
+/// There is nothing to read, or the terminal cannot be used.
+pub(super) fn ask_password(prompt: &str) -> Result<Secret<String>, CliError> {
+    let input = io::stdin();
+    let mut lock = input.lock();
+    let hidden = if input.is_terminal() {
+        write!(io::stderr(), "{prompt}")?;
+        io::stderr().flush()?;
+        Some(Hidden::begin()?)
+    } else {
+        None
+    };
+    let mut line = Zeroizing::new(String::new());
+    lock.read_line(&mut line)?;
+    if hidden.is_some() {
+        drop(hidden);
+        writeln!(io::stderr())?;
+    }
+    if line.is_empty() {
+        return Err(CliError::invalid(
+            "the input ended before the password; give it with its flag, or as name:password",
+        ));
+    }
+    Ok(Secret::new(line.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// The terminal does not show what is typed, until this is dropped.
+struct Hidden(Termios);
+
+impl Hidden {
+    fn begin() -> Result<Self, CliError> {
+        let failed = |error: rustix::io::Errno| CliError::from(io::Error::from(error));
+        let before = tcgetattr(io::stdin()).map_err(failed)?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &quiet).map_err(failed)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // The terminal may be gone; then nobody sees the difference.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(user: Option<&str>, password: Option<&str>) -> LoginArguments {
+        LoginArguments {
+            user: user.map(str::to_owned),
+            password: password.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn the_password_is_behind_the_first_colon_unless_it_is_given_apart() {
+        let login = |user, password| {
+            let login = arguments(user, password).login().unwrap().unwrap();
+            (login.user, login.password.expose().clone())
+        };
+        let pair = |user: &str, password: &str| (user.to_owned(), password.to_owned());
+        assert_eq!(login(Some("alice:a:b"), None), pair("alice", "a:b"));
+        assert_eq!(login(Some("alice:"), None), pair("alice", ""));
+        assert_eq!(login(Some("alice:x"), Some("y")), pair("alice:x", "y"));
+        assert!(arguments(None, None).login().unwrap().is_none());
+        assert!(arguments(None, Some("y")).login().is_err());
+    }
+
+    #[test]
+    fn a_password_is_not_in_what_is_printed_of_a_login() {
+        let login = arguments(Some("alice"), Some("hunter2")).login().unwrap();
+        assert!(!format!("{login:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,160 @@
+//! Passwords: hashed with argon2id on threads that may block, a few at a time.
+//!
+//! Never on the path of apply, and once for each token, not for each request. Checking the password of a user who is not
+//! there takes as long as that of one who is.
+
+use std::sync::{Arc, LazyLock};
+
+use argon2::Argon2;
+use argon2::password_hash::{PasswordHash as Parsed, PasswordHasher, PasswordVerifier, SaltString};
+use tokio::sync::Semaphore;
+
+use crate::base::clock;
+use crate::base::limits::{MAXIMUM_HASHES_AT_ONCE, MAXIMUM_WAITING_HASHES};
+use crate::base::secret::Secret;
+use crate::service::ServiceError;
+use crate::state::auth::PasswordHash;
+
+/// What the hashes of a restored etcd begin with: they are good until the user gets another password.
+const BCRYPT: &str = "$2";
+/// Bytes of a salt (RFC 9106).
+const SALT_BYTES: usize = 16;
+
+/// What a password is compared with if there is no user: the hash of something random that is then forgotten.
+static NOBODYS_HASH: LazyLock<Option<PasswordHash>> =
+    LazyLock::new(|| hash(&Secret::new(format!("{:x}", clock::random_u64()))).ok());
+
+/// Hashes and checks passwords. A handle: clones share the limits.
+#[derive(Clone)]
+pub(super) struct Passwords {
+    /// Who hashes now.
+    running: Arc<Semaphore>,
+    /// Who hashes now or waits for it.
+    admitted: Arc<Semaphore>,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self {
+            running: Arc::new(Semaphore::new(MAXIMUM_HASHES_AT_ONCE)),
+            admitted: Arc::new(Semaphore::new(MAXIMUM_HASHES_AT_ONCE + MAXIMUM_WAITING_HASHES)),
+        }
+    }
+}
+
+impl Passwords {
+    /// Hashes a password with a salt of its own.
+    pub async fn hash(&self, password: Secret<String>) -> Result<PasswordHash, ServiceError> {
+        self.aside(move || hash(&password)).await?
+    }
+
+    /// Whether a password is the one of `hash`; none: of nobody.
+    pub async fn check(
+        &self,
+        password: Secret<String>,
+        hash: Option<PasswordHash>,
+    ) -> Result<bool, ServiceError> {
+        self.aside(move || match hash {
+            Some(hash) => is_of(&password, &hash),
+            None => {
+                if let Some(hash) = NOBODYS_HASH.as_ref() {
+                    is_of(&password, hash);
+                }
+                false
+            }
+        })
+        .await
+    }
+
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let _place = self
+            .admitted
+            .try_acquire()
+            .map_err(|_| ServiceError::TooManyRequests)?;
+        let turn = Arc::clone(&self.running)
+            .acquire_owned()
+            .await
+            .map_err(|_| ServiceError::Stopped)?;
+        // The turn goes along: whoever stops waiting does not make room for one more.
+        let working = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work()
+        });
+        working.await.map_err(|_| ServiceError::Stopped)
+    }
+}
+
+fn hash(password: &Secret<String>) -> Result<PasswordHash, ServiceError> {
+    let failed =
+        |error: argon2::password_hash::Error| ServiceError::Internal(format!("cannot hash: {error}"));
+    let salt = SaltString::encode_b64(&clock::random_bytes::<SALT_BYTES>()).map_err(failed)?;
+    let hash = Argon2::default()
+        .hash_password(password.expose().as_bytes(), &salt)
+        .map_err(failed)?;
+    Ok(Secret::new(hash.to_string()))
+}
+
+fn is_of(password: &Secret<String>, hash: &PasswordHash) -> bool {
+    if hash.expose().starts_with(BCRYPT) {
+        return bcrypt::verify(password.expose(), hash.expose()).unwrap_or(false);
+    }
+    Parsed::new(hash.expose()).is_ok_and(|hash| {
+        Argon2::default()
+            .verify_password(password.expose().as_bytes(), &hash)
+            .is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_its_own_password_opens_a_hash() {
+        let passwords = Passwords::default();
+        let secret = |text: &str| Secret::new(text.to_owned());
+        let one = passwords.hash(secret("hunter2")).await.unwrap();
+        let other = passwords.hash(secret("hunter2")).await.unwrap();
+        assert_ne!(one, other, "each has a salt of its own");
+        assert!(one.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        let check = |text: &str, hash: &PasswordHash| passwords.check(secret(text), Some(hash.clone()));
+        assert!(check("hunter2", &one).await.unwrap());
+        assert!(check("hunter2", &other).await.unwrap());
+        assert!(!check("hunter3", &one).await.unwrap());
+        assert!(!check("", &one).await.unwrap());
+        assert!(!check("hunter2", &secret("no hash")).await.unwrap());
+        assert!(!passwords.check(secret("hunter2"), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_etcd_made_is_as_good_as_one_of_ours() {
+        let passwords = Passwords::default();
+        // Made by etcd 3.5.1.
+        let hash = Secret::new("$2a$10$1uLVQNBLqHTPeSqQCq0AvOF9Vn7qIkgGy1fOgSFs.XEQ9RpjCNsuW".to_owned());
+        let check = |text: &str| passwords.check(Secret::new(text.to_owned()), Some(hash.clone()));
+        assert!(check("hunter2").await.unwrap());
+        assert!(!check("hunter3").await.unwrap());
+        let broken = Secret::new("$2a$10$broken".to_owned());
+        assert!(
+            !passwords
+                .check(Secret::new("hunter2".to_owned()), Some(broken))
+                .await
+                .unwrap()
+        );
+    }
+
+    #[tokio::test]
+    async fn more_than_may_wait_are_refused_at_once() {
+        let passwords = Passwords::default();
+        let places = passwords.admitted.available_permits();
+        let all = u32::try_from(places).unwrap();
+        let taken = Arc::clone(&passwords.admitted).acquire_many_owned(all).await;
+        let refused = passwords.hash(Secret::new("x".to_owned())).await;
+        assert_eq!(refused.unwrap_err(), ServiceError::TooManyRequests);
+        drop(taken);
+        assert!(passwords.hash(Secret::new("x".to_owned())).await.is_ok());
+    }
+}
