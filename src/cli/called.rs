@@ -208,11 +208,16 @@ fn etcdctl_exit(error: &clap::Error) -> Exit {
         let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
         argument.is_some_and(|argument| !argument.starts_with('-'))
     };
+    let is_permission = || {
+        let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+        argument.is_some_and(|argument| argument == "<KIND>")
+    };
     match error.kind() {
         ErrorKind::InvalidValue if is_late() => Exit::Unsupported,
         ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict | ErrorKind::TooManyValues => {
             Exit::BadArguments
         }
+        ErrorKind::InvalidValue if is_permission() => Exit::BadArguments,
         ErrorKind::ValueValidation | ErrorKind::UnknownArgument if is_positional() => Exit::BadArguments,
         _ => Exit::Failure,
     }
@@ -280,6 +285,8 @@ mod tests {
             (&["get", "a", "--order=up"], 4),
             (&["get", "a", "-w", "frob"], 4),
             (&["lease", "revoke", "xyz"], 128),
+            (&["role", "grant-permission", "r", "frob", "k"], 128),
+            (&["role", "grant-permission", "r", "READ", "k"], 0),
             (&["get", "a", "--nonsense"], 1),
             (&["nonsense"], 1),
             (&["get", "a", "--command-timeout=frob"], 1),

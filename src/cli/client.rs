@@ -6,38 +6,21 @@
 
 use std::error::Error as _;
 use std::future::Future;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, ConnectError, Response, Status};
 
 use super::exit::{CliError, Exit};
-use super::login::{Login, Token, wants_new_token};
-use super::security::{self, Security};
+use super::login::{Login, wants_new_token};
+use super::node::{Node, Times};
+use super::security::Security;
 use crate::base::clock;
-use crate::base::tls::Tls;
-use crate::proto::etcdserverpb::auth_client::AuthClient;
-use crate::proto::etcdserverpb::cluster_client::ClusterClient;
-use crate::proto::etcdserverpb::kv_client::KvClient;
-use crate::proto::etcdserverpb::lease_client::LeaseClient;
-use crate::proto::etcdserverpb::maintenance_client::MaintenanceClient;
-use crate::proto::etcdserverpb::watch_client::WatchClient;
-use crate::proto::v3electionpb::election_client::ElectionClient;
-use crate::proto::v3lockpb::lock_client::LockClient;
 
 /// Pause after all endpoints were tried in vain.
 const RETRY_MILLISECONDS: u64 = 100;
-
-/// What an endpoint that is a Unix socket begins with, in the clear or with TLS.
-const SOCKETS: [&str; 2] = ["unix:", "unixs:"];
-
-/// Largest answer that is accepted.
-pub(super) const MAXIMUM_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why a call has no answer.
 #[derive(Debug, Error)]
@@ -87,71 +70,6 @@ enum Repeat {
     WhenNeverSent,
 }
 
-/// A connection that brings the token along.
-type Connection = InterceptedService<Channel, Token>;
-
-/// One endpoint. Its connection is made at the first call, and anew after a loss.
-#[derive(Debug, Clone)]
-pub(super) struct Node {
-    /// The address, as it was given.
-    pub(super) endpoint: String,
-    /// Its connection.
-    channel: Channel,
-    /// The token of the user, once there is one.
-    token: Token,
-}
-
-impl Node {
-    fn connection(&self) -> Connection {
-        InterceptedService::new(self.channel.clone(), self.token.clone())
-    }
-
-    /// The service of users and roles.
-    pub(super) fn auth(&self) -> AuthClient<Connection> {
-        AuthClient::new(self.connection())
-    }
-
-    /// The same, for whoever has no token yet.
-    pub(super) fn auth_without_token(&self) -> AuthClient<Channel> {
-        AuthClient::new(self.channel.clone())
-    }
-
-    /// The key-value service.
-    pub(super) fn kv(&self) -> KvClient<Connection> {
-        KvClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
-    }
-
-    /// The watch service.
-    pub(super) fn watch(&self) -> WatchClient<Connection> {
-        WatchClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
-    }
-
-    /// The lease service.
-    pub(super) fn lease(&self) -> LeaseClient<Connection> {
-        LeaseClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
-    }
-
-    /// The lock service.
-    pub(super) fn lock(&self) -> LockClient<Connection> {
-        LockClient::new(self.connection())
-    }
-
-    /// The election service.
-    pub(super) fn election(&self) -> ElectionClient<Connection> {
-        ElectionClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
-    }
-
-    /// The cluster service.
-    pub(super) fn cluster(&self) -> ClusterClient<Connection> {
-        ClusterClient::new(self.connection())
-    }
-
-    /// The maintenance service.
-    pub(super) fn maintenance(&self) -> MaintenanceClient<Connection> {
-        MaintenanceClient::new(self.connection())
-    }
-}
-
 /// A client of several endpoints.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -161,31 +79,6 @@ pub(super) struct Client {
     security: Security,
     /// None: somebody without an identity.
     login: Option<Login>,
-}
-
-/// How long things may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Times {
-    /// To connect.
-    pub(super) dial: Duration,
-    /// To answer.
-    pub(super) command: Duration,
-    /// Silence with open streams before a connection is tried.
-    pub(super) keepalive: Duration,
-    /// To answer that.
-    pub(super) keepalive_timeout: Duration,
-}
-
-impl Default for Times {
-    /// As etcdctl has them. Its library raises the time between pings to 10 s: servers send away who pings more often.
-    fn default() -> Self {
-        Self {
-            dial: Duration::from_secs(2),
-            command: Duration::from_secs(5),
-            keepalive: Duration::from_secs(10),
-            keepalive_timeout: Duration::from_secs(6),
-        }
-    }
 }
 
 /// The endpoint in use and its index.
@@ -212,7 +105,7 @@ impl Client {
             .into_iter()
             .map(|endpoint| {
                 let tls = tls.clone().filter(|_| security.protects(endpoint));
-                node(endpoint, tls, times)
+                Node::new(endpoint, tls, times)
             })
             .collect::<Result<Vec<_>, _>>()?;
         let Some(first) = nodes.first() else {
@@ -240,7 +133,7 @@ impl Client {
             .unwrap_or_default();
         let current = &mut self.current.get_mut().node;
         for node in self.nodes.iter_mut().chain([current]) {
-            node.token = token.clone();
+            node.set_token(token.clone());
         }
         self.login = login;
         self
@@ -410,75 +303,6 @@ impl Client {
             reason: text_of(status),
         }
     }
-}
-
-fn node(endpoint: &str, tls: Option<Tls>, times: Times) -> Result<Node, CliError> {
-    let invalid = |reason: &str| {
-        CliError::invalid(format!(
-            "--endpoints has {endpoint:?}: {reason}; write host:port,host:port"
-        ))
-    };
-    if let Some(path) = SOCKETS.iter().find_map(|scheme| endpoint.strip_prefix(scheme)) {
-        let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
-        return Ok(node_of_socket(endpoint, path, tls, times));
-    }
-    let address = match endpoint.split_once("://") {
-        None => endpoint,
-        Some(("http" | "https", address)) => address,
-        Some(_) => return Err(invalid("the scheme is unknown")),
-    };
-    let Some((host, Ok(_))) = address
-        .trim_end_matches('/')
-        .rsplit_once(':')
-        .map(|(host, port)| (host, port.parse::<u16>()))
-    else {
-        return Err(invalid("the port is missing"));
-    };
-    let builder =
-        Endpoint::from_shared(format!("http://{address}")).map_err(|error| invalid(&error.to_string()))?;
-    let settings = with_times(builder, times);
-    let channel = match tls {
-        None => settings.connect_lazy(),
-        Some(tls) => {
-            let origin = format!("https://{address}");
-            let origin = origin.parse().map_err(|_| invalid("it is no address"))?;
-            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-            let connect = move |url| security::connect(url, tls.clone(), host.clone());
-            settings
-                .origin(origin)
-                .connect_with_connector_lazy(tower::service_fn(connect))
-        }
-    };
-    Ok(Node {
-        endpoint: endpoint.to_owned(),
-        channel,
-        token: Token::default(),
-    })
-}
-
-/// One endpoint at the path of a Unix socket.
-fn node_of_socket(endpoint: &str, path: PathBuf, tls: Option<Tls>, times: Times) -> Node {
-    let origin = if tls.is_some() {
-        "https://localhost"
-    } else {
-        "http://localhost"
-    };
-    // With TLS the connection is made below tonic, which would add its own.
-    let builder = Endpoint::from_static("http://localhost").origin(http::Uri::from_static(origin));
-    let connect = tower::service_fn(move |_| security::connect_to_socket(path.clone(), tls.clone()));
-    Node {
-        endpoint: endpoint.to_owned(),
-        channel: with_times(builder, times).connect_with_connector_lazy(connect),
-        token: Token::default(),
-    }
-}
-
-fn with_times(builder: Endpoint, times: Times) -> Endpoint {
-    builder
-        .connect_timeout(times.dial)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(times.keepalive)
-        .keep_alive_timeout(times.keepalive_timeout)
 }
 
 /// Whether no byte of the request left this machine.

@@ -17,6 +17,8 @@ pub enum Exit {
     BadConnection,
     /// A value that was given cannot be.
     InvalidInput,
+    /// A value that was given cannot be, which is a wrong command line for etcdctl.
+    InvalidArgument,
     /// The server refused what it was asked as it was asked.
     InvalidRequest,
     /// The server refused or failed.
@@ -55,6 +57,7 @@ impl Exit {
             Self::Failure => (1, 1),
             Self::BadConnection => (2, 1),
             Self::InvalidInput => (3, 3),
+            Self::InvalidArgument => (3, 128),
             Self::InvalidRequest => (3, 1),
             Self::Server => (4, 1),
             Self::WatchEnded => (4, 5),

@@ -11,8 +11,9 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::client::{Client, Node, is_lost, text_of};
+use super::client::{Client, is_lost, text_of};
 use super::exit::{CliError, Exit};
+use super::node::Node;
 use super::output::revision;
 use crate::base::clock;
 use crate::proto::etcdserverpb::watch_request::RequestUnion;

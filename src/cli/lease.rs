@@ -10,9 +10,10 @@ use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::client::{Client, ClientError, Node, is_lost};
+use super::client::{Client, ClientError, is_lost};
 use super::exit::{CliError, Exit};
 use super::kv::parse_lease;
+use super::node::Node;
 use super::output::{BytesItem, Format, revision, write_line};
 use super::signal;
 use crate::base::LeaseId;

@@ -14,8 +14,8 @@ use tonic::service::Interceptor;
 use tonic::{Code, Request, Status};
 use zeroize::Zeroizing;
 
-use super::client::Node;
-use super::exit::CliError;
+use super::exit::{CliError, Exit};
+use super::node::Node;
 use crate::base::secret::Secret;
 use crate::proto::etcdserverpb::AuthenticateRequest;
 
@@ -104,7 +104,7 @@ fn login(flags: &str, user: Option<String>, password: Option<String>) -> Result<
         (Some(user), None) => match split(&user) {
             Some((name, password)) => (name.to_owned(), password),
             None => {
-                let password = ask_password(&format!("Password of {user}: "))?;
+                let password = ask_password("Password: ")?;
                 (user, password)
             }
         },
@@ -215,11 +215,16 @@ pub(super) fn ask_password(prompt: &str) -> Result<Secret<String>, CliError> {
         writeln!(io::stderr())?;
     }
     if line.is_empty() {
-        return Err(CliError::invalid(
-            "the input ended before the password; give it with its flag, or as name:password",
+        return Err(unusable(
+            "empty password: the input ended before it; give it with its flag, or as name:password",
         ));
     }
     Ok(Secret::new(line.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// A name or password that cannot be; etcdctl counts it as a wrong command line.
+pub(super) fn unusable(message: &str) -> CliError {
+    CliError::new(Exit::InvalidArgument, message)
 }
 
 /// The terminal does not show what is typed, until this is dropped.

@@ -98,7 +98,7 @@ impl Member {
             Command::Remove { id } => {
                 let request = MemberRemoveRequest { id: id.0 };
                 let call =
-                    |node: super::client::Node| async move { node.cluster().member_remove(request).await };
+                    |node: super::node::Node| async move { node.cluster().member_remove(request).await };
                 let answer = client.write(call).await?;
                 changed(
                     format,
@@ -115,7 +115,7 @@ impl Member {
                     peer_ur_ls: peer_urls.clone(),
                 };
                 let request = &request;
-                let call = |node: super::client::Node| async move {
+                let call = |node: super::node::Node| async move {
                     node.cluster().member_update(request.clone()).await
                 };
                 let answer = client.write(call).await?;
@@ -124,7 +124,7 @@ impl Member {
             Command::Promote { id } => {
                 let request = MemberPromoteRequest { id: id.0 };
                 let call =
-                    |node: super::client::Node| async move { node.cluster().member_promote(request).await };
+                    |node: super::node::Node| async move { node.cluster().member_promote(request).await };
                 let answer = client.write(call).await?;
                 changed(
                     format,

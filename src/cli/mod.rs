@@ -16,6 +16,7 @@ mod endpoint;
 mod etcdutl;
 mod exit;
 mod follow;
+mod handshake;
 mod kv;
 mod lease;
 mod lock;
@@ -24,6 +25,7 @@ mod login;
 mod member;
 mod mirror;
 mod move_leader;
+mod node;
 mod output;
 mod role;
 mod security;
@@ -48,8 +50,9 @@ pub use exit::{CliError, Exit};
 
 use crate::config::parse_duration;
 use called::Called;
-use client::{Client, Times};
+use client::Client;
 use exit::EXIT_CODES_HELP;
+use node::Times;
 use output::{OutputForm, WriteOut};
 use security::SecurityArguments;
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use super::auth::ROOT;
 use super::client::Client;
 use super::exit::CliError;
 use super::kv::prefix_end;
@@ -103,7 +104,7 @@ enum RoleCommand {
         /// The name
         name: String,
         /// What is allowed
-        #[arg(value_enum)]
+        #[arg(value_enum, ignore_case = true)]
         kind: Kind,
         #[command(flatten)]
         keys: Keys,
@@ -165,7 +166,7 @@ impl Role {
             RoleCommand::GrantPermission { name, kind, keys } => {
                 grant(client, format, name, *kind, keys.range()).await
             }
-            RoleCommand::RevokePermission { name, keys } => revoke(client, format, name, keys.range()).await,
+            RoleCommand::RevokePermission { name, keys } => revoke(client, format, name, keys).await,
         }
     }
 }
@@ -222,6 +223,9 @@ pub(super) fn write_role(target: &mut impl Write, name: &str, role: &AuthRoleGet
     writeln!(target, "Role {name}")?;
     for (title, other) in [("KV Read:", Type::Read), ("KV Write:", Type::Write)] {
         writeln!(target, "{title}")?;
+        if name == ROOT && role.perm.is_empty() {
+            writeln!(target, "\t{}", range_text(b"", OPEN_END))?;
+        }
         let allows = |permission: &&Permission| [other, Type::Readwrite].contains(&permission.perm_type());
         for permission in role.perm.iter().filter(allows) {
             let line = range_text(&permission.key, &permission.range_end);
@@ -289,16 +293,10 @@ async fn grant(
     done(format, &answer, answer.header.as_ref(), name, &text)
 }
 
-async fn revoke(
-    client: &Client,
-    format: Format,
-    name: &str,
-    (key, range_end): (Bytes, Bytes),
-) -> Result<(), CliError> {
-    let what = match range_end.as_ref() {
-        [] => format!("key {}", range_text(&key, &range_end)),
-        _ => format!("range {}", range_text(&key, &range_end)),
-    };
+async fn revoke(client: &Client, format: Format, name: &str, keys: &Keys) -> Result<(), CliError> {
+    let (key, range_end) = keys.range();
+    let text = range_text(keys.key.as_bytes(), &range_end);
+    let kind = if range_end.is_empty() { "key" } else { "range" };
     let request = AuthRoleRevokePermissionRequest {
         role: name.to_owned(),
         key,
@@ -310,7 +308,7 @@ async fn revoke(
             async move { node.auth().role_revoke_permission(request).await }
         })
         .await?;
-    let text = format!("Permission of {what} is revoked from role {name}");
+    let text = format!("Permission of {kind} {text} is revoked from role {name}");
     done(format, &answer, answer.header.as_ref(), name, &text)
 }
 

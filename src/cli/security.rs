@@ -12,8 +12,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::exit::CliError;
+use super::handshake::{Greeted, greet};
 use crate::base::tls::{CertificateFiles, Part, Side, Socket, Tls, TlsError, TlsSettings, TlsVersion};
 use crate::config::parse_switch;
+
+/// A connection to a server that has greeted.
+type Connection = TokioIo<Greeted<Socket>>;
 
 /// etcdctl's flags for TLS. Each can also be given in the environment, in etcdctl's name for it, too.
 #[derive(Debug, Args)]
@@ -211,31 +215,37 @@ impl Security {
     }
 }
 
-/// Connects to the host and port of `url`, and speaks TLS with `host`.
+/// Connects to the host and port of `url`, speaks TLS with `host`, if there is any, and waits for the server's greeting.
 ///
 /// # Errors
-/// There is no connection, or the server cannot be trusted.
-pub(super) async fn connect(url: Uri, tls: Tls, host: String) -> io::Result<TokioIo<Socket>> {
+/// There is no connection, the server cannot be trusted, or speaks something else.
+pub(super) async fn connect(url: Uri, tls: Option<Tls>, host: String) -> io::Result<Connection> {
     let address = url.authority().map_or("", Authority::as_str);
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    let socket = tls.connect(stream, &host).await.map_err(explain)?;
-    Ok(TokioIo::new(socket))
+    let socket = match tls {
+        None => Socket::Plain(stream.into()),
+        Some(tls) => tls.connect(stream, &host).await.map_err(explain)?,
+    };
+    Ok(TokioIo::new(greet(socket).await?))
 }
 
-/// Connects to the Unix socket at `path`, and speaks TLS, if there is any, with the name of its file.
+/// Connects to the Unix socket at `path`, speaks TLS, if there is any, with the name of its file, and waits for the
+/// server's greeting.
 ///
 /// # Errors
-/// There is no connection, or the server cannot be trusted.
-pub(super) async fn connect_to_socket(path: PathBuf, tls: Option<Tls>) -> io::Result<TokioIo<Socket>> {
+/// There is no connection, the server cannot be trusted, or speaks something else.
+pub(super) async fn connect_to_socket(path: PathBuf, tls: Option<Tls>) -> io::Result<Connection> {
     let stream = UnixStream::connect(&path).await?;
-    let Some(tls) = tls else {
-        return Ok(TokioIo::new(Socket::Plain(stream.into())));
+    let socket = match tls {
+        None => Socket::Plain(stream.into()),
+        Some(tls) => {
+            let file = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
+            let host = file.split(':').next().unwrap_or_default();
+            tls.connect(stream, host).await.map_err(explain)?
+        }
     };
-    let file = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
-    let host = file.split(':').next().unwrap_or_default();
-    let socket = tls.connect(stream, host).await.map_err(explain)?;
-    Ok(TokioIo::new(socket))
+    Ok(TokioIo::new(greet(socket).await?))
 }
 
 /// Adds the mend where there is one.

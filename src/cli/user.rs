@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::client::Client;
 use super::exit::CliError;
-use super::login::{ask_password, split};
+use super::login::{ask_password, split, unusable};
 use super::output::{Format, Shown, revision};
 use super::role;
 use crate::base::secret::Secret;
@@ -193,10 +193,13 @@ fn new_user(
     if no_password {
         return Ok((name.to_owned(), None));
     }
-    if let Some(password) = password {
+    if let Some(password) = password.filter(|password| !password.is_empty()) {
         return Ok((name.to_owned(), Some(Secret::new(password.clone()))));
     }
     if let Some((name, password)) = split(name) {
+        if name.is_empty() {
+            return Err(unusable("empty user name is not allowed: write name:password"));
+        }
         return Ok((name.to_owned(), Some(password)));
     }
     Ok((name.to_owned(), Some(new_password(name, interactive)?)))
@@ -207,7 +210,7 @@ fn new_password(name: &str, interactive: bool) -> Result<Secret<String>, CliErro
     if interactive && io::stdin().is_terminal() {
         let again = ask_password(&format!("Type password of {name} again for confirmation: "))?;
         if first != again {
-            return Err(CliError::invalid("the two passwords differ; try again"));
+            return Err(unusable("given passwords are different; try again"));
         }
     }
     Ok(first)
@@ -252,6 +255,15 @@ async fn get(client: &Client, format: Format, name: &str, detail: bool) -> Resul
     let mut roles = Vec::new();
     for name in answer.roles.iter().filter(|_| detail) {
         roles.push((name, role::fetch(client, name).await?));
+    }
+    if detail && !format.is_text() && !format.is_json() {
+        // Of the user etcdctl has text in every form, and then each role in its own.
+        format.note(&format!("User: {name}"), || ())?;
+        for (name, answer) in &roles {
+            format.note("", || ())?;
+            format.show(answer, |out| role::write_role(out, name, answer), || ())?;
+        }
+        return Ok(());
     }
     format.show(
         &answer,

@@ -21,8 +21,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Client, Times};
+use super::client::Client;
 use super::exit::CliError;
+use super::node::Times;
 use super::output::{Format, write_json};
 use super::security::Security;
 use super::signal;

@@ -9,14 +9,13 @@ use prost::Message as _;
 use super::etcdctl::{Fields, Object, Shown, message_json, quoted, write_bytes, write_list};
 use crate::proto::etcdserverpb::response_op::Response;
 use crate::proto::etcdserverpb::{
-    AlarmResponse, AuthDisableResponse, AuthEnableResponse, AuthRoleAddResponse, AuthRoleDeleteResponse,
-    AuthRoleGetResponse, AuthRoleGrantPermissionResponse, AuthRoleListResponse,
-    AuthRoleRevokePermissionResponse, AuthStatusResponse, AuthUserAddResponse,
-    AuthUserChangePasswordResponse, AuthUserDeleteResponse, AuthUserGetResponse, AuthUserGrantRoleResponse,
-    AuthUserListResponse, AuthUserRevokeRoleResponse, CompactionResponse, DeleteRangeResponse,
-    DowngradeResponse, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeResponse,
-    LeaseTimeToLiveResponse, MoveLeaderResponse, PutResponse, RangeResponse, ResponseHeader, TxnResponse,
-    WatchResponse,
+    AlarmResponse, AuthRoleAddResponse, AuthRoleDeleteResponse, AuthRoleGetResponse,
+    AuthRoleGrantPermissionResponse, AuthRoleListResponse, AuthRoleRevokePermissionResponse,
+    AuthStatusResponse, AuthUserAddResponse, AuthUserChangePasswordResponse, AuthUserDeleteResponse,
+    AuthUserGetResponse, AuthUserGrantRoleResponse, AuthUserListResponse, AuthUserRevokeRoleResponse,
+    CompactionResponse, DeleteRangeResponse, DowngradeResponse, LeaseGrantResponse, LeaseKeepAliveResponse,
+    LeaseLeasesResponse, LeaseRevokeResponse, LeaseTimeToLiveResponse, MoveLeaderResponse, PutResponse,
+    RangeResponse, ResponseHeader, TxnResponse, WatchResponse,
 };
 use crate::proto::mvccpb::event::EventType;
 
@@ -108,8 +107,6 @@ shown_as_header!(
     AuthRoleRevokePermissionResponse,
 );
 shown_without_fields!(
-    AuthDisableResponse,
-    AuthEnableResponse,
     AuthStatusResponse,
     AuthUserGetResponse,
     AuthUserListResponse,
