@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tonic::{Code, ConnectError, Response, Status};
 
 use super::exit::{CliError, Exit};
-use super::login::{Login, wants_new_token};
+use super::login::{Login, is_bad_login, wants_new_token};
 use super::node::{Node, Times};
 use super::security::Security;
 use crate::base::clock;
@@ -52,6 +52,7 @@ impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
             ClientError::NotConnected { .. } | ClientError::Unknown { .. } => Exit::BadConnection,
+            ClientError::Refused(status) if is_bad_login(status) => Exit::BadLogin,
             ClientError::Refused(status)
                 if matches!(status.code(), Code::InvalidArgument | Code::OutOfRange) =>
             {

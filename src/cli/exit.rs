@@ -19,6 +19,8 @@ pub enum Exit {
     InvalidInput,
     /// A value that was given cannot be, which is a wrong command line for etcdctl.
     InvalidArgument,
+    /// The server does not take the user and the password.
+    BadLogin,
     /// The server refused what it was asked as it was asked.
     InvalidRequest,
     /// The server refused or failed.
@@ -58,6 +60,7 @@ impl Exit {
             Self::BadConnection => (2, 1),
             Self::InvalidInput => (3, 3),
             Self::InvalidArgument => (3, 128),
+            Self::BadLogin => (3, 2),
             Self::InvalidRequest => (3, 1),
             Self::Server => (4, 1),
             Self::WatchEnded => (4, 5),

@@ -23,6 +23,8 @@ use crate::proto::etcdserverpb::AuthenticateRequest;
 const TOKEN: &str = "token";
 /// What a server says that needs no token.
 const NOT_ENABLED: &str = "etcdserver: authentication is not enabled";
+/// What a server says of a wrong password, and of a user who is not there.
+const BAD_LOGIN: &str = "etcdserver: authentication failed, invalid user ID or password";
 /// What a server says of a token from before the last change of users and roles.
 const OLD_REVISION: &str = "etcdserver: revision of auth store is old";
 
@@ -173,6 +175,11 @@ pub(super) fn wants_new_token(status: &Status) -> bool {
     status.code() == Code::Unauthenticated || status.message() == OLD_REVISION
 }
 
+/// Whether a server does not take the user and the password.
+pub(super) fn is_bad_login(status: &Status) -> bool {
+    status.message() == BAD_LOGIN
+}
+
 /// A token that is added to calls once it is there. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Token(Arc<Mutex<State>>);
@@ -271,6 +278,28 @@ mod tests {
         assert_eq!(login(Some("alice:x"), Some("y")), pair("alice:x", "y"));
         assert!(arguments(None, None).login().unwrap().is_none());
         assert!(arguments(None, Some("y")).login().is_err());
+    }
+
+    #[test]
+    fn a_destination_has_a_user_of_its_own_from_its_own_flags() {
+        let of = |user: Option<&str>, password: Option<&str>| {
+            let arguments = DestinationLogin {
+                dest_user: user.map(str::to_owned),
+                dest_password: password.map(str::to_owned),
+            };
+            arguments.login()
+        };
+        assert!(of(None, None).unwrap().is_none());
+        let login = of(Some("bob:pw"), None).unwrap().unwrap();
+        assert_eq!(
+            (login.user.as_str(), login.password.expose().as_str()),
+            ("bob", "pw")
+        );
+        let error = of(None, Some("pw")).unwrap_err();
+        assert!(
+            error.message.contains("--dest-password needs --dest-user"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -57,12 +57,16 @@ struct Keys {
 impl Keys {
     /// The key and the range end on the wire.
     fn range(&self) -> (Bytes, Bytes) {
-        let key = Bytes::from(self.key.clone());
         let open = Bytes::from_static(OPEN_END);
+        // The empty key cannot be granted; the first that can is one zero byte.
+        let key = if self.key.is_empty() {
+            open.clone()
+        } else {
+            Bytes::from(self.key.clone())
+        };
         match &self.endkey {
             Some(end) => (key, Bytes::from(end.clone())),
-            // The empty key cannot be granted; the first that can is one zero byte.
-            None if self.key.is_empty() && (self.prefix || self.from_key) => (open.clone(), open),
+            None if self.key.is_empty() && (self.prefix || self.from_key) => (key, open),
             None if self.prefix => {
                 let end = prefix_end(&key).into();
                 (key, end)

@@ -248,18 +248,18 @@ pub(super) async fn connect_to_socket(path: PathBuf, tls: Option<Tls>) -> io::Re
     Ok(TokioIo::new(greet(socket).await?))
 }
 
-/// Adds the mend where there is one.
+/// Adds the mend where there is one, to what failed before TLS was there.
 fn explain(error: io::Error) -> io::Error {
-    let mend = match error
+    const NO_TLS: &str = "it may not speak TLS: write http:// in front of the endpoint";
+    let cause = error
         .get_ref()
-        .and_then(|cause| cause.downcast_ref::<rustls::Error>())
-    {
-        Some(rustls::Error::InvalidCertificate(_)) => {
+        .and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    let mend = match (cause, error.kind()) {
+        (Some(rustls::Error::InvalidCertificate(_)), _) => {
             "give the authority that signed the server's certificate with --cacert, and an endpoint that it is for"
         }
-        Some(rustls::Error::InvalidMessage(_)) => {
-            "it may not speak TLS: write http:// in front of the endpoint"
-        }
+        (Some(rustls::Error::InvalidMessage(_)), _)
+        | (None, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => NO_TLS,
         _ => return error,
     };
     io::Error::new(error.kind(), format!("{error}; {mend}"))

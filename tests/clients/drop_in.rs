@@ -319,3 +319,159 @@ async fn the_client_in_etcdctls_place_prints_what_etcdctl_prints_of_stead() -> T
 async fn the_client_in_etcdctls_place_prints_what_etcdctl_prints_of_etcd() -> TestResult {
     Ok(same_output(Program::etcd()?).await?)
 }
+
+/// The name and password that both tools log in with, what they are called with, and what they read. Each tool has a
+/// server of its own, so that both find the same.
+const RIGHTS: [(&str, &[&str], &str); 62] = [
+    ("", &["user", "add", "alice:pw"], ""),
+    ("", &["user", "add", "alice:pw"], ""),
+    ("", &["user", "add", ":pw"], ""),
+    ("", &["user", "add", "bob", "--interactive=false"], "pw\n"),
+    ("", &["user", "add", "eve", "--new-user-password", "a:b"], ""),
+    ("", &["user", "add", "robot", "--no-password"], ""),
+    ("", &["user", "add", "twice"], "pw\npw\n"),
+    ("", &["user", "add", "none"], ""),
+    ("", &["user", "add"], ""),
+    ("", &["user", "passwd", "bob", "--interactive=false"], "other\n"),
+    (
+        "",
+        &["user", "passwd", "nobody", "--interactive=false"],
+        "other\n",
+    ),
+    ("", &["user", "delete", "eve"], ""),
+    ("", &["user", "delete", "eve"], ""),
+    ("", &["user", "list"], ""),
+    ("", &["user", "list", "-w", "json"], ""),
+    ("", &["user", "list", "-w", "fields"], ""),
+    ("", &["user", "get", "nobody"], ""),
+    ("", &["role", "add", "r"], ""),
+    ("", &["role", "add", "r"], ""),
+    ("", &["role", "add", "s", "-w", "json"], ""),
+    ("", &["role", "list"], ""),
+    ("", &["role", "list", "-w", "json"], ""),
+    ("", &["role", "list", "-w", "fields"], ""),
+    ("", &["role", "grant-permission", "r", "read", "k"], ""),
+    (
+        "",
+        &["role", "grant-permission", "r", "WRITE", "p", "--prefix"],
+        "",
+    ),
+    ("", &["role", "grant-permission", "r", "readwrite", "a", "b"], ""),
+    (
+        "",
+        &["role", "grant-permission", "r", "readwrite", "z", "--from-key"],
+        "",
+    ),
+    (
+        "",
+        &["role", "grant-permission", "r", "read", "", "--from-key"],
+        "",
+    ),
+    ("", &["role", "grant-permission", "r", "frob", "k"], ""),
+    ("", &["role", "grant-permission", "r", "read"], ""),
+    (
+        "",
+        &["role", "grant-permission", "r", "read", "k", "l", "--prefix"],
+        "",
+    ),
+    ("", &["role", "grant-permission", "nobody", "read", "k"], ""),
+    ("", &["role", "get", "r"], ""),
+    ("", &["role", "get", "r", "-w", "json"], ""),
+    ("", &["role", "get", "r", "-w", "fields"], ""),
+    ("", &["role", "revoke-permission", "r", "", "--from-key"], ""),
+    ("", &["role", "revoke-permission", "r", "z", "--from-key"], ""),
+    ("", &["role", "revoke-permission", "r", "a", "b"], ""),
+    ("", &["role", "revoke-permission", "r", "a", "b"], ""),
+    ("", &["user", "grant-role", "alice", "r"], ""),
+    ("", &["user", "grant-role", "alice", "nobody"], ""),
+    ("", &["user", "get", "alice"], ""),
+    ("", &["user", "get", "alice", "-w", "json"], ""),
+    ("", &["user", "get", "alice", "-w", "table"], ""),
+    ("", &["user", "get", "alice", "--detail"], ""),
+    ("", &["auth", "enable"], ""),
+    ("", &["user", "add", "root:rootpw"], ""),
+    ("", &["auth", "enable"], ""),
+    ("", &["get", "k"], ""),
+    ("root:rootpw", &["user", "get", "root"], ""),
+    ("alice:pw", &["get", "k"], ""),
+    ("alice:pw", &["put", "k", "1"], ""),
+    ("alice:pw", &["put", "p1", "1"], ""),
+    ("alice:wrong", &["get", "k"], ""),
+    ("nobody:pw", &["get", "k"], ""),
+    ("", &["get", "k", "--user", "alice", "--password", "pw"], ""),
+    ("", &["get", "k", "--user", "alice:pw"], ""),
+    ("alice:pw", &["user", "list"], ""),
+    ("root:rootpw", &["user", "revoke-role", "alice", "r"], ""),
+    ("alice:pw", &["get", "k"], ""),
+    ("root:rootpw", &["role", "delete", "r"], ""),
+    ("root:rootpw", &["auth", "disable", "-w", "json"], ""),
+];
+
+/// What an etcdctl says to all of [`RIGHTS`]. Numbers are those of the server.
+fn manage_rights(tools: &Tools<'_>, program: &Path) -> Result<Vec<String>> {
+    RIGHTS
+        .iter()
+        .map(|(user, arguments, input)| {
+            let login: &[&str] = if user.is_empty() { &[] } else { &["--user", user] };
+            let output = tools.run(program, &[arguments, login].concat(), input)?;
+            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+            let refusals: Vec<&str> = errors
+                .lines()
+                .filter(|line| line.starts_with("Error: etcdserver: "))
+                .collect();
+            // etcdctl asks on the standard output even where nobody types.
+            let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+            let printed: Vec<&str> = printed
+                .lines()
+                .filter(|line| !line.starts_with("Password of ") && !line.starts_with("Type password of "))
+                .collect();
+            let printed: String = printed
+                .join("\n")
+                .split(|character: char| character.is_ascii_digit())
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join("N");
+            let code = output.status.code();
+            Ok(format!(
+                "{user} {arguments:?}\n{printed}\nexit {code:?} {}",
+                refusals.join("\n")
+            ))
+        })
+        .collect()
+}
+
+async fn same_rights(program: fn() -> Result<Program>) -> Result<()> {
+    let Program::Stead(stead) = Program::stead()? else {
+        return Err("the program is not stead".into());
+    };
+    let theirs = Cluster::builder(program()?).nodes(1).start().await?;
+    let ours = Cluster::builder(program()?).nodes(1).start().await?;
+    let own = ours.directory().join("etcdctl");
+    std::os::unix::fs::symlink(stead, &own)?;
+    let of = |cluster: &Cluster, program: &Path| {
+        let tools = Tools {
+            own: &own,
+            endpoint: cluster.endpoints().join(","),
+        };
+        manage_rights(&tools, program)
+    };
+    let (theirs, own) = (of(&theirs, Path::new("etcdctl"))?, of(&ours, &own)?);
+    let differences: Vec<String> = theirs
+        .iter()
+        .zip(&own)
+        .filter(|(theirs, own)| theirs != own)
+        .map(|(theirs, own)| format!("{theirs}\n stead\n{own}"))
+        .collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn users_and_roles_are_managed_as_with_etcdctl_on_stead() -> TestResult {
+    Ok(same_rights(Program::stead).await?)
+}
+
+#[tokio::test]
+async fn users_and_roles_are_managed_as_with_etcdctl_on_etcd() -> TestResult {
+    Ok(same_rights(Program::etcd).await?)
+}

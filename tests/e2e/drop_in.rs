@@ -263,6 +263,19 @@ fn tls_is_spoken_on_sockets_and_where_http_is_apart() -> TestResult {
         assert_eq!(get.status.code(), Some(1), "{endpoint}");
         assert!(text(&get.stderr).starts_with("Error: "), "{}", text(&get.stderr));
     }
+    // Nothing was sent, so that nothing can have been done: neither in the clear to TLS, nor the other way round.
+    let reverse = plain.replace("unix://", "unixs://");
+    for (endpoint, mend) in [(bare, "write https://"), (&reverse, "write http://")] {
+        let put = site.run("etcdctl", &[endpoint, "put", "greeting", "bye"])?;
+        let error = text(&put.stderr);
+        assert_eq!(put.status.code(), Some(1), "{endpoint}");
+        assert!(
+            error.contains("cannot connect to ")
+                && error.contains(mend)
+                && !error.contains("may have been made"),
+            "{error}"
+        );
+    }
     let curl = |address: &str| {
         let url = format!("{address}:{pages}/health");
         let arguments = ["--silent", "--max-time", "30", "--cacert", &authority, &url];

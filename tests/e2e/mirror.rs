@@ -72,9 +72,14 @@ fn start(source: &str, destination: &str, more: &[&str]) -> Result<Mirror> {
 }
 
 fn wait_for(destination: &str, wanted: &str) -> Result<()> {
+    wait_as(destination, &[], wanted)
+}
+
+/// The same by a user.
+fn wait_as(destination: &str, user: &[&str], wanted: &str) -> Result<()> {
     let deadline = Instant::now() + MAXIMUM_WAIT;
     loop {
-        let found = run(destination, &["get", "", "--prefix"])?;
+        let found = run(destination, &[&["get", "", "--prefix"], user].concat())?;
         if found == wanted {
             return Ok(());
         }
@@ -111,6 +116,38 @@ async fn a_mirror_has_what_is_there_what_changes_and_goes_on_where_it_was() -> T
     run(destination, &["del", "copy/c"])?;
     let mirror = start(source, destination, &["--rev", &next])?;
     wait_for(destination, "copy/d\n6\n")?;
+    mirror.stop()?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_mirror_is_somebody_else_at_its_destination() -> TestResult {
+    let source_cluster = Cluster::builder(Program::stead()?).nodes(1).start().await?;
+    let destination_cluster = Cluster::builder(Program::stead()?).nodes(1).start().await?;
+    let (source, destination) = (
+        &source_cluster.endpoints()[0],
+        &destination_cluster.endpoints()[0],
+    );
+    run(source, &["put", "app/a", "1"])?;
+    for (store, root) in [(source, "root:here"), (destination, "root:there")] {
+        run(store, &["user", "add", root])?;
+        run(store, &["auth", "enable"])?;
+    }
+    // Who is known at the source is nobody at the destination, unless it is said.
+    let mut unknown = start(source, destination, &["--user=root:here"])?;
+    let ended = unknown.0.wait()?;
+    assert!(!ended.success());
+    let mirror = start(
+        source,
+        destination,
+        &["--user=root:here", "--dest-user=root:there"],
+    )?;
+    wait_as(destination, &["--user=root:there"], "copy/a\n1\n")?;
+    mirror.stop()?;
+    let apart = ["--user=root:here", "--dest-user=root", "--dest-password=there"];
+    run(source, &["put", "app/b", "2", "--user=root:here"])?;
+    let mirror = start(source, destination, &apart)?;
+    wait_as(destination, &["--user=root:there"], "copy/a\n1\ncopy/b\n2\n")?;
     mirror.stop()?;
     Ok(())
 }
