@@ -4,20 +4,80 @@ use std::future::Future;
 use std::io::{self, Write as _};
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 use tonic::Code;
 
+use super::alarm;
 use super::client::{Client, ClientError};
 use super::exit::{CliError, Exit};
 use super::member::members;
 use super::output::{EndpointAnswer, EndpointAnswers, EndpointView, Format, Health};
 use crate::base::clock;
-use crate::proto::etcdserverpb::alarm_request::AlarmAction;
 use crate::proto::etcdserverpb::{
-    AlarmRequest, AlarmType, HashKvRequest, HashKvResponse, RangeRequest, StatusRequest, StatusResponse,
+    AlarmType, DefragmentRequest, HashKvRequest, HashKvResponse, RangeRequest, StatusRequest, StatusResponse,
 };
 
 /// The key that a health check reads; it need not exist.
 const HEALTH_KEY: &str = "health";
+
+/// A client of one endpoint of each member.
+async fn of_cluster(client: &Client) -> Result<Client, CliError> {
+    let urls: Vec<String> = members(client)
+        .await?
+        .members
+        .into_iter()
+        .filter_map(|member| member.client_ur_ls.into_iter().next())
+        .collect();
+    client.with_endpoints(&urls.join(","))
+}
+
+/// The arguments of `stead defrag`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Defragment {
+    /// Ask all members of the cluster, not --endpoints only
+    #[arg(long)]
+    cluster: bool,
+}
+
+impl Defragment {
+    /// Asks each endpoint, one after the other, and shows how it went.
+    ///
+    /// # Errors
+    /// An endpoint did not answer; the others are asked all the same.
+    pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
+        let whole;
+        let client = if self.cluster {
+            whole = of_cluster(client).await?;
+            &whole
+        } else {
+            client
+        };
+        let mut failed = None;
+        for node in client.nodes() {
+            let (endpoint, started) = (&node.endpoint, clock::now());
+            let outcome = client
+                .only(node)
+                .write(|node| async move { node.maintenance().defragment(DefragmentRequest {}).await })
+                .await;
+            let took = started.elapsed();
+            if let Err(error) = outcome {
+                let error = CliError::from(error);
+                writeln!(
+                    io::stderr(),
+                    "Failed to defragment etcd member[{endpoint}]. took {took:?}. ({error})"
+                )?;
+                failed = Some(error.exit);
+                continue;
+            }
+            let text = format!("Finished defragmenting etcd member[{endpoint}]. took {took:?}");
+            format.note(&text, || json!({"endpoint": endpoint, "defragmented": true}))?;
+        }
+        match failed {
+            None => Ok(()),
+            Some(exit) => Err(CliError::new(exit, "not every endpoint answered well")),
+        }
+    }
+}
 
 /// The arguments of `stead endpoint`.
 #[derive(Debug, Clone, Args)]
@@ -59,13 +119,7 @@ impl Endpoint {
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
         let whole;
         let client = if self.cluster {
-            let urls: Vec<String> = members(client)
-                .await?
-                .members
-                .into_iter()
-                .filter_map(|member| member.client_ur_ls.into_iter().next())
-                .collect();
-            whole = client.with_endpoints(&urls.join(","))?;
+            whole = of_cluster(client).await?;
             &whole
         } else {
             client
@@ -181,15 +235,7 @@ async fn problem(client: &Client) -> Result<(), CliError> {
         Err(ClientError::Refused(status)) if status.code() == Code::PermissionDenied => {}
         Err(error) => return Err(unhealthy(error)),
     }
-    let request = AlarmRequest {
-        action: AlarmAction::Get.into(),
-        ..AlarmRequest::default()
-    };
-    let alarms = client
-        .read(|node| async move { node.maintenance().alarm(request).await })
-        .await
-        .map_err(unhealthy)?
-        .alarms;
+    let alarms = alarm::active(client).await.map_err(unhealthy)?.alarms;
     let active: Vec<&str> = alarms
         .iter()
         .filter(|alarm| alarm.alarm() != AlarmType::None)

@@ -25,7 +25,7 @@ const INSTEAD: [(&str, &str); 4] = [
     ),
     (
         "snapshot",
-        "take the keys along with `stead export` and `stead import`",
+        "use `stead snapshot status` and `stead snapshot restore`, which take the same arguments",
     ),
 ];
 

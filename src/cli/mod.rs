@@ -4,6 +4,7 @@
 //! `called` says what differs. An answer goes to standard output, all else to standard error, and the exit code says how it ended ([`Exit`]).
 //! Holds no logic of the store: what is not asked of a server through its wire interface is not done.
 
+mod alarm;
 mod auth;
 mod called;
 mod check;
@@ -32,6 +33,7 @@ mod security;
 mod server;
 mod session;
 mod signal;
+mod snapshot;
 mod transfer;
 mod txn;
 mod txn_syntax;
@@ -274,6 +276,21 @@ Examples:
   stead make-mirror 10.0.0.9:2379
   stead make-mirror 10.0.0.9:2379 --prefix /app/ --dest-prefix /copy/ --rev 42")]
     MakeMirror(mirror::Mirror),
+    /// Show and clear alarms, such as that of a full database
+    #[command(after_help = "Examples:
+  stead alarm list
+  stead alarm disarm")]
+    Alarm(alarm::Alarm),
+    /// Ask nodes to give back the space on their disk of what was removed
+    #[command(after_help = "Examples:
+  stead defrag --cluster")]
+    Defrag(endpoint::Defragment),
+    /// Save a store as a file, and make a new cluster from one; the files are etcd's
+    #[command(after_help = "Examples:
+  stead snapshot save backup.db
+  stead snapshot status backup.db
+  stead snapshot restore backup.db --data-dir restored")]
+    Snapshot(snapshot::Snapshot),
     /// Write the keys of a file into a store, with their revisions if the store is empty
     #[command(after_help = "Examples:
   stead import keys.jsonl
@@ -387,6 +404,9 @@ async fn dispatch(called: Called, command: &Command, arguments: &ClientArguments
         Command::Endpoint(endpoint) => endpoint.run(&client()?, format).await,
         Command::Check(check) => check.run(&client()?, format).await,
         Command::MakeMirror(mirror) => mirror.run(&client()?, format).await,
+        Command::Alarm(alarm) => alarm.run(&client()?, format).await,
+        Command::Defrag(defragment) => defragment.run(&client()?, format).await,
+        Command::Snapshot(snapshot) => snapshot.run(client, format).await,
         Command::Import(import) => import.run(&client()?, format).await,
         Command::Export(export) => export.run(&client()?).await,
         Command::Completion(completion) => completion.run(called),

@@ -256,7 +256,7 @@ async fn get(client: &Client, format: Format, name: &str, detail: bool) -> Resul
     for name in answer.roles.iter().filter(|_| detail) {
         roles.push((name, role::fetch(client, name).await?));
     }
-    if detail && !format.is_text() && !format.is_json() {
+    if detail && format.is_etcdctl() && !format.is_simple() {
         // Of the user etcdctl has text in every form, and then each role in its own.
         format.note(&format!("User: {name}"), || ())?;
         for (name, answer) in &roles {

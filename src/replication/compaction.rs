@@ -71,6 +71,12 @@ impl Compaction {
         let _ = removed.wait_for(|done| *done >= Some(revision)).await;
     }
 
+    /// The last compaction of this run whose history is gone from this node's disk.
+    #[must_use]
+    pub fn last_removed(&self) -> Option<Revision> {
+        *self.removed.borrow()
+    }
+
     /// Ends the thread after its step.
     pub fn stop(&self) {
         let mut wanted = self.wanted.lock();

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`interface`] | the types that the layers above see |
 //! | `start` | opens the data folder and wires everything below |
-//! | `identity`, `snapshot` | whose folder it is; the state databases and snapshots in it |
+//! | `identity`, `snapshot`, `restore` | whose folder it is; the state databases and snapshots in it; one that is made from a file |
 //! | `join`, `members`, `departed` | how a node finds its cluster; changes of the members; who was removed |
 //! | `log` | the raft log: one writer thread, group commit, recent entries in memory |
 //! | `machine`, `compaction`, `maintenance` | apply, removal of compacted history, flush and snapshots by the clock |
@@ -32,6 +32,7 @@ mod maintenance;
 mod members;
 mod network;
 mod propose;
+mod restore;
 mod snapshot;
 mod start;
 mod status;
@@ -47,6 +48,9 @@ pub use interface::{
     PeerMember, ProposeError, ReadError, Roster, Settings, StartError, Status, TransferError,
 };
 
+pub use restore::{NewMember, create_member};
+
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +81,7 @@ use crate::proto::peer;
 use crate::state::applied::Fatal;
 use crate::state::command::Command;
 use crate::state::{ReadView, Reader};
+use crate::storage::StorageError;
 
 type Raft = openraft::Raft<TypeConfig, machine::StateMachine>;
 
@@ -328,6 +333,32 @@ impl Replication {
     pub fn database_bytes(&self) -> (u64, u64) {
         let engine = self.parts.snapshots.engine();
         (engine.size_bytes(), engine.live_bytes())
+    }
+
+    /// A new file on the disk of the data folder, without a name: it goes with its last handle. Blocks on the disk.
+    ///
+    /// # Errors
+    /// It cannot be created.
+    pub fn scratch_file(&self) -> Result<File, StorageError> {
+        self.parts.snapshots.scratch_file()
+    }
+
+    /// The last compaction of this run whose history is gone from this node's disk.
+    #[must_use]
+    pub fn last_compaction_removed(&self) -> Option<Revision> {
+        self.parts.compaction.last_removed()
+    }
+
+    /// Gives back the space on this node's disk of what was removed from the state. Takes time in proportion to the
+    /// data, and holds nothing up. A disk that fails ends the node.
+    pub async fn reclaim_space(&self) {
+        let snapshots = self.parts.snapshots.clone();
+        let reclaimed = tokio::task::spawn_blocking(move || snapshots.reclaim()).await;
+        if let Ok(Err(error)) = reclaimed {
+            self.parts
+                .failure
+                .report(format!("space cannot be given back: {error}"));
+        }
     }
 
     /// Resolves when compacted history before `revision` has been removed from this node's disk.

@@ -89,13 +89,7 @@ impl SnapshotStore {
         let pointer = data_folder.join(CURRENT_FILE);
         let folder = match fs::read_to_string(&pointer) {
             Ok(name) => data_folder.join(checked_state_name(name.trim())?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let name = format!("{STATE_PREFIX}1");
-                fs::create_dir_all(data_folder.join(&name))
-                    .map_err(|source| file_error("create", &data_folder.join(&name), source))?;
-                write_pointer(data_folder, &name)?;
-                data_folder.join(name)
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => create_first_state(data_folder)?,
             Err(source) => return Err(file_error("read", &pointer, source)),
         };
         if !folder.is_dir() {
@@ -139,6 +133,15 @@ impl SnapshotStore {
         self.engine().flush()
     }
 
+    /// Gives back the space of what was removed from the state. Blocks on the disk, for long.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn reclaim(&self) -> Result<(), StorageError> {
+        let _beside_apply = self.beside_apply.read();
+        self.engine().reclaim()
+    }
+
     /// Makes a snapshot of the state as it is and keeps it as the current one. Blocks on the disk.
     ///
     /// # Errors
@@ -169,6 +172,25 @@ impl SnapshotStore {
             current.snapshot = Some(snapshot.clone());
         }
         Ok(snapshot)
+    }
+
+    /// A new file on the same disk without a name, which goes with its last handle.
+    ///
+    /// # Errors
+    /// It cannot be created.
+    pub fn scratch_file(&self) -> Result<File, StorageError> {
+        // What a crash leaves between the two calls goes at the next start, with the folder.
+        let snapshots = self.data_folder.join(SNAPSHOTS_FOLDER);
+        fs::create_dir_all(&snapshots).map_err(|source| file_error("create", &snapshots, source))?;
+        let path = snapshots.join(format!("scratch-{:016x}", clock::random_u64()));
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|source| file_error("create", &path, source))?;
+        fs::remove_file(&path).map_err(|source| file_error("remove", &path, source))?;
+        Ok(file)
     }
 
     /// A new folder in which the files of an arriving snapshot are put together.
@@ -244,6 +266,18 @@ impl SnapshotStore {
             .and_then(|name| name.to_str()?.strip_prefix(STATE_PREFIX)?.parse::<u64>().ok());
         number.unwrap_or(0).saturating_add(1)
     }
+}
+
+/// Creates the folder of the first state, and names it as the one in use. Returns its path.
+///
+/// # Errors
+/// The disk failed.
+pub fn create_first_state(data_folder: &Path) -> Result<PathBuf, StorageError> {
+    let name = format!("{STATE_PREFIX}1");
+    let folder = data_folder.join(&name);
+    fs::create_dir_all(&folder).map_err(|source| file_error("create", &folder, source))?;
+    write_pointer(data_folder, &name)?;
+    Ok(folder)
 }
 
 fn file_error(action: &'static str, path: &Path, source: std::io::Error) -> StorageError {

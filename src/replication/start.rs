@@ -49,7 +49,11 @@ const PURGE_BATCH_ENTRIES: u64 = 1_024;
 /// Longest time to ship a snapshot.
 const SNAPSHOT_TIMEOUT_MILLISECONDS: u64 = 30 * 60 * 1_000;
 
-fn open_state(folder: &Path) -> Result<Arc<dyn Engine>, StorageError> {
+/// Opens the state database in a folder, or creates it there.
+///
+/// # Errors
+/// The disk failed, or the database is damaged.
+pub fn open_state(folder: &Path) -> Result<Arc<dyn Engine>, StorageError> {
     let engine = RocksEngine::open(folder, DatabaseKind::State, RocksOptions::default())?;
     Ok(engine)
 }

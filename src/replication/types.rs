@@ -292,6 +292,12 @@ fn position_bytes(log_id: &LogId) -> [u8; POSITION_BYTES] {
     bytes
 }
 
+/// A position as it is in the state.
+#[must_use]
+pub fn encode_position(log_id: &LogId) -> Bytes {
+    Bytes::copy_from_slice(&position_bytes(log_id))
+}
+
 /// Reads a position as it is in a record and in the state.
 ///
 /// # Errors

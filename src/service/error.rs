@@ -238,6 +238,8 @@ impl From<Refusal> for ServiceError {
             Refusal::KeyNotFound => Self::KeyNotFound,
             Refusal::LeaseNotFound => Self::LeaseNotFound,
             Refusal::LeaseExists => Self::LeaseExists,
+            Refusal::NoSpace => Self::NoSpace,
+            Refusal::Corrupt => Self::Corrupt,
             Refusal::RootUserMissing => Self::RootUserMissing,
             Refusal::RootRoleMissing => Self::RootRoleMissing,
             Refusal::UserExists => Self::UserExists,

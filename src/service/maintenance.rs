@@ -1,13 +1,16 @@
-//! What operators ask: status, hashes, alarms, a change of leader.
+//! What operators ask: status, hashes, alarms, snapshots, defragmentation, a change of leader.
 //!
 //! All but alarms and the change of leader is answered from this node alone, so that it works without a quorum.
 
 use std::sync::Arc;
 
+use tokio::sync::Mutex;
+
 use super::ServiceError;
 use super::auth::Caller;
 use super::core::{Core, read_aside};
 use super::header::{Answered, Header};
+use super::snapshot::{Pieces, Snapshots};
 use crate::base::{MemberId, Revision};
 use crate::state::KeyValueHash;
 use crate::state::access::Request;
@@ -73,6 +76,8 @@ pub enum DowngradeAction {
 #[derive(Clone)]
 pub struct Maintenance {
     core: Arc<Core>,
+    snapshots: Arc<Snapshots>,
+    defragmenting: Arc<Mutex<()>>,
     caller: Caller,
 }
 
@@ -80,6 +85,8 @@ impl Maintenance {
     pub(super) fn new(core: Arc<Core>) -> Self {
         Self {
             core,
+            snapshots: Arc::new(Snapshots::new()),
+            defragmenting: Arc::default(),
             caller: Caller::default(),
         }
     }
@@ -89,15 +96,13 @@ impl Maintenance {
     pub fn by(&self, caller: Caller) -> Self {
         Self {
             core: Arc::clone(&self.core),
+            snapshots: Arc::clone(&self.snapshots),
+            defragmenting: Arc::clone(&self.defragmenting),
             caller,
         }
     }
 
-    /// Whether the caller may do `request`, for what is not served, or done elsewhere.
-    ///
-    /// # Errors
-    /// The caller may not.
-    pub async fn admit(&self, request: &Request<'_>) -> Result<(), ServiceError> {
+    async fn admit(&self, request: &Request<'_>) -> Result<(), ServiceError> {
         self.core.gate.admit(&self.caller, request).await.map(drop)
     }
 
@@ -145,8 +150,8 @@ impl Maintenance {
         Ok(Answered { header, answer })
     }
 
-    /// Lists, raises or clears alarms through the log. `member` 0 or `alarm` none in a list: any. The answer holds what is
-    /// listed, or what was changed.
+    /// Lists, raises or clears alarms through the log; `alarm` none in a list: any. The answer holds what is listed, is
+    /// active now, or was cleared, as etcd's does.
     ///
     /// # Errors
     /// No answer in time, or the disk failed.
@@ -188,7 +193,7 @@ impl Maintenance {
         };
         let (revision, changed) = self.core.propose_for(&self.caller, command, pick).await?;
         let answer = alarm
-            .filter(|_| changed)
+            .filter(|_| changed || action == AlarmAction::Activate)
             .map(|alarm| (member, alarm))
             .into_iter()
             .collect();
@@ -196,6 +201,33 @@ impl Maintenance {
             header: self.core.headers.at(revision),
             answer,
         })
+    }
+
+    /// Gives back the space on this node's disk of what was removed, and answers when that is done. Holds nothing up. One
+    /// runs at a time; it goes on if nobody waits for it any more.
+    ///
+    /// # Errors
+    /// The caller may not.
+    pub async fn defragment(&self) -> Result<(), ServiceError> {
+        self.admit(&Request::Defragment).await?;
+        let running = Arc::clone(&self.defragmenting).lock_owned().await;
+        let replication = self.core.replication.clone();
+        let done = tokio::spawn(async move {
+            replication.reclaim_space().await;
+            drop(running);
+        });
+        // It only fails to answer when the node ends.
+        let _ = done.await;
+        Ok(())
+    }
+
+    /// A snapshot of the state of this node as it is now, in pieces.
+    ///
+    /// # Errors
+    /// The caller may not, or this node sends too many already.
+    pub async fn snapshot(&self) -> Result<Pieces, ServiceError> {
+        self.admit(&Request::Snapshot).await?;
+        self.snapshots.send(&self.core.replication)
     }
 
     /// Checks a downgrade as etcd does, and then refuses it: there is no older Stead to go back to, and a store of etcd 3.6 is

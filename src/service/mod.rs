@@ -1,7 +1,7 @@
 //! One pipeline for every request: validate, admit, authorize, propose or read, reply.
 //!
 //! [`Services`] is what a node's front doors call. Its background work ([`Services::run`]) learns what is applied, counts
-//! the time of leases while the node leads, raises the alarm of a full database and compacts.
+//! the time of leases while the node leads, raises and clears the alarm of a full database, and compacts.
 //!
 //! How a node is put together: a [`LeaderDesk`] is made first and given to replication as what answers other members; then
 //! replication is started; then [`Services::new`] takes both, and [`Services::run`] the news of every applied batch. Front
@@ -22,7 +22,9 @@ pub mod kv;
 pub mod leader;
 pub mod lease;
 pub mod maintenance;
+mod quota;
 pub mod range_stream;
+pub mod snapshot;
 mod validate;
 pub mod watch;
 
@@ -34,7 +36,6 @@ use tokio::sync::mpsc;
 use crate::base::metrics::Metrics;
 use crate::base::{ClusterId, MemberId, clock};
 use crate::replication::{News, ReadError, Replication, Status};
-use crate::state::command::{Alarm, Command};
 use admit::Admission;
 use auth::{Gate, Tokens, Users};
 use cluster::Cluster;
@@ -131,7 +132,7 @@ impl Services {
             replication,
             headers: headers.clone(),
             metrics,
-            admission: Admission::new(settings.quota_bytes),
+            admission: Admission::new(settings.member, settings.quota_bytes),
             settings: settings.clone(),
         });
         let lessor = Lessor::new(Arc::clone(&core));
@@ -168,7 +169,7 @@ impl Services {
         };
         tokio::select! {
             () = compaction => {}
-            () = self.raise_alarms() => {}
+            () = quota::run(Arc::clone(&self.core)) => {}
             () = self.expire_leases() => {}
             () = self.follow_log(news) => {}
             () = self.core.gate.tokens().follow_files() => {}
@@ -238,29 +239,6 @@ impl Services {
             ticks.tick().await;
             if self.lessor.has_expired(clock::now()) {
                 self.lessor.expire().await;
-            }
-        }
-    }
-
-    /// Measures the database, and raises the alarm once a request was refused for want of space.
-    async fn raise_alarms(&self) {
-        let mut ticks = interval();
-        loop {
-            ticks.tick().await;
-            self.core
-                .admission
-                .measure(self.core.replication.database_bytes().0);
-            if !self.core.admission.take_wish_for_alarm() {
-                continue;
-            }
-            let member = self.settings.member;
-            tracing::warn!("the database has reached its quota; raising the alarm NOSPACE");
-            let command = Command::AlarmActivate {
-                member,
-                alarm: Alarm::NoSpace,
-            };
-            if let Err(error) = self.core.replication.propose(command.by_node()).await {
-                tracing::warn!(%error, "the alarm NOSPACE was not raised; the next refused write raises it");
             }
         }
     }

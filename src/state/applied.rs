@@ -135,6 +135,12 @@ pub enum Refusal {
     /// The id is taken.
     #[error("etcdserver: lease already exists")]
     LeaseExists,
+    /// The alarm of a full database is active, and the command would grow it.
+    #[error("etcdserver: mvcc: database space exceeded")]
+    NoSpace,
+    /// The alarm of members that disagree is active.
+    #[error("etcdserver: corrupt cluster")]
+    Corrupt,
     /// No user `root`.
     #[error("etcdserver: root user does not exist")]
     RootUserMissing,

@@ -284,4 +284,17 @@ impl Txn {
             .chain(&self.failure)
             .all(|operation| matches!(operation, Operation::Range(_)))
     }
+
+    /// Whether an operation of either branch puts a key, in a transaction inside as well.
+    #[must_use]
+    pub fn puts(&self) -> bool {
+        self.success
+            .iter()
+            .chain(&self.failure)
+            .any(|operation| match operation {
+                Operation::Put(_) => true,
+                Operation::Txn(inner) => inner.puts(),
+                Operation::Range(_) | Operation::DeleteRange(_) => false,
+            })
+    }
 }

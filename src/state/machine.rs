@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::applied::{Applied, Fatal};
-use super::apply::{Counters, Transition};
+use super::apply::{Alarms, Counters, Transition};
 use super::auth::Auth;
 use super::format::{self, AppliedEntry, StoredMembership};
 use super::mvcc::compaction;
@@ -219,7 +219,7 @@ fn meta<Record: serde::de::DeserializeOwned>(
         .transpose()
 }
 
-fn load(engine: &Arc<dyn Engine>, recent: Arc<RecentKeys>) -> Result<ReadView, Fatal> {
+pub(super) fn load(engine: &Arc<dyn Engine>, recent: Arc<RecentKeys>) -> Result<ReadView, Fatal> {
     match meta::<u32>(engine.view().as_ref(), schema::FORMAT, "database format")? {
         Some(schema::FIRST_FORMAT..=schema::FORMAT_WITH_USERS) => {}
         Some(other) => {
@@ -243,6 +243,7 @@ fn load(engine: &Arc<dyn Engine>, recent: Arc<RecentKeys>) -> Result<ReadView, F
     let counters = Counters {
         revision: meta(view.as_ref(), schema::REVISION, "revision")?.unwrap_or(FIRST_REVISION),
         compacted: meta(view.as_ref(), schema::COMPACTED, "compacted revision")?,
+        alarms: Alarms::load(view.as_ref())?,
     };
     let applied_index = position(view.as_ref())?.index;
     let auth = Arc::new(Auth::load(view.as_ref())?);

@@ -16,6 +16,7 @@ pub mod format;
 mod machine;
 mod mvcc;
 mod recent;
+pub mod restore;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -26,4 +27,5 @@ pub use format::encode_proposal;
 pub use machine::{AppliedPosition, CompactionProgress, Compactor, LogEntry, Machine, Payload, position};
 pub use mvcc::history::EventPage;
 pub use mvcc::range::RangePage;
+pub use mvcc::records::Record;
 pub use view::{KeyValueHash, PublishedMember, ReadView, Reader};

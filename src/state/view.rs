@@ -11,12 +11,13 @@ use bytes::Bytes;
 
 use super::access::Request;
 use super::applied::{Fatal, KeyValue, RangeAnswer, Refusal, TxnAnswer, VersionId};
-use super::apply::{Counters, Transition, attached_keys};
+use super::apply::{Counters, Transition, active_alarms, attached_keys};
 use super::auth::{Auth, Who};
 use super::command::{Alarm, Range, Txn};
-use super::format::{self, ActiveAlarm, Publication};
+use super::format::{self, Publication};
 use super::mvcc::history::{self, EventPage, PageLimits};
 use super::mvcc::range::{self, Moment, RangePage};
+use super::mvcc::records::{Record, Selection, records};
 use super::mvcc::{self, hash};
 use super::recent::RecentKeys;
 use super::{AppliedPosition, EventKind, position, schema};
@@ -264,10 +265,8 @@ impl ReadView {
     /// # Errors
     /// The disk failed.
     pub fn alarms(&self) -> Result<Vec<(MemberId, Alarm)>, Fatal> {
-        self.collect(Family::Meta, schema::ALARM_PREFIX, |_, record| {
-            let active: ActiveAlarm = format::decode("alarm", record)?;
-            Ok((active.member, active.alarm))
-        })
+        let active = active_alarms(self.view.as_ref())?.into_iter();
+        Ok(active.map(|active| (active.member, active.alarm)).collect())
     }
 
     /// Hashes all versions up to `revision` (0: the current one) as etcd's HashKV does. Takes time in proportion to
@@ -285,6 +284,24 @@ impl ReadView {
             revision,
             compacted: self.compacted().unwrap_or(Revision(-1)),
         }))
+    }
+
+    /// Hands every stored version that a read or a watch may still need to `visit`, in revision order. Takes time in
+    /// proportion to the data.
+    ///
+    /// # Errors
+    /// The disk failed, or `visit` failed.
+    pub fn records(
+        &self,
+        visit: &mut dyn FnMut(&Record<'_>) -> Result<(), StorageError>,
+    ) -> Result<(), Fatal> {
+        let selection = Selection {
+            until: self.revision(),
+            compacted: self.compacted(),
+            seen_at: self.compacted().unwrap_or(self.revision()),
+            with_compacted_tombstones: true,
+        };
+        Ok(records(self.view.as_ref(), selection, visit)?)
     }
 
     fn collect<Item>(

@@ -6,6 +6,7 @@
 //!
 //! Never knows what a revision, a lease or a raft entry is; never retries a failed write.
 
+pub mod bbolt;
 pub mod memory;
 pub mod overlay;
 pub mod rocks;
@@ -282,6 +283,13 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// The disk failed, or the folder exists.
     fn checkpoint(&self, folder: &Path) -> Result<(), StorageError>;
+
+    /// Gives back the space of what was removed, by rewriting what lies around it. Takes time in proportion to the data;
+    /// reads and writes go on meanwhile.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn reclaim(&self) -> Result<(), StorageError>;
 
     /// Bytes on disk.
     fn size_bytes(&self) -> u64;

@@ -33,7 +33,8 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, ReadOptions, Snapshot, WriteBatch, WriteOptions,
+    ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, FlushOptions, ReadOptions, Snapshot,
+    WriteBatch, WriteOptions,
 };
 use self_cell::self_cell;
 
@@ -296,6 +297,21 @@ impl Engine for RocksEngine {
             .map_err(|error| engine_error("create the checkpoint", folder, error))?;
         sync_folder(folder)?;
         folder.parent().map_or(Ok(()), sync_folder)
+    }
+
+    fn reclaim(&self) -> Result<(), StorageError> {
+        self.flush()?;
+        let mut options = CompactOptions::default();
+        // Beside what RocksDB merges by itself, which would wait otherwise, and writers with it.
+        options.set_exclusive_manual_compaction(false);
+        for family in self.kind.families() {
+            let handle = self.database.handle(*family)?;
+            self.database
+                .rocks
+                .compact_range_cf_opt(handle, None::<&[u8]>, None::<&[u8]>, &options);
+        }
+        // It reports no error by itself; one that matters makes the next write fail.
+        self.flush()
     }
 
     /// The table files, and what waits in memory to be written to them. The write-ahead log of the log database holds

@@ -4,6 +4,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use stead::proto::etcdserverpb::alarm_request::AlarmAction;
+use stead::proto::etcdserverpb::{AlarmRequest, AlarmType};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -74,6 +76,69 @@ async fn operators_commands(program: Program) -> Result<()> {
     Ok(())
 }
 
+/// What a program prints for a command, without the blanks at the ends of lines.
+async fn lines(command: &mut Command) -> Result<Vec<String>> {
+    let printed = succeeds(command).await?;
+    Ok(printed.lines().map(|line| line.trim_end().to_owned()).collect())
+}
+
+/// Both command lines show and clear the same alarms.
+async fn alarms(program: Program) -> Result<()> {
+    let cluster = three_nodes(program).await?;
+    let Program::Stead(stead) = Program::stead()? else {
+        return Err("the program is not stead".into());
+    };
+    let own = |arguments: &[&str]| {
+        let mut command = Command::new(&stead);
+        command
+            .args(arguments)
+            .env("STEAD_ENDPOINTS", cluster.addresses().join(","));
+        command
+    };
+    for (alarm, refusal) in [
+        (AlarmType::Nospace, "etcdserver: mvcc: database space exceeded"),
+        (AlarmType::Corrupt, "etcdserver: corrupt cluster"),
+    ] {
+        let expected = [format!("memberID:5 alarm:{}", alarm.as_str_name())];
+        for is_own in [false, true] {
+            let raise = AlarmRequest {
+                action: AlarmAction::Activate.into(),
+                member_id: 5,
+                alarm: alarm.into(),
+            };
+            cluster.clients(0)?.maintenance.alarm(raise).await?;
+            for mut list in [etcdctl(&cluster, &["alarm", "list"]), own(&["alarm", "list"])] {
+                assert_eq!(lines(&mut list).await?, expected);
+            }
+            for mut put in [etcdctl(&cluster, &["put", "a", "1"]), own(&["put", "a", "1"])] {
+                let error = succeeds(&mut put).await.expect_err("it is refused").to_string();
+                assert!(error.contains(refusal), "{error}");
+            }
+            let mut disarm = if is_own {
+                own(&["alarm", "disarm"])
+            } else {
+                etcdctl(&cluster, &["alarm", "disarm"])
+            };
+            assert_eq!(lines(&mut disarm).await?, expected);
+            for mut list in [etcdctl(&cluster, &["alarm", "list"]), own(&["alarm", "list"])] {
+                assert_eq!(lines(&mut list).await?, [""; 0]);
+            }
+            run(&cluster, &["put", "a", "1"]).await?;
+        }
+    }
+    // Nothing to clear is nothing to show.
+    assert_eq!(lines(&mut own(&["alarm", "disarm"])).await?, [""; 0]);
+    assert_eq!(
+        lines(&mut etcdctl(&cluster, &["alarm", "disarm"])).await?,
+        [""; 0]
+    );
+    for mut defragment in [etcdctl(&cluster, &["defrag"]), own(&["defrag"])] {
+        let printed = lines(&mut defragment).await?;
+        assert_eq!(printed.len(), 3, "{printed:?}");
+    }
+    Ok(())
+}
+
 /// The lines that a running `etcdctl` prints, one after another.
 async fn next_lines<const COUNT: usize>(
     lines: &mut tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
@@ -126,6 +191,16 @@ async fn etcdctl_shows_a_stead_cluster_to_its_operator() -> TestResult {
 #[tokio::test]
 async fn etcdctl_shows_an_etcd_cluster_to_its_operator() -> TestResult {
     Ok(operators_commands(Program::etcd()?).await?)
+}
+
+#[tokio::test]
+async fn etcdctl_and_stead_agree_on_the_alarms_of_stead() -> TestResult {
+    Ok(alarms(Program::stead()?).await?)
+}
+
+#[tokio::test]
+async fn etcdctl_and_stead_agree_on_the_alarms_of_etcd() -> TestResult {
+    Ok(alarms(Program::etcd()?).await?)
 }
 
 #[tokio::test]

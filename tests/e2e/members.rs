@@ -25,7 +25,9 @@ const SHAPE: Shape = Shape {
 };
 
 /// Calls until it is neither lost nor refused for a moment; a refusal that stays is returned.
-async fn eventually<T>(mut call: impl AsyncFnMut() -> std::result::Result<T, Status>) -> Result<T> {
+pub(super) async fn eventually<T>(
+    mut call: impl AsyncFnMut() -> std::result::Result<T, Status>,
+) -> Result<T> {
     let deadline = Instant::now() + MAXIMUM_WAIT;
     loop {
         let problem = match timeout(MAXIMUM_CALL, call()).await {
@@ -48,12 +50,12 @@ fn is_lagging(status: &Status) -> bool {
     status.message() == "etcdserver: can only promote a learner member which is in sync with leader"
 }
 
-async fn member_id(cluster: &Cluster, node: usize) -> Result<u64> {
+pub(super) async fn member_id(cluster: &Cluster, node: usize) -> Result<u64> {
     let status = cluster.status(node).await?;
     Ok(status.header.ok_or("a status without a header")?.member_id)
 }
 
-async fn members(cluster: &Cluster, through: usize) -> Result<Vec<Member>> {
+pub(super) async fn members(cluster: &Cluster, through: usize) -> Result<Vec<Member>> {
     let mut clients = cluster.clients(through)?;
     let request = MemberListRequest { linearizable: true };
     let answer = timeout(MAXIMUM_CALL, clients.cluster.member_list(request)).await??;
@@ -61,7 +63,7 @@ async fn members(cluster: &Cluster, through: usize) -> Result<Vec<Member>> {
 }
 
 /// Adds a node that does not run, and tells it of the others. Returns its member.
-async fn add(cluster: &mut Cluster, through: usize, is_learner: bool) -> Result<(usize, Member)> {
+pub(super) async fn add(cluster: &mut Cluster, through: usize, is_learner: bool) -> Result<(usize, Member)> {
     let node = cluster.make_joining_node()?;
     let url = cluster.node(node).peer_url().to_owned();
     let mut clients = cluster.clients(through)?;
@@ -112,7 +114,7 @@ async fn started(cluster: &Cluster, through: usize, id: u64) -> Result<Member> {
     }
 }
 
-async fn remove(cluster: &Cluster, through: usize, id: u64) -> Result<()> {
+pub(super) async fn remove(cluster: &Cluster, through: usize, id: u64) -> Result<()> {
     let mut clients = cluster.clients(through)?;
     eventually(async || clients.cluster.member_remove(MemberRemoveRequest { id }).await).await?;
     Ok(())

@@ -136,6 +136,17 @@ impl Node {
         self.launcher = launcher.iter().map(|word| (*word).to_owned()).collect();
     }
 
+    /// The flags that make the data folder of this node, for `snapshot restore` of either program.
+    pub fn restore_arguments(&self) -> Vec<String> {
+        vec![
+            format!("--name={}", self.name),
+            format!("--data-dir={}", self.data_directory.display()),
+            format!("--initial-cluster={}", self.initial_cluster),
+            format!("--initial-cluster-token={}", self.cluster_token),
+            format!("--initial-advertise-peer-urls={}", self.advertised_peer_url),
+        ]
+    }
+
     /// The whole command line, as [`Node::start`] runs it.
     pub fn command(&self) -> std::process::Command {
         let client_url = self.endpoint();

@@ -14,6 +14,7 @@ mod answers;
 mod endpoints;
 mod etcdctl;
 mod members;
+mod snapshot;
 
 use std::io::{self, Write};
 
@@ -23,7 +24,7 @@ use clap::ValueEnum;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 pub(super) use endpoints::{EndpointAnswer, EndpointAnswers, EndpointView, Health};
-pub(super) use etcdctl::{Fields, Shown, quoted};
+pub(super) use etcdctl::{Fields, Shown, quoted, size};
 pub(super) use members::{is_started, member_columns};
 
 use super::exit::{CliError, Exit};
@@ -122,6 +123,11 @@ impl Format {
     /// Whether it is etcdctl's text.
     pub(super) fn is_simple(self) -> bool {
         self.shape == Shape::Etcdctl(WriteOut::Simple)
+    }
+
+    /// Whether it is one of etcdctl's.
+    pub(super) fn is_etcdctl(self) -> bool {
+        matches!(self.shape, Shape::Etcdctl(_))
     }
 
     /// Shows an answer: `human` as text, `json` in Stead's JSON, the answer itself in etcdctl's formats.

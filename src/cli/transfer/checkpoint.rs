@@ -122,7 +122,7 @@ impl CheckpointFile {
 }
 
 /// Where a file is written before it takes its name.
-pub(super) fn part_of(path: &Path) -> PathBuf {
+pub(in super::super) fn part_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     PathBuf::from(name)

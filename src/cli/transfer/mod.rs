@@ -13,5 +13,6 @@ mod plan;
 mod record;
 mod survey;
 
+pub(super) use checkpoint::part_of;
 pub(super) use export::Export;
 pub(super) use import::Import;

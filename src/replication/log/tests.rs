@@ -229,6 +229,10 @@ impl Engine for DyingEngine {
         self.memory.checkpoint(folder)
     }
 
+    fn reclaim(&self) -> Result<(), StorageError> {
+        self.memory.reclaim()
+    }
+
     fn size_bytes(&self) -> u64 {
         0
     }

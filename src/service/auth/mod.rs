@@ -35,6 +35,13 @@ use crate::state::command::Command;
 /// Bytes of the key that simple tokens are signed with.
 const TOKEN_KEY_BYTES: usize = 32;
 
+/// The change by which requests need an identity, with a key that is new.
+fn enabling() -> AuthChange {
+    AuthChange::Enable {
+        token_key: Secret::new(clock::random_bytes::<TOKEN_KEY_BYTES>().to_vec()),
+    }
+}
+
 /// Whether requests need an identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuthStatus {
@@ -88,8 +95,7 @@ impl Users {
     /// # Errors
     /// There is no user `root` with the role `root`, the caller may not, or no answer in time.
     pub async fn enable(&self) -> Result<Header, ServiceError> {
-        let token_key = Secret::new(clock::random_bytes::<TOKEN_KEY_BYTES>().to_vec());
-        self.change(AuthChange::Enable { token_key }).await
+        self.change(enabling()).await
     }
 
     /// Checks a password and gives a token for it.
@@ -101,7 +107,15 @@ impl Users {
         name: &str,
         password: Secret<String>,
     ) -> Result<Answered<Secret<String>>, ServiceError> {
-        let view = self.core.view(false).await?;
+        let mut view = self.core.view(false).await?;
+        if view.auth().is_enabled() && view.auth().token_key().expose().is_empty() {
+            // It was restored enabled: the first login draws the key.
+            let changed = |answer| matches!(answer, Answer::Auth).then_some(());
+            self.core
+                .propose(Command::Auth(enabling()).by_node(), changed)
+                .await?;
+            view = self.core.view(false).await?;
+        }
         let auth = view.auth();
         if !auth.is_enabled() {
             return Err(ServiceError::AuthNotEnabled);

@@ -44,7 +44,8 @@ fn make(auth: &mut Auth, overlay: &mut Overlay<'_>, change: &AuthChange) -> Chan
     let made = match change {
         AuthChange::Enable { token_key } => {
             let changed = match auth.user(ROOT) {
-                _ if auth.is_enabled() => return Ok(Ok(false)),
+                // A restored store has no key until the first login.
+                _ if auth.is_enabled() && !auth.token_key().expose().is_empty() => return Ok(Ok(false)),
                 None => Err(Refusal::RootUserMissing),
                 Some(root) if !root.has_role(ROOT) => Err(Refusal::RootRoleMissing),
                 Some(_) => Ok(true),

@@ -9,8 +9,10 @@ mod compact;
 mod delete;
 mod lease;
 mod put;
+mod restore;
 mod txn;
 
+pub(super) use alarm::{Alarms, active_alarms};
 pub(super) use lease::{attached_keys, lease_ids};
 
 use std::sync::Arc;
@@ -32,13 +34,15 @@ use crate::base::{LeaseId, MemberId, Namespace, Revision};
 use crate::storage::overlay::Overlay;
 use crate::storage::{Batch, Family, StorageError, View};
 
-/// The counters of the store.
+/// The counters of the store, and what else every command depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
     /// The newest revision.
     pub revision: Revision,
     /// The oldest readable revision, none if never compacted.
     pub compacted: Option<Revision>,
+    /// The kinds of alarm that are active.
+    pub alarms: Alarms,
 }
 
 /// What a command gives: an answer or a refusal, which are values, or a storage error, which is not.
@@ -127,6 +131,9 @@ impl<'view> Transition<'view> {
     }
 
     fn dispatch(&mut self, command: &Command) -> Outcome<Answer> {
+        if let Some(refusal) = self.counters.alarms.forbid(command) {
+            return Ok(Err(refusal));
+        }
         match command {
             Command::Put(put) => Ok(self.put(put)?.map(Answer::Put)),
             Command::DeleteRange(delete) => Ok(Ok(Answer::DeleteRange(self.delete_range(delete)?))),

@@ -8,6 +8,7 @@ pub mod compare;
 pub mod hash;
 pub mod history;
 pub mod range;
+pub mod records;
 
 use bytes::Bytes;
 

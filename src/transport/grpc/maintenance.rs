@@ -1,6 +1,8 @@
 //! `etcdserverpb.Maintenance`. Translation only.
 
-use futures::stream::Empty;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::caller::open;
@@ -13,23 +15,10 @@ use crate::service::ServiceError;
 use crate::service::maintenance::{
     AlarmAction, DowngradeAction, ETCD_MINOR_VERSION, ETCD_VERSION, Maintenance, MemberStatus,
 };
-use crate::state::access::Request as Needs;
 use crate::state::command::Alarm;
 
 /// The front door of maintenance.
 pub(super) struct MaintenanceDoor(pub(super) Maintenance);
-
-impl MaintenanceDoor {
-    async fn admit<T>(&self, request: Request<T>, needs: &Needs<'_>) -> Result<(), Status> {
-        let (caller, _) = open(request);
-        let admitted = self.0.by(caller).admit(needs).await;
-        admitted.map_err(|error| status(&error))
-    }
-}
-
-fn unimplemented(sentence: &'static str) -> Status {
-    status(&ServiceError::Unimplemented(sentence))
-}
 
 fn alarm_type(alarm: Alarm) -> wire::AlarmType {
     match alarm {
@@ -69,7 +58,7 @@ fn signed(number: u64) -> i64 {
 
 #[tonic::async_trait]
 impl Service for MaintenanceDoor {
-    type SnapshotStream = Empty<Result<wire::SnapshotResponse, Status>>;
+    type SnapshotStream = BoxStream<'static, Result<wire::SnapshotResponse, Status>>;
 
     async fn alarm(
         &self,
@@ -126,12 +115,14 @@ impl Service for MaintenanceDoor {
         }))
     }
 
-    /// Space comes back by itself, so there is nothing to do.
+    /// Answers when the space is given back.
     async fn defragment(
         &self,
         request: Request<wire::DefragmentRequest>,
     ) -> Result<Response<wire::DefragmentResponse>, Status> {
-        self.admit(request, &Needs::Defragment).await?;
+        let (caller, _) = open(request);
+        let done = self.0.by(caller).defragment().await;
+        done.map_err(|error| status(&error))?;
         Ok(Response::new(wire::DefragmentResponse { header: None }))
     }
 
@@ -175,10 +166,19 @@ impl Service for MaintenanceDoor {
         &self,
         request: Request<wire::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        self.admit(request, &Needs::Snapshot).await?;
-        Err(unimplemented(
-            "This version of stead does not send its database as a file; use stead export.",
-        ))
+        let (caller, _) = open(request);
+        let pieces = self.0.by(caller).snapshot().await;
+        let pieces = pieces.map_err(|error| status(&error))?;
+        let answers = ReceiverStream::new(pieces).map(|piece| match piece {
+            Ok(piece) => Ok(wire::SnapshotResponse {
+                header: None,
+                remaining_bytes: piece.remaining_bytes,
+                blob: piece.bytes,
+                version: ETCD_MINOR_VERSION.into(),
+            }),
+            Err(error) => Err(status(&error)),
+        });
+        Ok(Response::new(answers.boxed()))
     }
 
     async fn move_leader(

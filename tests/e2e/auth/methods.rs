@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use prost::Message;
-use stead::proto::etcdserverpb::RangeRequest;
+use stead::proto::etcdserverpb::{MemberAddRequest, MemberUpdateRequest, RangeRequest};
 use stead::proto::v3electionpb::{LeaderKey, ProclaimRequest};
 use stead::proto::v3lockpb::{LockRequest, UnlockRequest};
 use tonic::client::Grpc;
@@ -21,6 +21,12 @@ fn calls() -> Vec<(&'static str, Vec<&'static str>, Vec<u8>)> {
         key: Bytes::from("a"),
         ..RangeRequest::default()
     };
+    let peer_ur_ls = vec!["http://127.0.0.1:1".to_owned()];
+    let added = MemberAddRequest {
+        peer_ur_ls: peer_ur_ls.clone(),
+        ..MemberAddRequest::default()
+    };
+    let updated = MemberUpdateRequest { id: 0, peer_ur_ls };
     vec![
         (
             "etcdserverpb.KV",
@@ -41,14 +47,14 @@ fn calls() -> Vec<(&'static str, Vec<&'static str>, Vec<u8>)> {
         ),
         (
             "etcdserverpb.Cluster",
-            vec![
-                "MemberAdd",
-                "MemberRemove",
-                "MemberUpdate",
-                "MemberList",
-                "MemberPromote",
-            ],
+            vec!["MemberRemove", "MemberList", "MemberPromote"],
             Vec::new(),
+        ),
+        ("etcdserverpb.Cluster", vec!["MemberAdd"], added.encode_to_vec()),
+        (
+            "etcdserverpb.Cluster",
+            vec!["MemberUpdate"],
+            updated.encode_to_vec(),
         ),
         (
             "etcdserverpb.Maintenance",
@@ -142,6 +148,8 @@ async fn call(
 struct KeyMessage {
     #[prost(bytes = "bytes", tag = "1")]
     key: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    second: Bytes,
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod certificates;
 mod command_line;
 mod methods;
+mod restored;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -10,6 +10,10 @@ pub fn script() -> Vec<(&'static str, Value, u16, Value)> {
     let range = json!({"header": header("3"), "kvs": [a2], "count": "1"});
     let gone = "etcdserver: mvcc: required revision has been compacted";
     let error = |code: i32, text: &str| json!({"error": text, "code": code, "message": text});
+    let alarm = |action: &str| json!({"action": action, "memberID": "5", "alarm": "NOSPACE"});
+    let alarms = || json!({"header": header("10"), "alarms": [{"memberID": "5", "alarm": "NOSPACE"}]});
+    let corrupt = |action: &str| json!({"action": action, "memberID": "5", "alarm": "CORRUPT"});
+    let corrupts = || json!({"header": header("10"), "alarms": [{"memberID": "5", "alarm": "CORRUPT"}]});
     vec![
         (
             "/v3/kv/put",
@@ -204,6 +208,43 @@ pub fn script() -> Vec<(&'static str, Value, u16, Value)> {
             200,
             json!({"header": header("10")}),
         ),
+        // Raising what is active says so again; clearing says what it cleared.
+        ("/v3/maintenance/alarm", alarm("ACTIVATE"), 200, alarms()),
+        ("/v3/maintenance/alarm", alarm("ACTIVATE"), 200, alarms()),
+        (
+            "/v3/maintenance/alarm",
+            json!({"alarm": "CORRUPT"}),
+            200,
+            json!({"header": header("10")}),
+        ),
+        (
+            "/v3/maintenance/alarm",
+            json!({"alarm": "NOSPACE"}),
+            200,
+            alarms(),
+        ),
+        (
+            "/v3/kv/put",
+            json!({"key": "YQ=="}),
+            429,
+            error(8, "etcdserver: mvcc: database space exceeded"),
+        ),
+        ("/v3/maintenance/alarm", alarm("DEACTIVATE"), 200, alarms()),
+        (
+            "/v3/maintenance/alarm",
+            alarm("DEACTIVATE"),
+            200,
+            json!({"header": header("10")}),
+        ),
+        ("/v3/maintenance/alarm", corrupt("ACTIVATE"), 200, corrupts()),
+        (
+            "/v3/kv/deleterange",
+            json!({"key": "YQ=="}),
+            500,
+            error(15, "etcdserver: corrupt cluster"),
+        ),
+        ("/v3/maintenance/alarm", corrupt("DEACTIVATE"), 200, corrupts()),
+        ("/v3/maintenance/defragment", json!({}), 200, json!({})),
         (
             "/v3/maintenance/transfer-leadership",
             json!({"targetID": "5"}),
