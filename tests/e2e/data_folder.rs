@@ -256,7 +256,7 @@ async fn one_folder_serves_one_process() -> TestResult {
 }
 
 /// The number of a format that this version does not know.
-const NEWER_FORMAT: u8 = 2;
+const NEWER_FORMAT: u8 = 99;
 
 /// What a newer version would say of the mend.
 const RUN_THE_OTHER_VERSION: &str = "run the version of stead that wrote it";
