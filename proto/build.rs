@@ -2,7 +2,7 @@
 //! never copied between the socket and the log. Uses the pure Rust compiler `protox`: no `protoc` on the machine.
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{env, fs};
 
 use prost::Message;
@@ -21,7 +21,8 @@ const CLIENT_FILES: [&str; 6] = [
 const PEER_FILES: [&str; 1] = ["peer.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
+    // Where the package is now, and not where this program was compiled: a target folder may outlive a clone.
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("proto");
     println!("cargo:rerun-if-changed={}", root.display());
     let client = protox::compile(CLIENT_FILES, [&root])?;
     let target = PathBuf::from(env::var("OUT_DIR")?);
