@@ -192,7 +192,7 @@ impl Members {
         };
         match change {
             MemberChange::Add(member) => {
-                nodes.insert(member.id.0, node_of(member));
+                nodes.insert(member.id.0, member.into());
                 self.append(voters, nodes, base).await
             }
             MemberChange::Remove(id) => {
@@ -297,14 +297,6 @@ impl Members {
                 }
             }
         }
-    }
-}
-
-fn node_of(member: &PeerMember) -> Node {
-    Node {
-        name: member.name.clone(),
-        peer_urls: member.peer_urls.clone(),
-        is_learner: member.is_learner,
     }
 }
 

@@ -123,14 +123,7 @@ fn first_position(member: &NewMember) -> Result<AppliedPosition, StartError> {
     let nodes: BTreeMap<u64, Node> = member
         .initial_members
         .iter()
-        .map(|member| {
-            let node = Node {
-                name: member.name.clone(),
-                peer_urls: member.peer_urls.clone(),
-                is_learner: false,
-            };
-            (member.id.0, node)
-        })
+        .map(|member| (member.id.0, member.into()))
         .collect();
     let voters: BTreeSet<u64> = nodes.keys().copied().collect();
     let membership = Membership::new(vec![voters], nodes).map_err(|error| {

@@ -391,14 +391,7 @@ async fn form_cluster(
     let members: BTreeMap<NodeId, Node> = initial
         .members
         .iter()
-        .map(|member| {
-            let node = Node {
-                name: member.name.clone(),
-                peer_urls: member.peer_urls.clone(),
-                is_learner: false,
-            };
-            (member.id.0, node)
-        })
+        .map(|member| (member.id.0, member.into()))
         .collect();
     match raft.initialize(members).await {
         Ok(()) => Ok(()),

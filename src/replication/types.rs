@@ -15,6 +15,7 @@ use openraft::raft::responder::Responder;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
+use super::interface::PeerMember;
 use crate::base::MemberId;
 use crate::proto::peer;
 use crate::storage::StorageError;
@@ -69,6 +70,16 @@ pub struct Node {
     pub peer_urls: Vec<String>,
     /// Whether it is to stay out of every quorum. A node that is neither this nor a voter is on its way to be one.
     pub is_learner: bool,
+}
+
+impl From<&PeerMember> for Node {
+    fn from(member: &PeerMember) -> Self {
+        Self {
+            name: member.name.clone(),
+            peer_urls: member.peer_urls.clone(),
+            is_learner: member.is_learner,
+        }
+    }
 }
 
 /// Encoded proposals, one behind the other.
