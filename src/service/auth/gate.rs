@@ -164,14 +164,16 @@ impl Gate {
         caller: &Caller,
         judge: impl Fn(&ReadView) -> Result<Option<Identity>, ServiceError>,
     ) -> Result<Option<Identity>, ServiceError> {
-        let judged = if !self.is_open() {
-            judge(&self.reader.view())
-        } else if caller.token.is_none() {
+        let is_open = self.is_open();
+        if is_open && caller.token.is_none() {
             // A certificate is shown whether or not it is asked for.
             return Ok(None);
-        } else {
+        }
+        let judged = if is_open {
             // Whoever has a token got it from a node that needs one: this node may not know yet.
             Ok(None)
+        } else {
+            judge(&self.reader.view())
         };
         if judged.as_ref().is_ok_and(Option::is_some)
             || judged.as_ref().is_err_and(|error| !may_be_outdated(error))
