@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::client::{Client, ClientError};
 use super::exit::CliError;
-use super::output::{Format, revision};
+use super::output::{Format, Shown, revision};
 use crate::proto::etcdserverpb::{
     AuthDisableRequest, AuthEnableRequest, AuthEnableResponse, AuthRoleAddRequest, AuthStatusRequest,
-    AuthUserGrantRoleRequest,
+    AuthUserGrantRoleRequest, ResponseHeader,
 };
 
 /// The user and the role that may do everything.
@@ -113,6 +113,24 @@ async fn enable(client: &Client) -> Result<AuthEnableResponse, CliError> {
 }
 
 /// In etcdctl's forms it is text, too.
+/// Shows that a change of a user or role was made: of which (`what` is `user` or `role`), and in which words.
+///
+/// # Errors
+/// It cannot be shown.
+pub(super) fn done(
+    format: Format,
+    answer: &impl Shown,
+    header: Option<&ResponseHeader>,
+    (what, name): (&str, &str),
+    text: &str,
+) -> Result<(), CliError> {
+    format.show(
+        answer,
+        |out| writeln!(out, "{text}"),
+        || json!({"revision": revision(header), what: name}),
+    )
+}
+
 fn show_enabled(format: Format, revision: i64, enabled: bool) -> Result<(), CliError> {
     let word = if enabled { "Enabled" } else { "Disabled" };
     format.note(

@@ -6,16 +6,16 @@ use bytes::Bytes;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::auth::ROOT;
+use super::auth::{ROOT, done};
 use super::client::Client;
 use super::exit::CliError;
 use super::kv::prefix_end;
-use super::output::{BytesItem, Format, Shown, revision};
+use super::output::{BytesItem, Format, revision};
 use crate::proto::authpb::Permission;
 use crate::proto::authpb::permission::Type;
 use crate::proto::etcdserverpb::{
     AuthRoleAddRequest, AuthRoleDeleteRequest, AuthRoleGetRequest, AuthRoleGetResponse,
-    AuthRoleGrantPermissionRequest, AuthRoleListRequest, AuthRoleRevokePermissionRequest, ResponseHeader,
+    AuthRoleGrantPermissionRequest, AuthRoleListRequest, AuthRoleRevokePermissionRequest,
 };
 
 /// The end of a range that has none.
@@ -139,7 +139,7 @@ impl Role {
                     })
                     .await?;
                 let text = format!("Role {name} created");
-                done(format, &answer, answer.header.as_ref(), name, &text)
+                done(format, &answer, answer.header.as_ref(), ("role", name), &text)
             }
             RoleCommand::Delete { name } => {
                 let request = AuthRoleDeleteRequest { role: name.clone() };
@@ -150,7 +150,7 @@ impl Role {
                     })
                     .await?;
                 let text = format!("Role {name} deleted");
-                done(format, &answer, answer.header.as_ref(), name, &text)
+                done(format, &answer, answer.header.as_ref(), ("role", name), &text)
             }
             RoleCommand::Get { name } => {
                 let answer = fetch(client, name).await?;
@@ -173,20 +173,6 @@ impl Role {
             RoleCommand::RevokePermission { name, keys } => revoke(client, format, name, keys).await,
         }
     }
-}
-
-fn done(
-    format: Format,
-    answer: &impl Shown,
-    header: Option<&ResponseHeader>,
-    name: &str,
-    text: &str,
-) -> Result<(), CliError> {
-    format.show(
-        answer,
-        |out| writeln!(out, "{text}"),
-        || json!({"revision": revision(header), "role": name}),
-    )
 }
 
 /// What a role allows, as the server says.
@@ -294,7 +280,7 @@ async fn grant(
         })
         .await?;
     let text = format!("Role {name} updated");
-    done(format, &answer, answer.header.as_ref(), name, &text)
+    done(format, &answer, answer.header.as_ref(), ("role", name), &text)
 }
 
 async fn revoke(client: &Client, format: Format, name: &str, keys: &Keys) -> Result<(), CliError> {
@@ -313,7 +299,7 @@ async fn revoke(client: &Client, format: Format, name: &str, keys: &Keys) -> Res
         })
         .await?;
     let text = format!("Permission of {kind} {text} is revoked from role {name}");
-    done(format, &answer, answer.header.as_ref(), name, &text)
+    done(format, &answer, answer.header.as_ref(), ("role", name), &text)
 }
 
 #[cfg(test)]

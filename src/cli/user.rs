@@ -5,16 +5,17 @@ use std::io::{self, IsTerminal as _, Write as _};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::auth::done;
 use super::client::Client;
 use super::exit::CliError;
 use super::login::{ask_password, split, unusable};
-use super::output::{Format, Shown, revision};
+use super::output::{Format, revision};
 use super::role;
 use crate::base::secret::Secret;
 use crate::proto::authpb::UserAddOptions;
 use crate::proto::etcdserverpb::{
     AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserDeleteRequest, AuthUserGetRequest,
-    AuthUserGrantRoleRequest, AuthUserListRequest, AuthUserRevokeRoleRequest, ResponseHeader,
+    AuthUserGrantRoleRequest, AuthUserListRequest, AuthUserRevokeRoleRequest,
 };
 
 /// The arguments of `stead user`.
@@ -118,7 +119,7 @@ impl User {
                     })
                     .await?;
                 let text = format!("User {name} deleted");
-                done(format, &answer, answer.header.as_ref(), name, &text)
+                done(format, &answer, answer.header.as_ref(), ("user", name), &text)
             }
             UserCommand::Get { name, detail } => get(client, format, name, *detail).await,
             UserCommand::List => list(client, format).await,
@@ -135,7 +136,13 @@ impl User {
                         async move { node.auth().user_change_password(request).await }
                     })
                     .await?;
-                done(format, &answer, answer.header.as_ref(), name, "Password updated")
+                done(
+                    format,
+                    &answer,
+                    answer.header.as_ref(),
+                    ("user", name),
+                    "Password updated",
+                )
             }
             UserCommand::GrantRole { name, role } => {
                 let request = AuthUserGrantRoleRequest {
@@ -149,7 +156,7 @@ impl User {
                     })
                     .await?;
                 let text = format!("Role {role} is granted to user {name}");
-                done(format, &answer, answer.header.as_ref(), name, &text)
+                done(format, &answer, answer.header.as_ref(), ("user", name), &text)
             }
             UserCommand::RevokeRole { name, role } => {
                 let request = AuthUserRevokeRoleRequest {
@@ -163,24 +170,10 @@ impl User {
                     })
                     .await?;
                 let text = format!("Role {role} is revoked from user {name}");
-                done(format, &answer, answer.header.as_ref(), name, &text)
+                done(format, &answer, answer.header.as_ref(), ("user", name), &text)
             }
         }
     }
-}
-
-fn done(
-    format: Format,
-    answer: &impl Shown,
-    header: Option<&ResponseHeader>,
-    name: &str,
-    text: &str,
-) -> Result<(), CliError> {
-    format.show(
-        answer,
-        |out| writeln!(out, "{text}"),
-        || json!({"revision": revision(header), "user": name}),
-    )
 }
 
 /// The name and the password of a new user; none: without a password.
@@ -239,7 +232,7 @@ async fn add(
         })
         .await?;
     let text = format!("User {name} created");
-    done(format, &answer, answer.header.as_ref(), &name, &text)
+    done(format, &answer, answer.header.as_ref(), ("user", &name), &text)
 }
 
 async fn get(client: &Client, format: Format, name: &str, detail: bool) -> Result<(), CliError> {
