@@ -3,7 +3,10 @@
 
 mod drop_in;
 mod etcdctl;
+mod follow;
 mod golang;
+mod java;
+mod node;
 mod python;
 mod rust;
 mod writes;
@@ -15,17 +18,40 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::{Cluster, Program, Result};
+use crate::support::{Cluster, Program, Result, clients_directory};
 
 /// How long one program of a client may take for all it does.
 const MAXIMUM_RUN: Duration = Duration::from_secs(120);
+
+/// The program of the Node client, `tests/clients/node/client.mjs`, where `setup.sh` has put it with its packages.
+fn node_client() -> Command {
+    let mut command = Command::new("node");
+    command.arg(clients_directory().join("node/client.mjs"));
+    command
+}
+
+/// The program of the Java client, `tests/clients/java/Client.java`, compiled by `setup.sh`.
+fn java_client() -> Command {
+    let built = clients_directory().join("java");
+    let mut command = Command::new("java");
+    command
+        .arg("-cp")
+        .arg(format!("{0}/classes:{0}/lib/*", built.display()))
+        .arg("Client");
+    command
+}
 
 async fn three_nodes(program: Program) -> Result<Cluster> {
     Cluster::builder(program).nodes(3).start().await
 }
 
-/// Runs a program of a client, which checks for itself and exits with 0 if all was as it should be.
+/// Runs a program of a client, which checks for itself and exits with 0 if all was as it should be. Returns what it
+/// printed.
 async fn succeeds(command: &mut Command) -> Result<String> {
+    succeeds_within(MAXIMUM_RUN, command).await
+}
+
+async fn succeeds_within(limit: Duration, command: &mut Command) -> Result<String> {
     let name = command.as_std().get_program().to_owned();
     let child = command
         .stdin(Stdio::null())
@@ -39,14 +65,9 @@ async fn succeeds(command: &mut Command) -> Result<String> {
             Path::new(&name).display()
         )
     })?;
-    let output = timeout(MAXIMUM_RUN, child.wait_with_output())
+    let output = timeout(limit, child.wait_with_output())
         .await
-        .map_err(|_| {
-            format!(
-                "{} did not end within {MAXIMUM_RUN:?}",
-                Path::new(&name).display()
-            )
-        })??;
+        .map_err(|_| format!("{} did not end within {limit:?}", Path::new(&name).display()))??;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         Ok(printed)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need and did not write themselves: a real etcd, etcdctl, the Python client, the Go client, and
-# what building the Rust client needs.
+# Installs what the tests need and did not write themselves: a real etcd, etcdctl, the clients for Python (with its own
+# tests), Go, Node and Java, and what building the Rust client needs.
 # What is there already is left alone, so that the script can run before every test.
 #
 # Everything but the Debian packages goes to $STEAD_TEST_CLIENTS, by default stead-test-clients in the user's cache
@@ -31,6 +31,10 @@ command -v etcdctl >/dev/null 2>&1 || missing="$missing etcd-client"
 # The crate etcd-client compiles its protocol files with it, which import those that come with the library.
 command -v protoc >/dev/null 2>&1 || missing="$missing protobuf-compiler libprotobuf-dev"
 command -v go >/dev/null 2>&1 || missing="$missing golang-go"
+command -v node >/dev/null 2>&1 || missing="$missing nodejs"
+command -v npm >/dev/null 2>&1 || missing="$missing npm"
+command -v javac >/dev/null 2>&1 || missing="$missing default-jdk-headless"
+command -v mvn >/dev/null 2>&1 || missing="$missing maven"
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing="$missing python3 python3-venv"
 # The list is split into words on purpose.
 # shellcheck disable=SC2086
@@ -42,6 +46,12 @@ if ! cmp -s "$here/requirements.txt" "$clients/venv/requirements.txt"; then
     mkdir -p "$clients"
     python3 -m venv --clear "$clients/venv"
     "$clients/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+    # Its own tests come with its source alone.
+    source=$clients/venv/etcd3-source
+    mkdir "$source"
+    "$clients/venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary etcd3 --dest "$source" \
+        "$(grep '^etcd3==' "$here/requirements.txt")"
+    tar -xzf "$source"/etcd3-*.tar.gz -C "$source" --strip-components=1
     cp "$here/requirements.txt" "$clients/venv/requirements.txt"
 fi
 
@@ -50,4 +60,22 @@ if [ -n "$(find "$here/go" -newer "$clients/go-client" -type f 2>/dev/null || ec
     say "building the program of the Go client"
     (cd "$here/go" && go build -o "$clients/go-client" .)
     touch "$clients/go-client"
+fi
+
+# The program of the Node client looks for its packages beside itself. The lock file is recorded when they are complete.
+mkdir -p "$clients/node"
+if ! cmp -s "$here/node/package-lock.json" "$clients/node/installed-lock.json"; then
+    say "installing the packages of the Node client"
+    cp "$here/node/package.json" "$here/node/package-lock.json" "$clients/node/"
+    (cd "$clients/node" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
+    cp "$here/node/package-lock.json" "$clients/node/installed-lock.json"
+fi
+cp "$here/node/client.mjs" "$clients/node/"
+
+# As with Go: compiled here, when the sources are newer.
+if [ -n "$(find "$here/java" -newer "$clients/java/compiled" -type f 2>/dev/null || echo missing)" ]; then
+    say "building the program of the Java client"
+    mvn --file "$here/java/pom.xml" --batch-mode --quiet --no-transfer-progress -Dstyle.color=never \
+        -Dmaven.repo.local="$clients/maven" -Dclients="$clients/java" compiler:compile dependency:copy-dependencies >&2
+    touch "$clients/java/compiled"
 fi

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{succeeds, three_nodes};
+use super::{java_client, node_client, succeeds, three_nodes};
 use crate::support::{Cluster, Program, Result, TestResult, clients_directory};
 
 /// How many writes are acknowledged before and after each death; fewer of a client that is a process for each write.
@@ -138,6 +138,18 @@ fn python(cluster: &Cluster) -> Result<Writer> {
         .arg("writes")
         .args(cluster.nodes().iter().map(|node| node.client_address()));
     run_writer(command, &cluster.directory().join("python-client.log"))
+}
+
+fn node(cluster: &Cluster) -> Result<Writer> {
+    let mut command = node_client();
+    command.arg("writes").arg(cluster.endpoints().join(","));
+    run_writer(command, &cluster.directory().join("node-client.log"))
+}
+
+fn java(cluster: &Cluster) -> Result<Writer> {
+    let mut command = java_client();
+    command.arg("writes").arg(cluster.endpoints().join(","));
+    run_writer(command, &cluster.directory().join("java-client.log"))
 }
 
 fn rust(cluster: &Cluster) -> Result<Writer> {
@@ -265,6 +277,26 @@ async fn the_go_client_loses_nothing_when_nodes_of_stead_are_killed() -> TestRes
 #[tokio::test]
 async fn the_go_client_loses_nothing_when_nodes_of_etcd_are_killed() -> TestResult {
     Ok(loses_nothing(Program::etcd()?, go, WRITES_BETWEEN_DEATHS).await?)
+}
+
+#[tokio::test]
+async fn the_node_client_loses_nothing_when_nodes_of_stead_are_killed() -> TestResult {
+    Ok(loses_nothing(Program::stead()?, node, WRITES_BETWEEN_DEATHS).await?)
+}
+
+#[tokio::test]
+async fn the_node_client_loses_nothing_when_nodes_of_etcd_are_killed() -> TestResult {
+    Ok(loses_nothing(Program::etcd()?, node, WRITES_BETWEEN_DEATHS).await?)
+}
+
+#[tokio::test]
+async fn the_java_client_loses_nothing_when_nodes_of_stead_are_killed() -> TestResult {
+    Ok(loses_nothing(Program::stead()?, java, WRITES_BETWEEN_DEATHS).await?)
+}
+
+#[tokio::test]
+async fn the_java_client_loses_nothing_when_nodes_of_etcd_are_killed() -> TestResult {
+    Ok(loses_nothing(Program::etcd()?, java, WRITES_BETWEEN_DEATHS).await?)
 }
 
 #[tokio::test]

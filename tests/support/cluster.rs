@@ -54,6 +54,7 @@ impl Security {
 pub struct ClusterBuilder {
     program: Program,
     parent_directory: PathBuf,
+    names: String,
     token: String,
     security: Security,
     arguments: Vec<String>,
@@ -75,6 +76,12 @@ impl ClusterBuilder {
     /// The directory in which the temporary directory is made: which disk the data is on.
     pub fn in_directory(mut self, parent: impl Into<PathBuf>) -> Self {
         self.parent_directory = parent.into();
+        self
+    }
+
+    /// What the names of the nodes begin with, before their number: `n` unless said otherwise.
+    pub fn names(mut self, names: impl Into<String>) -> Self {
+        self.names = names.into();
         self
     }
 
@@ -155,10 +162,10 @@ impl ClusterBuilder {
             let initial_cluster: Vec<String> = (0..self.nodes)
                 .map(|other| {
                     let url = self.seen.get(&(index, other)).unwrap_or(&advertised[other]);
-                    format!("{}={url}", node_name(other))
+                    format!("{}={url}", node_name(&self.names, other))
                 })
                 .collect();
-            let name = node_name(index);
+            let name = node_name(&self.names, index);
             let mut arguments = self.arguments.clone();
             arguments.extend(self.arguments_of.remove(&index).unwrap_or_default());
             nodes.push(Node {
@@ -183,6 +190,7 @@ impl ClusterBuilder {
         Ok(Cluster {
             nodes,
             program: self.program,
+            names: self.names,
             token: self.token,
             arguments: self.arguments,
             environment: self.environment,
@@ -209,6 +217,7 @@ pub struct Cluster {
     // Declared before the directory, so that the processes are gone when their files are removed.
     nodes: Vec<Node>,
     program: Program,
+    names: String,
     token: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -224,6 +233,7 @@ impl Cluster {
         ClusterBuilder {
             program,
             parent_directory: std::env::temp_dir(),
+            names: "n".to_owned(),
             token: "stead-test".to_owned(),
             security: Security::Plain,
             arguments: Vec::new(),
@@ -241,7 +251,7 @@ impl Cluster {
     pub fn make_joining_node(&mut self) -> Result<usize> {
         let (client, peer) = (reserve_port()?, reserve_port()?);
         let index = self.nodes.len();
-        let name = node_name(index);
+        let name = node_name(&self.names, index);
         let scheme = self.security.scheme();
         self.nodes.push(Node {
             program: self.program.clone(),
@@ -371,7 +381,7 @@ impl Cluster {
             }
             match self.status(index).await {
                 Ok(status) if status.leader == 0 => {
-                    return Ok(Err(format!("{} knows no leader", node_name(index))));
+                    return Ok(Err(format!("{} knows no leader", node_name(&self.names, index))));
                 }
                 Ok(status) => {
                     leaders.insert(status.leader, index);
@@ -381,7 +391,7 @@ impl Cluster {
                 Err(error) => {
                     return Ok(Err(format!(
                         "{} does not answer Status: {error}",
-                        node_name(index)
+                        node_name(&self.names, index)
                     )));
                 }
             }
@@ -423,6 +433,6 @@ impl Cluster {
     }
 }
 
-fn node_name(index: usize) -> String {
-    format!("n{}", index + 1)
+fn node_name(names: &str, index: usize) -> String {
+    format!("{names}{}", index + 1)
 }
