@@ -11,6 +11,8 @@ mod downgrade;
 mod elect;
 mod endpoint;
 mod exit;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod kv;
 mod lease;
 mod lock;

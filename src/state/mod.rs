@@ -13,6 +13,8 @@ mod apply;
 pub mod auth;
 pub mod command;
 pub mod format;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod machine;
 mod mvcc;
 mod recent;

@@ -13,6 +13,8 @@ mod accept;
 mod certificate;
 mod connect;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod material;
 mod open;
 mod protocol;
