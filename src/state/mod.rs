@@ -11,6 +11,7 @@ pub mod access;
 pub mod applied;
 mod apply;
 pub mod auth;
+mod bounded;
 pub mod command;
 pub mod format;
 #[cfg(fuzzing)]
