@@ -1,6 +1,7 @@
 //! For fuzzing: files that hold what a decoder is to read.
 
 use std::fs::{self, File};
+use std::io::{Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,9 @@ impl Scratch {
     /// The disk is full.
     pub fn fill(&self, bytes: &[u8]) -> (&File, &Path) {
         self.file.set_len(0).expect("a file can be cut");
+        // Handles that were made of it share the place where they write.
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(0)).expect("a file can be rewound");
         self.file.write_all_at(bytes, 0).expect("there is room");
         (&self.file, &self.path)
     }

@@ -30,11 +30,17 @@ fuzz() {
     STEAD_FUZZ_SEEDS="$corpus" "$binaries/$name"
     # The stack of a thread that serves requests.
     ulimit -s 2048 -c 0
-    if ! "$binaries/$name" -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 \
+    # A backtrace of so large a program can take longer than an input may.
+    if ! RUST_BACKTRACE=0 "$binaries/$name" -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 \
         -print_final_stats=1 -artifact_prefix="$artifacts" "$corpus" >"$log" 2>&1; then
-        tail -n 60 "$log"
-        printf 'fuzz: %s FAILED; the input is in %s, to be tried again with: %s FILE\n' \
-            "$name" "$artifacts" "$binaries/$name"
+        tail -n 40 "$log"
+        local input
+        input=$(ls -t -d "$artifacts"* | head -n 1)
+        if [ -n "$input" ]; then
+            RUST_BACKTRACE=1 "$binaries/$name" -timeout=60 "$input" 2>&1 | head -n 150 || true
+            base64 -w 0 "$input" | head -c 4000 && echo
+        fi
+        printf 'fuzz: %s FAILED; try it again with: %s %s\n' "$name" "$binaries/$name" "$input"
         return 1
     fi
     printf 'fuzz: %-12s %s executions a second\n' "$name" \

@@ -37,7 +37,7 @@ fn take(bytes: usize) {
         let _ = writeln!(
             std::io::stderr(),
             "an input makes the decoder take too much memory: {bytes} bytes more are {over} over the limit\n{}",
-            std::backtrace::Backtrace::force_capture()
+            std::backtrace::Backtrace::capture()
         );
         std::process::abort();
     }
