@@ -3,6 +3,9 @@
 //! Sockets are bound before the data folder is opened, so that a taken port changes nothing on disk; clients are let in
 //! only once the node can answer them. Holds no logic of its own.
 
+mod ready;
+mod sockets;
+
 use std::future::pending;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -17,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::base::metrics::{Metrics, MetricsError};
 use crate::base::tls::{Entrance, Side, Tls, TlsError, TlsSettings};
-use crate::config::{AutoCompaction, ListenAddress, ServerConfig};
+use crate::config::{AutoCompaction, ListenAddress, ListenSocket, ServerConfig};
 use crate::replication::{self, News, PeerListener, Replication, StartError};
 use crate::service::auth::Tokens;
 use crate::service::auth::tokens::KeyError;
@@ -48,6 +51,16 @@ pub enum NodeError {
         flag: &'static str,
         /// The address.
         address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A Unix socket cannot be listened on.
+    #[error(
+        "cannot listen on {socket} (--listen-client-urls): {source}; choose another path or stop what listens there"
+    )]
+    ListenSocket {
+        /// The socket.
+        socket: ListenSocket,
         /// Why not.
         source: io::Error,
     },
@@ -84,6 +97,9 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
     // Before anything is bound or written: a key that cannot be used is no reason to start.
     let tokens = Tokens::open(config.tokens.clone())?;
     let client_listeners = bind_all("listen-client-urls", &config.listen_client)?;
+    let http_listeners = bind_all("listen-client-http-urls", &config.listen_client_http)?;
+    // Held until the end: their files are taken away with them.
+    let mut sockets = bind_sockets(&config.listen_sockets)?;
     let metrics_listeners = bind_all("listen-metrics-urls", &config.listen_metrics)?;
     let peer_listeners = bind_all("listen-peer-urls", &config.listen_peer)?;
     let stopping = CancellationToken::new();
@@ -156,14 +172,36 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         http,
         stopping.clone(),
     );
+    let (client_doors, http_doors) = if http_listeners.is_empty() {
+        (client_doors, None)
+    } else {
+        let (calls, pages) = client_doors.apart();
+        (calls, Some(pages))
+    };
+    let entrance_of = |is_tls: bool| Entrance::new(Side::Client, client_tls.clone().filter(|_| is_tls));
     for (listener, is_tls) in client_listeners {
-        let entrance = Entrance::new(Side::Client, client_tls.clone().filter(|_| is_tls));
-        doors.spawn(client_doors.clone().serve(asynchronous(listener)?, entrance));
+        doors.spawn(
+            client_doors
+                .clone()
+                .serve(asynchronous(listener)?, entrance_of(is_tls)),
+        );
+    }
+    for (socket, ListenSocket { is_tls, .. }) in sockets.iter_mut().zip(&config.listen_sockets) {
+        if let Some(listener) = socket.listener.take() {
+            let listener = tokio::net::UnixListener::from_std(listener).map_err(cannot_wait)?;
+            doors.spawn(client_doors.clone().serve(listener, entrance_of(*is_tls)));
+        }
+    }
+    for ((listener, is_tls), pages) in http_listeners.into_iter().zip(http_doors.into_iter().cycle()) {
+        doors.spawn(pages.serve(asynchronous(listener)?, entrance_of(is_tls)));
     }
     let metrics_doors = FrontDoors::for_metrics(&services, &metrics, connections, stopping.clone());
     for (listener, is_tls) in metrics_listeners {
-        let entrance = Entrance::new(Side::Client, client_tls.clone().filter(|_| is_tls));
-        doors.spawn(metrics_doors.clone().serve(asynchronous(listener)?, entrance));
+        doors.spawn(
+            metrics_doors
+                .clone()
+                .serve(asynchronous(listener)?, entrance_of(is_tls)),
+        );
     }
     doors.close();
     tracing::info!(
@@ -171,9 +209,11 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         member = %replication.member(),
         cluster = %replication.cluster(),
         clients = ?texts(&config.listen_client),
+        sockets = ?texts(&config.listen_sockets),
         peers = ?texts(&config.listen_peer),
         "ready to serve client requests"
     );
+    ready::announce();
 
     let ended = tokio::select! {
         signal = stop_signal() => signal.map(|name| tracing::info!(signal = name, "stopping")),
@@ -224,15 +264,31 @@ fn protection(settings: Option<TlsSettings>, stopping: &CancellationToken) -> Re
     Ok(tls)
 }
 
-fn texts(addresses: &[ListenAddress]) -> Vec<String> {
+fn texts(addresses: &[impl ToString]) -> Vec<String> {
     addresses.iter().map(ToString::to_string).collect()
 }
 
 fn asynchronous(listener: TcpListener) -> Result<tokio::net::TcpListener, NodeError> {
-    tokio::net::TcpListener::from_std(listener).map_err(|source| NodeError::System {
+    tokio::net::TcpListener::from_std(listener).map_err(cannot_wait)
+}
+
+fn cannot_wait(source: io::Error) -> NodeError {
+    NodeError::System {
         action: "wait for connections",
         source,
-    })
+    }
+}
+
+fn bind_sockets(sockets: &[ListenSocket]) -> Result<Vec<sockets::Bound>, NodeError> {
+    sockets
+        .iter()
+        .map(|socket| {
+            sockets::Bound::at(&socket.path).map_err(|source| NodeError::ListenSocket {
+                socket: socket.clone(),
+                source,
+            })
+        })
+        .collect()
 }
 
 fn replication_settings(

@@ -1,16 +1,16 @@
 //! `stead alarm`: which alarms are active, and clearing them.
 
-use std::io::{self, Write};
+use std::io::Write as _;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::{Client, ClientError};
 use super::exit::CliError;
-use super::output::{Format, write_json};
+use super::output::Format;
 use crate::base::MemberId;
 use crate::proto::etcdserverpb::alarm_request::AlarmAction;
-use crate::proto::etcdserverpb::{AlarmMember, AlarmRequest};
+use crate::proto::etcdserverpb::{AlarmRequest, AlarmResponse};
 
 /// The arguments of `stead alarm`.
 #[derive(Debug, Clone, Args)]
@@ -36,11 +36,12 @@ impl Alarm {
     /// The call failed.
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
         let active = active(client).await?;
-        let shown = match self.command {
+        let answer = match self.command {
             AlarmCommand::List => active,
             AlarmCommand::Disarm => {
-                let mut cleared = Vec::new();
-                for alarm in active {
+                // As etcdctl shows it: without a header.
+                let mut cleared = AlarmResponse::default();
+                for alarm in active.alarms {
                     let request = AlarmRequest {
                         action: AlarmAction::Deactivate.into(),
                         member_id: alarm.member_id,
@@ -49,15 +50,22 @@ impl Alarm {
                     let answer = client
                         .write(|node| async move { node.maintenance().alarm(request).await })
                         .await?;
-                    cleared.extend(answer.alarms);
+                    cleared.alarms.extend(answer.alarms);
                 }
                 cleared
             }
         };
-        let mut out = io::stdout().lock();
-        match format {
-            Format::Json => {
-                let alarms: Vec<Value> = shown
+        let alarms = &answer.alarms;
+        format.show(
+            &answer,
+            |out| {
+                alarms.iter().try_for_each(|alarm| {
+                    let (member, name) = (alarm.member_id, alarm.alarm().as_str_name());
+                    writeln!(out, "memberID:{member} alarm:{name}")
+                })
+            },
+            || {
+                let alarms: Vec<Value> = alarms
                     .iter()
                     .map(|alarm| {
                         json!({
@@ -66,20 +74,9 @@ impl Alarm {
                         })
                     })
                     .collect();
-                write_json(out, &json!({ "alarms": alarms }))
-            }
-            Format::Human => {
-                for alarm in &shown {
-                    writeln!(
-                        out,
-                        "memberID:{} alarm:{}",
-                        alarm.member_id,
-                        alarm.alarm().as_str_name()
-                    )?;
-                }
-                Ok(())
-            }
-        }
+                json!({ "alarms": alarms })
+            },
+        )
     }
 }
 
@@ -87,13 +84,12 @@ impl Alarm {
 ///
 /// # Errors
 /// The call failed.
-pub(super) async fn active(client: &Client) -> Result<Vec<AlarmMember>, ClientError> {
+pub(super) async fn active(client: &Client) -> Result<AlarmResponse, ClientError> {
     let request = AlarmRequest {
         action: AlarmAction::Get.into(),
         ..AlarmRequest::default()
     };
-    let answer = client
+    client
         .read(|node| async move { node.maintenance().alarm(request).await })
-        .await?;
-    Ok(answer.alarms)
+        .await
 }

@@ -1,14 +1,24 @@
 //! `stead auth`: whether requests need an identity.
 
-use std::io::{self, Write};
+use std::io::Write as _;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::client::Client;
+use super::client::{Client, ClientError};
 use super::exit::CliError;
-use super::output::{Format, revision, write_json};
-use crate::proto::etcdserverpb::{AuthDisableRequest, AuthEnableRequest, AuthStatusRequest};
+use super::output::{Format, revision};
+use crate::proto::etcdserverpb::{
+    AuthDisableRequest, AuthEnableRequest, AuthEnableResponse, AuthRoleAddRequest, AuthStatusRequest,
+    AuthUserGrantRoleRequest,
+};
+
+/// The user and the role that may do everything.
+pub(super) const ROOT: &str = "root";
+/// What a server says where the user root has not the role root.
+const NO_ROOT_ROLE: &str = "etcdserver: root user does not have root role";
+/// What a server says of a role that is there.
+const ROLE_EXISTS: &str = "etcdserver: role name already exists";
 
 /// The arguments of `stead auth`.
 #[derive(Debug, Clone, Args)]
@@ -19,7 +29,7 @@ pub(super) struct Auth {
 
 #[derive(Debug, Clone, Subcommand)]
 enum AuthCommand {
-    /// From now on every request needs a user; there must be a user root with the role root
+    /// From now on every request needs a user; there must be a user root, who gets the role root
     #[command(after_help = "Examples:\n  stead auth enable")]
     Enable,
     /// From now on no request needs a user
@@ -38,9 +48,7 @@ impl Auth {
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
         match self.command {
             AuthCommand::Enable => {
-                let answer = client
-                    .write(|node| async move { node.auth().auth_enable(AuthEnableRequest {}).await })
-                    .await?;
+                let answer = enable(client).await?;
                 show_enabled(format, revision(answer.header.as_ref()), true)
             }
             AuthCommand::Disable => {
@@ -53,35 +61,62 @@ impl Auth {
                 let answer = client
                     .read(|node| async move { node.auth().auth_status(AuthStatusRequest {}).await })
                     .await?;
-                let mut out = io::stdout().lock();
-                match format {
-                    Format::Json => write_json(
-                        out,
-                        &json!({
+                format.show(
+                    &answer,
+                    |out| {
+                        let (enabled, auth_revision) = (answer.enabled, answer.auth_revision);
+                        writeln!(
+                            out,
+                            "Authentication Status: {enabled}\nAuthRevision: {auth_revision}"
+                        )
+                    },
+                    || {
+                        json!({
                             "revision": revision(answer.header.as_ref()),
                             "enabled": answer.enabled,
                             "auth_revision": answer.auth_revision,
-                        }),
-                    ),
-                    Format::Human => Ok(writeln!(
-                        out,
-                        "Authentication Status: {}\nAuthRevision: {}",
-                        answer.enabled, answer.auth_revision
-                    )?),
-                }
+                        })
+                    },
+                )
             }
         }
     }
 }
 
-fn show_enabled(format: Format, revision: i64, enabled: bool) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Json => write_json(out, &json!({"revision": revision, "enabled": enabled})),
-        Format::Human => Ok(writeln!(
-            out,
-            "Authentication {}",
-            if enabled { "Enabled" } else { "Disabled" }
-        )?),
+/// Enables authentication. As with etcdctl, the user root gets the role root, if there is nothing else to do.
+async fn enable(client: &Client) -> Result<AuthEnableResponse, CliError> {
+    let ask = || client.write(|node| async move { node.auth().auth_enable(AuthEnableRequest {}).await });
+    match ask().await {
+        Err(ClientError::Refused(status)) if status.message() == NO_ROOT_ROLE => {}
+        answer => return Ok(answer?),
     }
+    let added = client
+        .write(|node| async move {
+            let name = ROOT.to_owned();
+            node.auth().role_add(AuthRoleAddRequest { name }).await
+        })
+        .await;
+    match added {
+        Ok(_) => {}
+        Err(ClientError::Refused(status)) if status.message() == ROLE_EXISTS => {}
+        Err(error) => return Err(error.into()),
+    }
+    client
+        .write(|node| async move {
+            let (user, role) = (ROOT.to_owned(), ROOT.to_owned());
+            node.auth()
+                .user_grant_role(AuthUserGrantRoleRequest { user, role })
+                .await
+        })
+        .await?;
+    Ok(ask().await?)
+}
+
+/// In etcdctl's forms it is text, too.
+fn show_enabled(format: Format, revision: i64, enabled: bool) -> Result<(), CliError> {
+    let word = if enabled { "Enabled" } else { "Disabled" };
+    format.note(
+        &format!("Authentication {word}"),
+        || json!({"revision": revision, "enabled": enabled}),
+    )
 }

@@ -11,35 +11,16 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, ConnectError, Response, Status};
 
 use super::exit::{CliError, Exit};
-use super::login::{Login, Token, wants_new_token};
-use super::security::{self, Security};
+use super::login::{Login, is_bad_login, wants_new_token};
+use super::node::{Node, Times};
+use super::security::Security;
 use crate::base::clock;
-use crate::base::tls::Tls;
-use crate::proto::etcdserverpb::auth_client::AuthClient;
-use crate::proto::etcdserverpb::cluster_client::ClusterClient;
-use crate::proto::etcdserverpb::kv_client::KvClient;
-use crate::proto::etcdserverpb::lease_client::LeaseClient;
-use crate::proto::etcdserverpb::maintenance_client::MaintenanceClient;
-use crate::proto::etcdserverpb::watch_client::WatchClient;
-use crate::proto::v3electionpb::election_client::ElectionClient;
-use crate::proto::v3lockpb::lock_client::LockClient;
 
 /// Pause after all endpoints were tried in vain.
 const RETRY_MILLISECONDS: u64 = 100;
-
-/// Time between two pings on a quiet connection with open streams, as etcdctl has it: above the 5 s that servers allow.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Time to wait for the answer to a ping.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(6);
-
-/// Largest answer that is accepted.
-pub(super) const MAXIMUM_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why a call has no answer.
 #[derive(Debug, Error)]
@@ -71,10 +52,11 @@ impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
             ClientError::NotConnected { .. } | ClientError::Unknown { .. } => Exit::BadConnection,
+            ClientError::Refused(status) if is_bad_login(status) => Exit::BadLogin,
             ClientError::Refused(status)
                 if matches!(status.code(), Code::InvalidArgument | Code::OutOfRange) =>
             {
-                Exit::InvalidInput
+                Exit::InvalidRequest
             }
             ClientError::Refused(_) => Exit::Server,
         };
@@ -89,79 +71,13 @@ enum Repeat {
     WhenNeverSent,
 }
 
-/// A connection that brings the token along.
-type Connection = InterceptedService<Channel, Token>;
-
-/// One endpoint. Its connection is made at the first call, and anew after a loss.
-#[derive(Debug, Clone)]
-pub(super) struct Node {
-    /// The address, as it was given.
-    pub(super) endpoint: String,
-    /// Its connection.
-    channel: Channel,
-    /// The token of the user, once there is one.
-    token: Token,
-}
-
-impl Node {
-    fn connection(&self) -> Connection {
-        InterceptedService::new(self.channel.clone(), self.token.clone())
-    }
-
-    /// The service of users and roles.
-    pub(super) fn auth(&self) -> AuthClient<Connection> {
-        AuthClient::new(self.connection())
-    }
-
-    /// The same, for whoever has no token yet.
-    pub(super) fn auth_without_token(&self) -> AuthClient<Channel> {
-        AuthClient::new(self.channel.clone())
-    }
-
-    /// The key-value service.
-    pub(super) fn kv(&self) -> KvClient<Connection> {
-        KvClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
-    }
-
-    /// The watch service.
-    pub(super) fn watch(&self) -> WatchClient<Connection> {
-        WatchClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
-    }
-
-    /// The lease service.
-    pub(super) fn lease(&self) -> LeaseClient<Connection> {
-        LeaseClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
-    }
-
-    /// The lock service.
-    pub(super) fn lock(&self) -> LockClient<Channel> {
-        LockClient::new(self.channel.clone())
-    }
-
-    /// The election service.
-    pub(super) fn election(&self) -> ElectionClient<Channel> {
-        ElectionClient::new(self.channel.clone()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
-    }
-
-    /// The cluster service.
-    pub(super) fn cluster(&self) -> ClusterClient<Connection> {
-        ClusterClient::new(self.connection())
-    }
-
-    /// The maintenance service.
-    pub(super) fn maintenance(&self) -> MaintenanceClient<Connection> {
-        MaintenanceClient::new(self.connection())
-    }
-}
-
 /// A client of several endpoints.
 #[derive(Debug)]
 pub(super) struct Client {
     nodes: Vec<Node>,
     current: Mutex<Position>,
+    times: Times,
     security: Security,
-    dial_timeout: Duration,
-    command_timeout: Duration,
     /// None: somebody without an identity.
     login: Option<Login>,
 }
@@ -174,17 +90,12 @@ struct Position {
 }
 
 impl Client {
-    /// A client of comma-separated endpoints, `host:port`, `http://host:port` or `https://host:port`. Connects to none
-    /// yet.
+    /// A client of comma-separated endpoints, `host:port`, `http://host:port`, `https://host:port`,
+    /// `unix:///path` or `unixs:///path`. Connects to none yet.
     ///
     /// # Errors
     /// An endpoint cannot be, or a certificate cannot be used.
-    pub(super) fn new(
-        endpoints: &str,
-        security: &Security,
-        dial_timeout: Duration,
-        command_timeout: Duration,
-    ) -> Result<Self, CliError> {
+    pub(super) fn new(endpoints: &str, security: &Security, times: Times) -> Result<Self, CliError> {
         let endpoints: Vec<&str> = endpoints.split(',').map(str::trim).collect();
         let tls = if endpoints.iter().any(|endpoint| security.protects(endpoint)) {
             Some(security.load()?)
@@ -195,7 +106,7 @@ impl Client {
             .into_iter()
             .map(|endpoint| {
                 let tls = tls.clone().filter(|_| security.protects(endpoint));
-                node(endpoint, tls, dial_timeout)
+                Node::new(endpoint, tls, times)
             })
             .collect::<Result<Vec<_>, _>>()?;
         let Some(first) = nodes.first() else {
@@ -209,9 +120,8 @@ impl Client {
                 node: first.clone(),
             }),
             nodes,
+            times,
             security: security.clone(),
-            dial_timeout,
-            command_timeout,
             login: None,
         })
     }
@@ -224,7 +134,7 @@ impl Client {
             .unwrap_or_default();
         let current = &mut self.current.get_mut().node;
         for node in self.nodes.iter_mut().chain([current]) {
-            node.token = token.clone();
+            node.set_token(token.clone());
         }
         self.login = login;
         self
@@ -255,9 +165,8 @@ impl Client {
                 index: 0,
                 node: node.clone(),
             }),
+            times: self.times,
             security: self.security.clone(),
-            dial_timeout: self.dial_timeout,
-            command_timeout: self.command_timeout,
             login: self.login.clone(),
         }
     }
@@ -267,13 +176,26 @@ impl Client {
     /// # Errors
     /// An endpoint cannot be.
     pub(super) fn with_endpoints(&self, endpoints: &str) -> Result<Self, CliError> {
-        let client = Self::new(endpoints, &self.security, self.dial_timeout, self.command_timeout)?;
+        let client = Self::new(endpoints, &self.security, self.times)?;
         Ok(client.with_login(self.login.clone()))
+    }
+
+    /// A client of another store, which is as patient; it knows nothing of this client's user.
+    ///
+    /// # Errors
+    /// An endpoint cannot be, or a certificate cannot be used.
+    pub(super) fn of_other(
+        &self,
+        endpoints: &str,
+        security: &Security,
+        login: Option<Login>,
+    ) -> Result<Self, CliError> {
+        Ok(Self::new(endpoints, security, self.times)?.with_login(login))
     }
 
     /// How long one call may take.
     pub(super) fn command_timeout(&self) -> Duration {
-        self.command_timeout
+        self.times.command
     }
 
     /// The endpoint in use.
@@ -333,7 +255,7 @@ impl Client {
         let mut wants_token = false;
         loop {
             let node = self.current();
-            let left = self.command_timeout.saturating_sub(started.elapsed());
+            let left = self.times.command.saturating_sub(started.elapsed());
             let attempt = async {
                 self.log_in(&node, wants_token).await?;
                 call(node.clone()).await
@@ -344,7 +266,7 @@ impl Client {
                 Err(_) => {
                     return Err(ClientError::Unknown {
                         endpoint: node.endpoint,
-                        reason: format!("--command-timeout of {:?} is over", self.command_timeout),
+                        reason: format!("--command-timeout of {:?} is over", self.times.command),
                     });
                 }
             };
@@ -354,11 +276,11 @@ impl Client {
                 continue;
             }
             let never_sent = is_connect_error(&status);
-            if never_sent && started.elapsed() >= self.dial_timeout {
+            if never_sent && started.elapsed() >= self.times.dial {
                 return Err(self.not_connected(&status));
             }
             let is_lost = is_lost(&status);
-            let is_last = started.elapsed() >= self.command_timeout;
+            let is_last = started.elapsed() >= self.times.command;
             match repeat {
                 _ if never_sent => {}
                 Repeat::WhenLost if is_lost && !is_last => {}
@@ -382,49 +304,6 @@ impl Client {
             reason: text_of(status),
         }
     }
-}
-
-fn node(endpoint: &str, tls: Option<Tls>, dial_timeout: Duration) -> Result<Node, CliError> {
-    let invalid = |reason: &str| {
-        CliError::invalid(format!(
-            "--endpoints has {endpoint:?}: {reason}; write host:port,host:port"
-        ))
-    };
-    let address = match endpoint.split_once("://") {
-        None => endpoint,
-        Some(("http" | "https", address)) => address,
-        Some(_) => return Err(invalid("the scheme is unknown")),
-    };
-    let Some((host, Ok(_))) = address
-        .trim_end_matches('/')
-        .rsplit_once(':')
-        .map(|(host, port)| (host, port.parse::<u16>()))
-    else {
-        return Err(invalid("the port is missing"));
-    };
-    let settings = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| invalid(&error.to_string()))?
-        .connect_timeout(dial_timeout)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
-    let channel = match tls {
-        None => settings.connect_lazy(),
-        Some(tls) => {
-            let origin = format!("https://{address}");
-            let origin = origin.parse().map_err(|_| invalid("it is no address"))?;
-            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-            let connect = move |url| security::connect(url, tls.clone(), host.clone());
-            settings
-                .origin(origin)
-                .connect_with_connector_lazy(tower::service_fn(connect))
-        }
-    };
-    Ok(Node {
-        endpoint: endpoint.to_owned(),
-        channel,
-        token: Token::default(),
-    })
 }
 
 /// Whether no byte of the request left this machine.
@@ -471,8 +350,7 @@ mod tests {
     #[tokio::test]
     async fn an_endpoint_that_cannot_be_is_named_with_its_mend() {
         for endpoints in ["ftp://a:1", "a", "https://a", "", "a:1,,b:2", "a:99999"] {
-            let error =
-                Client::new(endpoints, &Security::default(), Duration::ZERO, Duration::ZERO).unwrap_err();
+            let error = Client::new(endpoints, &Security::default(), Times::default()).unwrap_err();
             assert_eq!(error.exit, Exit::InvalidInput);
             assert!(error.message.contains("write host:port"), "{error}");
         }

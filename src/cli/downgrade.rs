@@ -1,13 +1,13 @@
 //! `stead downgrade`: asks a cluster to go back to an older version. An etcd may do so; Stead refuses it and says why.
 
-use std::io::{self, Write};
+use std::io::Write as _;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::client::Client;
 use super::exit::CliError;
-use super::output::{Format, write_json};
+use super::output::Format;
 use crate::proto::etcdserverpb::DowngradeRequest;
 use crate::proto::etcdserverpb::downgrade_request::DowngradeAction;
 
@@ -55,14 +55,11 @@ impl Downgrade {
         let answer = client
             .write(|node| async move { node.maintenance().downgrade(request.clone()).await })
             .await?;
-        let mut out = io::stdout().lock();
-        match format {
-            Format::Json => write_json(out, &json!({"action": name, "cluster_version": answer.version})),
-            Format::Human => Ok(writeln!(
-                out,
-                "Downgrade {name} success, cluster version {}",
-                answer.version
-            )?),
-        }
+        let version = &answer.version;
+        format.show(
+            &answer,
+            |out| writeln!(out, "Downgrade {name} success, cluster version {version}"),
+            || json!({"action": name, "cluster_version": version}),
+        )
     }
 }

@@ -4,7 +4,7 @@
 //! it proclaims. Never shows one state of a leader twice.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
 
 use bytes::Bytes;
@@ -13,12 +13,12 @@ use tonic::Status;
 
 use super::client::{Client, is_lost, text_of};
 use super::exit::{CliError, Exit};
-use super::output::{Format, PairView, write_json, write_pair};
+use super::kv::{read_key, write_range};
+use super::output::{Format, PairView};
 use super::session::Session;
 use super::signal::{self, StopSignals};
 use crate::base::clock;
-use crate::proto::etcdserverpb::RangeRequest;
-use crate::proto::mvccpb::KeyValue;
+use crate::proto::etcdserverpb::RangeResponse;
 use crate::proto::v3electionpb::{CampaignRequest, LeaderRequest, LeaderResponse};
 
 /// Time to live of a contender's lease, as etcdctl's.
@@ -89,19 +89,7 @@ async fn lead(
     session: &mut Session<'_>,
     signals: &mut StopSignals,
 ) -> Result<(), CliError> {
-    let request = RangeRequest {
-        key,
-        ..RangeRequest::default()
-    };
-    let answer = client
-        .read(|node| {
-            let request = request.clone();
-            async move { node.kv().range(request).await }
-        })
-        .await?;
-    for own in &answer.kvs {
-        show(own, format)?;
-    }
+    show(&read_key(client, key).await?, format)?;
     tokio::select! {
         _ = signals.next() => Ok(()),
         error = session.lost() => Err(error),
@@ -151,21 +139,24 @@ fn show_change(
     format: Format,
 ) -> Result<(), CliError> {
     let Some(leader) = answer.kv else { return Ok(()) };
+    let header = answer.header;
     let state = Some((leader.key.clone(), leader.mod_revision));
     if *shown != state {
-        show(&leader, format)?;
+        let answer = RangeResponse {
+            header,
+            kvs: vec![leader],
+            ..RangeResponse::default()
+        };
+        show(&answer, format)?;
         *shown = state;
     }
     Ok(())
 }
 
-fn show(pair: &KeyValue, format: Format) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Json => write_json(out, &PairView(pair)),
-        Format::Human => {
-            write_pair(&mut out, pair)?;
-            Ok(out.flush()?)
-        }
-    }
+fn show(answer: &RangeResponse, format: Format) -> Result<(), CliError> {
+    format.show(
+        answer,
+        |out| write_range(out, answer),
+        || answer.kvs.first().map(PairView),
+    )
 }

@@ -1,17 +1,18 @@
 //! `stead endpoint`: how each node is.
 
-use std::io::{self, Write};
+use std::future::Future;
+use std::io::{self, Write as _};
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 use tonic::Code;
 
 use super::alarm;
 use super::client::{Client, ClientError};
 use super::exit::{CliError, Exit};
 use super::member::members;
-use super::output::{Format, revision, write_json};
-use crate::base::{ClusterId, MemberId, clock};
+use super::output::{EndpointAnswer, EndpointAnswers, EndpointView, Format, Health};
+use crate::base::clock;
 use crate::proto::etcdserverpb::{
     AlarmType, DefragmentRequest, HashKvRequest, HashKvResponse, RangeRequest, StatusRequest, StatusResponse,
 };
@@ -51,20 +52,30 @@ impl Defragment {
         } else {
             client
         };
-        let mut report = Report::new(format);
+        let mut failed = None;
         for node in client.nodes() {
-            let only = client.only(node);
-            let outcome = only
+            let (endpoint, started) = (&node.endpoint, clock::now());
+            let outcome = client
+                .only(node)
                 .write(|node| async move { node.maintenance().defragment(DefragmentRequest {}).await })
                 .await;
-            report.add(
-                &node.endpoint,
-                outcome.map_err(CliError::from),
-                |_| "is defragmented".to_owned(),
-                |_| json!({"defragmented": true}),
-            )?;
+            let took = started.elapsed();
+            if let Err(error) = outcome {
+                let error = CliError::from(error);
+                writeln!(
+                    io::stderr(),
+                    "Failed to defragment etcd member[{endpoint}]. took {took:?}. ({error})"
+                )?;
+                failed = Some(error.exit);
+                continue;
+            }
+            let text = format!("Finished defragmenting etcd member[{endpoint}]. took {took:?}");
+            format.note(&text, || json!({"endpoint": endpoint, "defragmented": true}))?;
         }
-        report.finish()
+        match failed {
+            None => Ok(()),
+            Some(exit) => Err(CliError::new(exit, "not every endpoint answered well")),
+        }
     }
 }
 
@@ -113,91 +124,67 @@ impl Endpoint {
         } else {
             client
         };
-        let mut report = Report::new(format);
-        for node in client.nodes() {
-            let only = client.only(node);
-            match self.command {
-                EndpointCommand::Status => {
-                    report.add(&node.endpoint, status(&only).await, status_line, status_json)?
-                }
-                EndpointCommand::HashKv { rev } => {
-                    report.add(&node.endpoint, hash(&only, rev).await, hash_line, hash_json)?;
-                }
-                EndpointCommand::Health => {
-                    let started = clock::now();
-                    let outcome = health(&only).await;
-                    let took = started.elapsed();
-                    report.add(
-                        &node.endpoint,
-                        outcome,
-                        |()| format!("is healthy: successfully committed proposal: took = {took:?}"),
-                        |()| json!({"health": true, "took_seconds": took.as_secs_f64()}),
+        match self.command {
+            EndpointCommand::Status => {
+                let ask = |only| async move { Ok((status(&only).await?, None)) };
+                report(client, format, ask).await
+            }
+            EndpointCommand::HashKv { rev } => report(client, format, move |only| hash(only, rev)).await,
+            EndpointCommand::Health => report(client, format, health).await,
+        }
+    }
+}
+
+/// Asks each endpoint and shows the answers.
+async fn report<T, F>(client: &Client, format: Format, ask: impl Fn(Client) -> F) -> Result<(), CliError>
+where
+    T: EndpointAnswer,
+    F: Future<Output = Result<(T, Option<Exit>), CliError>>,
+{
+    let mut answers = Vec::new();
+    let mut errors = Vec::new();
+    let mut worst = None;
+    for node in client.nodes() {
+        match ask(client.only(node)).await {
+            Ok((answer, exit)) => {
+                worst = exit.or(worst);
+                answers.push((node.endpoint.clone(), answer));
+            }
+            Err(error) => {
+                worst = Some(error.exit);
+                if !format.is_json() {
+                    let endpoint = &node.endpoint;
+                    writeln!(
+                        io::stderr(),
+                        "Failed to get the status of endpoint {endpoint} ({error})"
                     )?;
                 }
+                errors.push((node.endpoint.as_str(), error.message));
             }
-        }
-        report.finish()
-    }
-}
-
-/// Answers of many endpoints, and whether one failed.
-struct Report {
-    format: Format,
-    entries: Vec<Value>,
-    worst: Option<Exit>,
-}
-
-impl Report {
-    fn new(format: Format) -> Self {
-        Self {
-            format,
-            entries: Vec::new(),
-            worst: None,
         }
     }
-
-    fn add<T>(
-        &mut self,
-        endpoint: &str,
-        outcome: Result<T, CliError>,
-        line: impl FnOnce(&T) -> String,
-        object: impl FnOnce(&T) -> Value,
-    ) -> Result<(), CliError> {
-        let (line, mut value) = match &outcome {
-            Ok(answer) => (Some(line(answer)), object(answer)),
-            Err(error) => {
-                self.worst = Some(error.exit);
-                if self.format == Format::Human {
-                    writeln!(io::stderr(), "{endpoint}: {error}")?;
-                }
-                (None, json!({"error": error.message}))
-            }
-        };
-        match self.format {
-            Format::Json => {
-                if let Some(fields) = value.as_object_mut() {
-                    fields.insert("endpoint".to_owned(), endpoint.into());
-                }
-                self.entries.push(value);
-            }
-            Format::Human => {
-                if let Some(line) = line {
-                    let separator = if line.starts_with("is ") { "" } else { "," };
-                    writeln!(io::stdout(), "{endpoint}{separator} {line}")?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<(), CliError> {
-        if self.format == Format::Json {
-            write_json(io::stdout().lock(), &self.entries)?;
-        }
-        match self.worst {
-            None => Ok(()),
-            Some(exit) => Err(CliError::new(exit, "not every endpoint answered well")),
-        }
+    let answers = EndpointAnswers(answers);
+    format.show(
+        &answers,
+        |out| {
+            let lines = answers.0.iter().map(|(endpoint, answer)| answer.line(endpoint));
+            lines.into_iter().try_for_each(|line| writeln!(out, "{line}"))
+        },
+        || {
+            let answered = answers
+                .0
+                .iter()
+                .map(|(endpoint, answer)| EndpointView(endpoint, Ok(answer)));
+            let failed = errors
+                .iter()
+                .map(|(endpoint, error)| EndpointView(endpoint, Err(error)));
+            answered.chain(failed).collect::<Vec<_>>()
+        },
+    )?;
+    match worst {
+        None => Ok(()),
+        Some(Exit::Unhealthy) => Err(CliError::new(Exit::Unhealthy, "unhealthy cluster")),
+        Some(exit) => Err(CliError::new(exit, "not every endpoint answered well")),
     }
 }
 
@@ -211,65 +198,29 @@ pub(super) async fn status(client: &Client) -> Result<StatusResponse, CliError> 
         .await?)
 }
 
-fn status_line(status: &StatusResponse) -> String {
-    let member = status.header.map(|header| header.member_id).unwrap_or_default();
-    format!(
-        "{}, {}, {} kB, {}, {}, {}, {}, {}, {}",
-        MemberId(member),
-        status.version,
-        status.db_size / 1_000,
-        member == status.leader,
-        status.is_learner,
-        status.raft_term,
-        status.raft_index,
-        status.raft_applied_index,
-        status.errors.join("; ")
-    )
-}
-
-fn status_json(status: &StatusResponse) -> Value {
-    let header = status.header.unwrap_or_default();
-    json!({
-        "member": MemberId(header.member_id).to_string(),
-        "cluster": ClusterId(header.cluster_id).to_string(),
-        "revision": revision(status.header.as_ref()),
-        "version": status.version,
-        "database_bytes": status.db_size,
-        "database_bytes_in_use": status.db_size_in_use,
-        "quota_bytes": status.db_size_quota,
-        "leader": MemberId(status.leader).to_string(),
-        "is_leader": status.leader == header.member_id,
-        "learner": status.is_learner,
-        "raft_term": status.raft_term,
-        "raft_index": status.raft_index,
-        "raft_applied_index": status.raft_applied_index,
-        "errors": status.errors,
-    })
-}
-
-async fn hash(client: &Client, rev: i64) -> Result<HashKvResponse, CliError> {
+async fn hash(client: Client, rev: i64) -> Result<(HashKvResponse, Option<Exit>), CliError> {
     let request = HashKvRequest { revision: rev };
-    Ok(client
+    let answer = client
         .read(|node| async move { node.maintenance().hash_kv(request).await })
-        .await?)
+        .await?;
+    Ok((answer, None))
 }
 
-fn hash_line(answer: &HashKvResponse) -> String {
-    format!("{}, {}", answer.hash, revision(answer.header.as_ref()))
-}
-
-fn hash_json(answer: &HashKvResponse) -> Value {
-    json!({
-        "revision": revision(answer.header.as_ref()),
-        "hash": answer.hash,
-        "hash_revision": answer.hash_revision,
-        "compact_revision": answer.compact_revision,
-    })
+/// How an endpoint is; one that is not healthy is an answer, too.
+async fn health(client: Client) -> Result<(Health, Option<Exit>), CliError> {
+    let started = clock::now();
+    let error = problem(&client).await.err().map(|error| error.message);
+    let exit = error.is_some().then_some(Exit::Unhealthy);
+    let took = started.elapsed();
+    Ok((Health { took, error }, exit))
 }
 
 /// Healthy is who serves a linearizable read, or knows that this user may not read that key, and knows of no alarm.
-async fn health(client: &Client) -> Result<(), CliError> {
-    let unhealthy = |error: ClientError| CliError::new(Exit::Interrupted, format!("is unhealthy: {error}"));
+async fn problem(client: &Client) -> Result<(), CliError> {
+    let unhealthy = |error: ClientError| {
+        let reason = format!("failed to commit proposal: {error}");
+        CliError::new(Exit::Unhealthy, reason)
+    };
     let read = client
         .read(|node| async move {
             let request = RangeRequest {
@@ -284,7 +235,7 @@ async fn health(client: &Client) -> Result<(), CliError> {
         Err(ClientError::Refused(status)) if status.code() == Code::PermissionDenied => {}
         Err(error) => return Err(unhealthy(error)),
     }
-    let alarms = alarm::active(client).await.map_err(unhealthy)?;
+    let alarms = alarm::active(client).await.map_err(unhealthy)?.alarms;
     let active: Vec<&str> = alarms
         .iter()
         .filter(|alarm| alarm.alarm() != AlarmType::None)
@@ -294,8 +245,8 @@ async fn health(client: &Client) -> Result<(), CliError> {
         Ok(())
     } else {
         Err(CliError::new(
-            Exit::Interrupted,
-            format!("is unhealthy: active alarms: {}", active.join(", ")),
+            Exit::Unhealthy,
+            format!("active alarms: {}", active.join(", ")),
         ))
     }
 }

@@ -1,8 +1,10 @@
-//! How a command ends: the exit codes, which are etcdctl's, and the error that carries one.
+//! How a command ends: the exit codes, and the error that carries one.
+//!
+//! The codes are those that etcdctl names, and Stead gives each where it says it would. etcdctl itself answers with 1 where
+//! it could say more; called by its name, so does Stead.
 
 use std::fmt;
 use std::io;
-use std::process::ExitCode;
 
 /// What the exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,10 +17,24 @@ pub enum Exit {
     BadConnection,
     /// A value that was given cannot be.
     InvalidInput,
+    /// A value that was given cannot be, which is a wrong command line for etcdctl.
+    InvalidArgument,
+    /// The server does not take the user and the password.
+    BadLogin,
+    /// The server refused what it was asked as it was asked.
+    InvalidRequest,
     /// The server refused or failed.
     Server,
-    /// It was interrupted before its end, or what was looked at is not healthy.
+    /// The server has ended a watch.
+    WatchEnded,
+    /// A lease that was to be kept is gone.
+    LeaseGone,
+    /// What was asked for is not to be had.
+    Unsupported,
+    /// It was interrupted before its end.
     Interrupted,
+    /// What was looked at is not healthy.
+    Unhealthy,
     /// The command line is wrong.
     BadArguments,
     /// A program that was run for the user ended with this code.
@@ -35,18 +51,27 @@ pub(super) const EXIT_CODES_HELP: &str = "Exit codes:
   5    interrupted, or not healthy
   128  wrong command line";
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Success => 0,
-            Exit::Failure => 1,
-            Exit::BadConnection => 2,
-            Exit::InvalidInput => 3,
-            Exit::Server => 4,
-            Exit::Interrupted => 5,
-            Exit::BadArguments => 128,
-            Exit::Program(code) => code,
-        })
+impl Exit {
+    /// The code, for who calls the program `stead`, and as etcdctl has it.
+    pub(super) fn code(self, is_etcdctl: bool) -> u8 {
+        let (own, etcdctl) = match self {
+            Self::Success => (0, 0),
+            Self::Failure => (1, 1),
+            Self::BadConnection => (2, 1),
+            Self::InvalidInput => (3, 3),
+            Self::InvalidArgument => (3, 128),
+            Self::BadLogin => (3, 2),
+            Self::InvalidRequest => (3, 1),
+            Self::Server => (4, 1),
+            Self::WatchEnded => (4, 5),
+            Self::LeaseGone => (4, 2),
+            Self::Unsupported => (4, 4),
+            Self::Interrupted => (5, 5),
+            Self::Unhealthy => (5, 1),
+            Self::BadArguments => (128, 128),
+            Self::Program(code) => (code, code),
+        };
+        if is_etcdctl { etcdctl } else { own }
     }
 }
 

@@ -1,11 +1,12 @@
-//! For fuzzing: what people write for the commands to read, and the files that move keys.
+//! For fuzzing: what people write for the commands to read, the files that move keys, and how a server greets.
 
+use super::handshake::greet;
 use super::kv::{parse_lease, prefix_end};
 use super::transfer::record;
 use super::txn_syntax;
 use crate::base::fuzzing::{choice, seed};
 
-/// Transactions as text, lines of an export, ids of leases and prefixes.
+/// Transactions as text, lines of an export, ids of leases, greetings and prefixes.
 pub fn cli(bytes: &[u8]) {
     let (kind, rest) = choice(bytes);
     match kind {
@@ -29,6 +30,11 @@ pub fn cli(bytes: &[u8]) {
                 assert_eq!(parse_lease(&format!("{id:x}")), Ok(id));
             }
         }
+        3 => {
+            // A server says this and is gone.
+            let server = tokio::io::join(rest, tokio::io::sink());
+            let _ = futures::executor::block_on(greet(server));
+        }
         _ => {
             let end = prefix_end(rest);
             assert!(end == b"\0" || end.as_slice() > rest && !end.starts_with(rest));
@@ -47,6 +53,7 @@ pub fn cli_seeds() -> Vec<Vec<u8>> {
         seed(0, txn),
         seed(1, record),
         seed(2, "0x694d77aa9e38260f"),
-        seed(3, b"a\xff"),
+        seed(3, b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64\0\0\0\x04\x01\0\0\0\0"),
+        seed(4, b"a\xff"),
     ]
 }

@@ -1,10 +1,10 @@
-//! `stead get`, `put`, `del` and `compact`.
+//! `stead get`, `put`, `del` and `compaction`.
 //!
 //! Arguments become wire requests in here, for transactions too (see [`super::txn_syntax`]). Keys and values are bytes:
 //! nothing is required to be UTF-8.
 
 use std::ffi::OsString;
-use std::io::{self, Read as _, Write};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
 
 use bytes::Bytes;
@@ -12,8 +12,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::client::Client;
-use super::exit::CliError;
-use super::output::{Format, PairView, RangeView, pairs, revision, write_json, write_line, write_pair};
+use super::exit::{CliError, Exit};
+use super::output::{Format, PairView, Plain, RangeView, pairs, revision, write_line};
 use crate::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use crate::proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest,
@@ -44,18 +44,33 @@ pub(super) struct Selection {
 impl Selection {
     /// Key and end of the range on the wire.
     pub(super) fn range(&self) -> (Bytes, Bytes) {
-        let key = self.key.clone().into_vec();
-        let end = if self.prefix {
-            prefix_end(&key)
-        } else if self.from_key {
-            ZERO_KEY.to_vec()
-        } else {
-            self.range_end.clone().map(OsString::into_vec).unwrap_or_default()
-        };
-        let whole = key.is_empty() && (self.prefix || self.from_key);
-        let key = if whole { ZERO_KEY.to_vec() } else { key };
-        (key.into(), end.into())
+        range(
+            self.key.clone(),
+            self.range_end.clone(),
+            self.prefix,
+            self.from_key,
+        )
     }
+}
+
+/// Key and end of a range on the wire.
+pub(super) fn range(
+    key: OsString,
+    range_end: Option<OsString>,
+    prefix: bool,
+    from_key: bool,
+) -> (Bytes, Bytes) {
+    let key = key.into_vec();
+    let end = if prefix {
+        prefix_end(&key)
+    } else if from_key {
+        ZERO_KEY.to_vec()
+    } else {
+        range_end.map(OsString::into_vec).unwrap_or_default()
+    };
+    let whole = key.is_empty() && (prefix || from_key);
+    let key = if whole { ZERO_KEY.to_vec() } else { key };
+    (key.into(), end.into())
 }
 
 /// The first key that does not begin with `prefix`; the wire's "no last key" if there is none.
@@ -85,8 +100,9 @@ enum SortBy {
     Version,
 }
 
+/// How new an answer must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Consistency {
+pub(super) enum Consistency {
     /// Linearizable: sees every change acknowledged before
     L,
     /// Serializable: what the endpoint has, possibly old
@@ -105,19 +121,19 @@ pub(super) struct Get {
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     rev: i64,
     /// Order of the answer
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, ignore_case = true)]
     order: Option<Order>,
     /// What the order goes by
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, ignore_case = true)]
     sort_by: Option<SortBy>,
     /// Whether the answer must be the newest
     #[arg(long, value_enum, default_value = "l")]
     consistency: Consistency,
     /// Only keys, no values
-    #[arg(long, conflicts_with_all = ["print_value_only", "count_only"])]
+    #[arg(long, conflicts_with = "count_only")]
     keys_only: bool,
     /// Only the number of keys
-    #[arg(long, conflicts_with = "print_value_only")]
+    #[arg(long)]
     count_only: bool,
     /// Only values, no keys
     #[arg(long)]
@@ -174,6 +190,7 @@ impl Get {
     /// # Errors
     /// The call failed.
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
+        self.check(format)?;
         let request = self.request();
         let answer = client
             .read(|node| {
@@ -181,36 +198,66 @@ impl Get {
                 async move { node.kv().range(request).await }
             })
             .await?;
-        let mut out = io::stdout().lock();
-        match format {
-            Format::Json => write_json(out, &RangeView(&answer)),
-            Format::Human if self.count_only => Ok(writeln!(out, "{}", answer.count)?),
-            Format::Human => {
-                for pair in &answer.kvs {
-                    if self.keys_only {
-                        write_line(&mut out, &pair.key)?;
-                    } else if self.print_value_only {
-                        write_line(&mut out, &pair.value)?;
-                    } else {
-                        write_pair(&mut out, pair)?;
-                    }
-                }
-                Ok(out.flush()?)
+        format.show(&answer, |out| self.write(out, &answer), || RangeView(&answer))
+    }
+
+    /// What etcdctl's formats cannot show.
+    fn check(&self, format: Format) -> Result<(), CliError> {
+        let refuse = |text: &str| Err(CliError::new(Exit::BadArguments, text));
+        if self.print_value_only && !format.is_text() {
+            return refuse("print-value-only is only for `--write-out=simple`");
+        }
+        if self.count_only && format.is_simple() {
+            return refuse("--count-only is only for `--write-out=fields`");
+        }
+        Ok(())
+    }
+
+    fn write(&self, out: &mut Plain<'_>, answer: &RangeResponse) -> io::Result<()> {
+        if self.count_only {
+            return writeln!(out, "{}", answer.count);
+        }
+        for pair in &answer.kvs {
+            if self.print_value_only {
+                out.bytes(&pair.value)?;
+            } else if self.keys_only && !out.is_simple {
+                out.bytes(&pair.key)?;
+            } else {
+                out.pair(pair)?;
             }
         }
+        Ok(())
     }
 }
 
 /// Shows an answer to a range as text.
-pub(super) fn write_range(mut out: impl Write, answer: &RangeResponse) -> io::Result<()> {
-    answer.kvs.iter().try_for_each(|pair| write_pair(&mut out, pair))
+pub(super) fn write_range(out: &mut Plain<'_>, answer: &RangeResponse) -> io::Result<()> {
+    answer.kvs.iter().try_for_each(|pair| out.pair(pair))
+}
+
+/// Reads one key.
+///
+/// # Errors
+/// The call failed.
+pub(super) async fn read_key(client: &Client, key: Bytes) -> Result<RangeResponse, CliError> {
+    let request = RangeRequest {
+        key,
+        ..RangeRequest::default()
+    };
+    let answer = client
+        .read(|node| {
+            let request = request.clone();
+            async move { node.kv().range(request).await }
+        })
+        .await?;
+    Ok(answer)
 }
 
 /// Reads the id of a lease: hexadecimal, as it is shown.
 pub(super) fn parse_lease(text: &str) -> Result<i64, String> {
     u64::from_str_radix(text.trim_start_matches("0x"), 16)
         .map(u64::cast_signed)
-        .map_err(|_| "write the hexadecimal id that `stead lease grant` showed, or 0 for none".to_owned())
+        .map_err(|_| "write the hexadecimal id that `lease grant` showed, or 0 for none".to_owned())
 }
 
 /// The arguments of `stead put`.
@@ -268,11 +315,7 @@ impl Put {
                 async move { node.kv().put(request).await }
             })
             .await?;
-        let out = io::stdout().lock();
-        match format {
-            Format::Json => write_json(out, &PutView::of(&answer)),
-            Format::Human => Ok(write_put(out, &answer)?),
-        }
+        format.show(&answer, |out| write_put(out, &answer), || PutView::of(&answer))
     }
 }
 
@@ -307,12 +350,9 @@ impl<'answer> PutView<'answer> {
 }
 
 /// Shows an answer to a put as text.
-pub(super) fn write_put(mut out: impl Write, answer: &PutResponse) -> io::Result<()> {
-    write_line(&mut out, b"OK")?;
-    answer
-        .prev_kv
-        .iter()
-        .try_for_each(|pair| write_pair(&mut out, pair))
+pub(super) fn write_put(out: &mut Plain<'_>, answer: &PutResponse) -> io::Result<()> {
+    write_line(&mut *out, b"OK")?;
+    answer.prev_kv.iter().try_for_each(|pair| out.pair(pair))
 }
 
 /// The arguments of `stead del`.
@@ -323,6 +363,9 @@ pub(super) struct Delete {
     /// Show what was deleted
     #[arg(long)]
     prev_kv: bool,
+    /// Delete a range without delay: there is none
+    #[arg(long, hide = true)]
+    range: bool,
 }
 
 impl Delete {
@@ -348,11 +391,11 @@ impl Delete {
                 async move { node.kv().delete_range(request).await }
             })
             .await?;
-        let out = io::stdout().lock();
-        match format {
-            Format::Json => write_json(out, &DeleteView::of(&answer)),
-            Format::Human => Ok(write_delete(out, &answer)?),
-        }
+        format.show(
+            &answer,
+            |out| write_delete(out, &answer),
+            || DeleteView::of(&answer),
+        )
     }
 }
 
@@ -377,15 +420,12 @@ impl<'answer> DeleteView<'answer> {
 }
 
 /// Shows an answer to a removal as text.
-pub(super) fn write_delete(mut out: impl Write, answer: &DeleteRangeResponse) -> io::Result<()> {
+pub(super) fn write_delete(out: &mut Plain<'_>, answer: &DeleteRangeResponse) -> io::Result<()> {
     writeln!(out, "{}", answer.deleted)?;
-    answer
-        .prev_kvs
-        .iter()
-        .try_for_each(|pair| write_pair(&mut out, pair))
+    answer.prev_kvs.iter().try_for_each(|pair| out.pair(pair))
 }
 
-/// The arguments of `stead compact`.
+/// The arguments of `stead compaction`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Compact {
     /// History before this revision is given up
@@ -409,17 +449,12 @@ impl Compact {
         let answer = client
             .write(|node| async move { node.kv().compact(request).await })
             .await?;
-        let mut out = io::stdout().lock();
-        match format {
-            Format::Json => write_json(
-                out,
-                &serde_json::json!({
-                    "revision": revision(answer.header.as_ref()),
-                    "compacted": self.revision,
-                }),
-            ),
-            Format::Human => Ok(writeln!(out, "compacted revision {}", self.revision)?),
-        }
+        format.note(&format!("compacted revision {}", self.revision), || {
+            serde_json::json!({
+                "revision": revision(answer.header.as_ref()),
+                "compacted": self.revision,
+            })
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! `stead lease`: grants, ends, shows and keeps leases.
 
-use std::io::{self, Write};
+use std::io::Write as _;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -10,10 +10,11 @@ use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::client::{Client, ClientError, Node, is_lost};
+use super::client::{Client, ClientError, is_lost};
 use super::exit::{CliError, Exit};
 use super::kv::parse_lease;
-use super::output::{BytesItem, Format, revision, write_json, write_line};
+use super::node::Node;
+use super::output::{BytesItem, Format, revision, write_line};
 use super::signal;
 use crate::base::LeaseId;
 use crate::base::limits::MAXIMUM_LEASE_TTL_SECONDS;
@@ -37,8 +38,8 @@ enum LeaseCommand {
     /// Create a lease
     #[command(after_help = "Examples:\n  stead lease grant 60\n  stead lease grant 60 --id 1f")]
     Grant {
-        /// Time to live in seconds
-        #[arg(value_parser = clap::value_parser!(i64).range(1..=MAXIMUM_LEASE_TTL_SECONDS))]
+        /// Time to live in seconds; the server grants no less than its least
+        #[arg(value_parser = clap::value_parser!(i64).range(0..=MAXIMUM_LEASE_TTL_SECONDS))]
         ttl: i64,
         /// The id to give it, in hexadecimal; 0: the server chooses
         #[arg(long, default_value = "0", value_parser = parse_lease)]
@@ -104,18 +105,17 @@ async fn grant(client: &Client, format: Format, ttl: i64, id: i64) -> Result<(),
         .write(|node| async move { node.lease().lease_grant(request).await })
         .await?;
     let lease = LeaseId(answer.id);
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Json => write_json(
-            out,
-            &json!({
+    format.show(
+        &answer,
+        |out| writeln!(out, "lease {lease} granted with TTL({}s)", answer.ttl),
+        || {
+            json!({
                 "revision": revision(answer.header.as_ref()),
                 "lease": lease.to_string(),
                 "ttl": answer.ttl,
-            }),
-        ),
-        Format::Human => Ok(writeln!(out, "lease {lease} granted with TTL({}s)", answer.ttl)?),
-    }
+            })
+        },
+    )
 }
 
 async fn revoke(client: &Client, format: Format, id: i64) -> Result<(), CliError> {
@@ -124,14 +124,11 @@ async fn revoke(client: &Client, format: Format, id: i64) -> Result<(), CliError
         .write(|node| async move { node.lease().lease_revoke(request).await })
         .await?;
     let lease = LeaseId(id);
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Json => write_json(
-            out,
-            &json!({"revision": revision(answer.header.as_ref()), "lease": lease.to_string()}),
-        ),
-        Format::Human => Ok(writeln!(out, "lease {lease} revoked")?),
-    }
+    format.show(
+        &answer,
+        |out| writeln!(out, "lease {lease} revoked"),
+        || json!({"revision": revision(answer.header.as_ref()), "lease": lease.to_string()}),
+    )
 }
 
 async fn time_to_live(client: &Client, format: Format, id: i64, keys: bool) -> Result<(), CliError> {
@@ -140,33 +137,48 @@ async fn time_to_live(client: &Client, format: Format, id: i64, keys: bool) -> R
         .read(|node| async move { node.lease().lease_time_to_live(request).await })
         .await?;
     let lease = LeaseId(id);
-    let mut out = io::stdout().lock();
-    if format == Format::Json {
-        let mut value = json!({
-            "revision": revision(answer.header.as_ref()),
-            "lease": lease.to_string(),
-            "ttl": answer.ttl,
-            "granted_ttl": answer.granted_ttl,
-        });
-        if let (true, Some(fields)) = (keys, value.as_object_mut()) {
-            let items = answer.keys.iter().map(|key| json!(BytesItem(key))).collect();
-            fields.insert("keys".to_owned(), serde_json::Value::Array(items));
-        }
-        return write_json(out, &value);
-    }
-    if answer.ttl < 0 {
-        writeln!(out, "lease {lease} already expired")?;
-    } else {
-        writeln!(
-            out,
-            "lease {lease} granted with TTL({}s), remaining({}s)",
-            answer.granted_ttl, answer.ttl
-        )?;
-        for key in &answer.keys {
-            write_line(&mut out, key)?;
-        }
-    }
-    Ok(())
+    format.show(
+        &answer,
+        |out| {
+            if answer.ttl < 0 {
+                return writeln!(out, "lease {lease} already expired");
+            }
+            let (granted, left) = (answer.granted_ttl, answer.ttl);
+            write!(
+                out,
+                "lease {lease} granted with TTL({granted}s), remaining({left}s)"
+            )?;
+            if keys && out.is_simple {
+                let keys: Vec<_> = answer
+                    .keys
+                    .iter()
+                    .map(|key| String::from_utf8_lossy(key))
+                    .collect();
+                write!(out, ", attached keys([{}])", keys.join(" "))?;
+            }
+            writeln!(out)?;
+            if !out.is_simple {
+                answer
+                    .keys
+                    .iter()
+                    .try_for_each(|key| write_line(&mut *out, key))?;
+            }
+            Ok(())
+        },
+        || {
+            let mut value = json!({
+                "revision": revision(answer.header.as_ref()),
+                "lease": lease.to_string(),
+                "ttl": answer.ttl,
+                "granted_ttl": answer.granted_ttl,
+            });
+            if let (true, Some(fields)) = (keys, value.as_object_mut()) {
+                let items = answer.keys.iter().map(|key| json!(BytesItem(key))).collect();
+                fields.insert("keys".to_owned(), serde_json::Value::Array(items));
+            }
+            value
+        },
+    )
 }
 
 async fn list(client: &Client, format: Format) -> Result<(), CliError> {
@@ -178,20 +190,14 @@ async fn list(client: &Client, format: Format) -> Result<(), CliError> {
         .iter()
         .map(|lease| LeaseId(lease.id).to_string())
         .collect();
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Json => write_json(
-            out,
-            &json!({"revision": revision(answer.header.as_ref()), "leases": leases}),
-        ),
-        Format::Human => {
+    format.show(
+        &answer,
+        |out| {
             writeln!(out, "found {} leases", leases.len())?;
-            for lease in leases {
-                writeln!(out, "{lease}")?;
-            }
-            Ok(())
-        }
-    }
+            leases.iter().try_for_each(|lease| writeln!(out, "{lease}"))
+        },
+        || json!({"revision": revision(answer.header.as_ref()), "leases": &leases}),
+    )
 }
 
 async fn keep_alive(client: &Client, format: Format, id: i64, once: bool) -> Result<(), CliError> {
@@ -208,17 +214,15 @@ async fn keep_alive(client: &Client, format: Format, id: i64, once: bool) -> Res
         let lease = LeaseId(id);
         let Ok(ttl @ 1..) = u64::try_from(answer.ttl) else {
             return Err(CliError::new(
-                Exit::Server,
+                Exit::LeaseGone,
                 format!("lease {lease} expired or was revoked; grant a new one"),
             ));
         };
-        {
-            let mut out = io::stdout().lock();
-            match format {
-                Format::Json => write_json(out, &json!({"lease": lease.to_string(), "ttl": ttl}))?,
-                Format::Human => writeln!(out, "lease {lease} keepalived with TTL({ttl})")?,
-            }
-        }
+        format.show(
+            &answer,
+            |out| writeln!(out, "lease {lease} keepalived with TTL({ttl})"),
+            || json!({"lease": lease.to_string(), "ttl": ttl}),
+        )?;
         if once {
             return Ok(());
         }

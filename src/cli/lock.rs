@@ -5,7 +5,7 @@
 //! go on as if it held the lock when that is lost.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
@@ -17,7 +17,8 @@ use tokio::process::{Child, Command};
 
 use super::client::Client;
 use super::exit::{CliError, Exit};
-use super::output::{Format, bytes_entry, revision, write_json, write_line};
+use super::kv::{read_key, write_range};
+use super::output::{Format, bytes_entry, revision};
 use super::session::Session;
 use super::signal::{Stop, StopSignals};
 use crate::base::LeaseId;
@@ -57,7 +58,7 @@ impl Lock {
             _ = signals.next() => Err(CliError::new(Exit::Interrupted, "interrupted before the lock was held")),
         };
         let outcome = match &held {
-            Ok(held) => self.hold(held, &mut session, &mut signals, format).await,
+            Ok(held) => self.hold(client, held, &mut session, &mut signals, format).await,
             Err(_) => Ok(()),
         };
         let closed = session.close().await;
@@ -68,6 +69,7 @@ impl Lock {
 
     async fn hold(
         &self,
+        client: &Client,
         held: &LockResponse,
         session: &mut Session<'_>,
         signals: &mut StopSignals,
@@ -85,16 +87,12 @@ impl Lock {
                 })?;
             return follow(child, session, signals).await;
         }
-        let mut out = io::stdout();
-        match format {
-            Format::Json => write_json(out, &HeldView(held, session.lease))?,
-            Format::Human => {
-                write_line(&mut out, &held.key)?;
-                // The value, which is empty.
-                write_line(&mut out, b"")?;
-                out.flush()?;
-            }
-        }
+        let answer = read_key(client, held.key.clone()).await?;
+        format.show(
+            &answer,
+            |out| write_range(out, &answer),
+            || HeldView(held, session.lease),
+        )?;
         tokio::select! {
             _ = signals.next() => Ok(()),
             error = session.lost() => Err(error),

@@ -10,6 +10,15 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use super::exit::CliError;
 use crate::config::{LogConfig, LogFormat, LogLevel, LogOutput};
 
+/// Shows on standard error what a client does.
+pub(super) fn debug() {
+    // A log that is there already stays.
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(std::io::stderr)
+        .try_init();
+}
+
 /// Sends everything that is logged from here on to the outputs of `config`.
 ///
 /// # Errors

@@ -14,8 +14,8 @@ use tonic::service::Interceptor;
 use tonic::{Code, Request, Status};
 use zeroize::Zeroizing;
 
-use super::client::Node;
-use super::exit::CliError;
+use super::exit::{CliError, Exit};
+use super::node::Node;
 use crate::base::secret::Secret;
 use crate::proto::etcdserverpb::AuthenticateRequest;
 
@@ -23,6 +23,8 @@ use crate::proto::etcdserverpb::AuthenticateRequest;
 const TOKEN: &str = "token";
 /// What a server says that needs no token.
 const NOT_ENABLED: &str = "etcdserver: authentication is not enabled";
+/// What a server says of a wrong password, and of a user who is not there.
+const BAD_LOGIN: &str = "etcdserver: authentication failed, invalid user ID or password";
 /// What a server says of a token from before the last change of users and roles.
 const OLD_REVISION: &str = "etcdserver: revision of auth store is old";
 
@@ -65,24 +67,55 @@ impl LoginArguments {
         };
         let user = or_environment(&self.user, "ETCDCTL_USER");
         let password = or_environment(&self.password, "ETCDCTL_PASSWORD");
-        let (user, password) = match (user, password) {
-            (None, None) => return Ok(None),
-            (None, Some(_)) => return Err(CliError::invalid("--password needs --user: write --user=name")),
-            (Some(user), Some(password)) => (user, Secret::new(password)),
-            (Some(user), None) => match split(&user) {
-                Some((name, password)) => (name.to_owned(), password),
-                None => {
-                    let password = ask_password(&format!("Password of {user}: "))?;
-                    (user, password)
-                }
-            },
-        };
-        Ok(Some(Login {
-            user,
-            password,
-            token: Token::default(),
-        }))
+        login("--", user, password)
     }
+}
+
+/// The user at the destination of a mirror. No variables stand for it, as in etcdctl.
+#[derive(Debug, Clone, Args)]
+pub(super) struct DestinationLogin {
+    /// User at the destination, as name or name:password; a missing password is asked for
+    #[arg(long, value_name = "NAME[:PASSWORD]")]
+    dest_user: Option<String>,
+    /// Password of --dest-user, which then is a name only
+    #[arg(long, value_name = "PASSWORD")]
+    dest_password: Option<String>,
+}
+
+impl DestinationLogin {
+    /// The login that they ask for.
+    ///
+    /// # Errors
+    /// A password without a user, or one that cannot be read.
+    pub(super) fn login(&self) -> Result<Option<Login>, CliError> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        login("--dest-", given(&self.dest_user), given(&self.dest_password))
+    }
+}
+
+/// The login of a user; `flags`: what the names of the flags begin with.
+fn login(flags: &str, user: Option<String>, password: Option<String>) -> Result<Option<Login>, CliError> {
+    let (user, password) = match (user, password) {
+        (None, None) => return Ok(None),
+        (None, Some(_)) => {
+            return Err(CliError::invalid(format!(
+                "{flags}password needs {flags}user: write {flags}user=name"
+            )));
+        }
+        (Some(user), Some(password)) => (user, Secret::new(password)),
+        (Some(user), None) => match split(&user) {
+            Some((name, password)) => (name.to_owned(), password),
+            None => {
+                let password = ask_password("Password: ")?;
+                (user, password)
+            }
+        },
+    };
+    Ok(Some(Login {
+        user,
+        password,
+        token: Token::default(),
+    }))
 }
 
 /// `name:password`, taken apart.
@@ -142,6 +175,11 @@ pub(super) fn wants_new_token(status: &Status) -> bool {
     status.code() == Code::Unauthenticated || status.message() == OLD_REVISION
 }
 
+/// Whether a server does not take the user and the password.
+pub(super) fn is_bad_login(status: &Status) -> bool {
+    status.message() == BAD_LOGIN
+}
+
 /// A token that is added to calls once it is there. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Token(Arc<Mutex<State>>);
@@ -184,11 +222,16 @@ pub(super) fn ask_password(prompt: &str) -> Result<Secret<String>, CliError> {
         writeln!(io::stderr())?;
     }
     if line.is_empty() {
-        return Err(CliError::invalid(
-            "the input ended before the password; give it with --password, or as name:password",
+        return Err(unusable(
+            "empty password: the input ended before it; give it with its flag, or as name:password",
         ));
     }
     Ok(Secret::new(line.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// A name or password that cannot be; etcdctl counts it as a wrong command line.
+pub(super) fn unusable(message: &str) -> CliError {
+    CliError::new(Exit::InvalidArgument, message)
 }
 
 /// The terminal does not show what is typed, until this is dropped.
@@ -235,6 +278,28 @@ mod tests {
         assert_eq!(login(Some("alice:x"), Some("y")), pair("alice:x", "y"));
         assert!(arguments(None, None).login().unwrap().is_none());
         assert!(arguments(None, Some("y")).login().is_err());
+    }
+
+    #[test]
+    fn a_destination_has_a_user_of_its_own_from_its_own_flags() {
+        let of = |user: Option<&str>, password: Option<&str>| {
+            let arguments = DestinationLogin {
+                dest_user: user.map(str::to_owned),
+                dest_password: password.map(str::to_owned),
+            };
+            arguments.login()
+        };
+        assert!(of(None, None).unwrap().is_none());
+        let login = of(Some("bob:pw"), None).unwrap().unwrap();
+        assert_eq!(
+            (login.user.as_str(), login.password.expose().as_str()),
+            ("bob", "pw")
+        );
+        let error = of(None, Some("pw")).unwrap_err();
+        assert!(
+            error.message.contains("--dest-password needs --dest-user"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! `stead member`: who is in the cluster, and changes of that. What `add` prints is what the new member is started with.
 
-use std::io::{self, Write};
+use std::io::Write as _;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::{Client, ClientError};
 use super::exit::{CliError, Exit};
-use super::output::{Format, write_json};
+use super::kv::Consistency;
+use super::output::{Format, Shown, is_started, member_columns};
 use crate::base::{ClusterId, MemberId};
 use crate::proto::etcdserverpb::{
     Member as Entry, MemberAddRequest, MemberListRequest, MemberListResponse, MemberPromoteRequest,
@@ -25,7 +26,11 @@ pub(super) struct Member {
 enum Command {
     /// Show all members
     #[command(after_help = "Examples:\n  stead member list\n  stead member list -o json")]
-    List,
+    List {
+        /// Whether the answer must be the newest
+        #[arg(long, value_enum, default_value = "l")]
+        consistency: Consistency,
+    },
     /// Add a member, and print the settings to start it with
     #[command(after_help = "Examples:
   stead member add n4 --peer-urls http://10.0.0.4:2380
@@ -84,7 +89,7 @@ impl Member {
     /// The call failed.
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
         match &self.command {
-            Command::List => list(client, format).await,
+            Command::List { consistency } => list(client, format, *consistency).await,
             Command::Add {
                 name,
                 peer_urls,
@@ -93,9 +98,16 @@ impl Member {
             Command::Remove { id } => {
                 let request = MemberRemoveRequest { id: id.0 };
                 let call =
-                    |node: super::client::Node| async move { node.cluster().member_remove(request).await };
+                    |node: super::node::Node| async move { node.cluster().member_remove(request).await };
                 let answer = client.write(call).await?;
-                changed(format, *id, "removed from", answer.header, &answer.members)
+                changed(
+                    format,
+                    *id,
+                    "removed from",
+                    &answer,
+                    answer.header,
+                    &answer.members,
+                )
             }
             Command::Update { id, peer_urls } => {
                 let request = MemberUpdateRequest {
@@ -103,54 +115,40 @@ impl Member {
                     peer_ur_ls: peer_urls.clone(),
                 };
                 let request = &request;
-                let call = |node: super::client::Node| async move {
+                let call = |node: super::node::Node| async move {
                     node.cluster().member_update(request.clone()).await
                 };
                 let answer = client.write(call).await?;
-                changed(format, *id, "updated in", answer.header, &answer.members)
+                changed(format, *id, "updated in", &answer, answer.header, &answer.members)
             }
             Command::Promote { id } => {
                 let request = MemberPromoteRequest { id: id.0 };
                 let call =
-                    |node: super::client::Node| async move { node.cluster().member_promote(request).await };
+                    |node: super::node::Node| async move { node.cluster().member_promote(request).await };
                 let answer = client.write(call).await?;
-                changed(format, *id, "promoted in", answer.header, &answer.members)
+                changed(
+                    format,
+                    *id,
+                    "promoted in",
+                    &answer,
+                    answer.header,
+                    &answer.members,
+                )
             }
         }
     }
 }
 
-async fn list(client: &Client, format: Format) -> Result<(), CliError> {
-    let answer = members(client).await?;
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Json => {
-            let members: Vec<Value> = answer.members.iter().map(entry).collect();
-            write_json(
-                out,
-                &json!({"cluster": cluster(answer.header), "members": members}),
-            )
-        }
-        Format::Human => {
-            for member in &answer.members {
-                let state = if is_started(member) {
-                    "started"
-                } else {
-                    "unstarted"
-                };
-                writeln!(
-                    out,
-                    "{}, {state}, {}, {}, {}, {}",
-                    MemberId(member.id),
-                    member.name,
-                    member.peer_ur_ls.join(","),
-                    member.client_ur_ls.join(","),
-                    member.is_learner
-                )?;
-            }
-            Ok(())
-        }
-    }
+async fn list(client: &Client, format: Format, consistency: Consistency) -> Result<(), CliError> {
+    let answer = ask_for_members(client, consistency == Consistency::L).await?;
+    format.show(
+        &answer,
+        |out| {
+            let mut columns = answer.members.iter().map(member_columns);
+            columns.try_for_each(|columns| writeln!(out, "{}", columns.join(", ")))
+        },
+        || json!({"cluster": cluster(answer.header), "members": entries(&answer.members)}),
+    )
 }
 
 async fn add(
@@ -172,7 +170,7 @@ async fn add(
     let answer = client
         .write(|node| async move { node.cluster().member_add(request.clone()).await })
         .await?;
-    let added = answer.member.unwrap_or_default();
+    let added = answer.member.clone().unwrap_or_default();
     let initial_cluster: Vec<String> = answer
         .members
         .iter()
@@ -184,62 +182,48 @@ async fn add(
     let environment = [
         ("ETCD_NAME", name.to_owned()),
         ("ETCD_INITIAL_CLUSTER", initial_cluster.join(",")),
-        ("ETCD_INITIAL_ADVERTISE_PEER_URLS", added.peer_ur_ls.join(",")),
+        ("ETCD_INITIAL_ADVERTISE_PEER_URLS", peer_urls.join(",")),
         ("ETCD_INITIAL_CLUSTER_STATE", "existing".to_owned()),
     ];
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Json => {
-            let members: Vec<Value> = answer.members.iter().map(entry).collect();
-            let environment: serde_json::Map<String, Value> = environment
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value.into()))
-                .collect();
+    format.show(
+        &answer,
+        |out| {
+            let as_what = if added.is_learner { " as learner" } else { "" };
+            let id = MemberId(added.id).to_string();
             let cluster = cluster(answer.header);
-            write_json(
-                out,
-                &json!({"cluster": cluster, "member": entry(&added), "members": members, "environment": environment}),
-            )
-        }
-        Format::Human => {
-            writeln!(
-                out,
-                "Member {:>16} added to cluster {:>16}\n",
-                MemberId(added.id).to_string(),
-                cluster(answer.header)
-            )?;
-            for (name, value) in environment {
-                writeln!(out, "{name}=\"{value}\"")?;
-            }
-            Ok(())
-        }
-    }
+            writeln!(out, "Member {id:>16} added{as_what} to cluster {cluster:>16}\n")?;
+            let mut lines = environment.iter();
+            lines.try_for_each(|(name, value)| writeln!(out, "{name}=\"{value}\""))
+        },
+        || {
+            let environment: serde_json::Map<String, Value> = environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.as_str().into()))
+                .collect();
+            json!({
+                "cluster": cluster(answer.header),
+                "member": entry(&added),
+                "members": entries(&answer.members),
+                "environment": environment,
+            })
+        },
+    )
 }
 
 fn changed(
     format: Format,
     id: MemberId,
     what: &str,
+    answer: &impl Shown,
     header: Option<ResponseHeader>,
     members: &[Entry],
 ) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Json => {
-            let members: Vec<Value> = members.iter().map(entry).collect();
-            let cluster = cluster(header);
-            write_json(
-                out,
-                &json!({"cluster": cluster, "member": id.to_string(), "members": members}),
-            )
-        }
-        Format::Human => Ok(writeln!(
-            out,
-            "Member {:>16} {what} cluster {:>16}",
-            id.to_string(),
-            cluster(header)
-        )?),
-    }
+    let (id, cluster) = (id.to_string(), cluster(header));
+    format.show(
+        answer,
+        |out| writeln!(out, "Member {id:>16} {what} cluster {cluster:>16}"),
+        || json!({"cluster": cluster, "member": id, "members": entries(members)}),
+    )
 }
 
 fn cluster(header: Option<ResponseHeader>) -> String {
@@ -257,9 +241,8 @@ fn entry(member: &Entry) -> Value {
     })
 }
 
-/// A member that never ran has not said its name yet.
-fn is_started(member: &Entry) -> bool {
-    !member.name.is_empty()
+fn entries(members: &[Entry]) -> Vec<Value> {
+    members.iter().map(entry).collect()
 }
 
 /// All members, as a quorum knows them.
@@ -267,7 +250,11 @@ fn is_started(member: &Entry) -> bool {
 /// # Errors
 /// No answer.
 pub(super) async fn members(client: &Client) -> Result<MemberListResponse, ClientError> {
-    let request = MemberListRequest { linearizable: true };
+    ask_for_members(client, true).await
+}
+
+async fn ask_for_members(client: &Client, linearizable: bool) -> Result<MemberListResponse, ClientError> {
+    let request = MemberListRequest { linearizable };
     client
         .read(|node| async move { node.cluster().member_list(request).await })
         .await

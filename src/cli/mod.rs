@@ -1,25 +1,34 @@
 //! The command line: the server, a local cluster, and a client of any etcd v3 store.
 //!
-//! An answer goes to standard output, all else to standard error, and the exit code says how it ended ([`Exit`]).
+//! The names under which the program is called, `stead`, `etcd`, `etcdctl` and `etcdutl`, share these definitions:
+//! `called` says what differs. An answer goes to standard output, all else to standard error, and the exit code says how it ended ([`Exit`]).
 //! Holds no logic of the store: what is not asked of a server through its wire interface is not done.
 
 mod alarm;
 mod auth;
+mod called;
+mod check;
 mod client;
+mod completion;
 mod dev;
 mod downgrade;
 mod elect;
 mod endpoint;
+mod etcdutl;
 mod exit;
+mod follow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod handshake;
 mod kv;
 mod lease;
 mod lock;
 mod logging;
 mod login;
 mod member;
+mod mirror;
 mod move_leader;
+mod node;
 mod output;
 mod role;
 mod security;
@@ -36,23 +45,26 @@ mod watch;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, FromArgMatches as _, Parser, Subcommand};
 
 pub use exit::{CliError, Exit};
 
 use crate::config::parse_duration;
+use called::Called;
 use client::Client;
 use exit::EXIT_CODES_HELP;
-use output::Format;
+use node::Times;
+use output::{OutputForm, WriteOut};
 use security::SecurityArguments;
 
 /// Where a client looks for a server if nobody says otherwise.
 const DEFAULT_ENDPOINTS: &str = "127.0.0.1:2379";
+
+/// Shortest time between two pings, as in the gRPC library of etcdctl: servers send away who pings more often.
+const MINIMUM_KEEPALIVE: Duration = Duration::from_secs(10);
 
 /// A consistent, replicated key-value store that speaks etcd's protocol
 #[derive(Debug, Parser)]
@@ -70,33 +82,80 @@ struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Client options")]
 struct ClientArguments {
-    /// Servers to ask: host:port,host:port (also from ETCDCTL_ENDPOINTS) [default: 127.0.0.1:2379]
-    #[arg(long, global = true, env = "STEAD_ENDPOINTS", hide_env_values = true)]
-    endpoints: Option<String>,
+    /// Servers to ask: host:port,host:port
+    #[arg(long, global = true, env = "STEAD_ENDPOINTS", hide_env_values = true,
+          default_value = DEFAULT_ENDPOINTS, value_delimiter = ',', action = clap::ArgAction::Append)]
+    endpoints: Vec<String>,
     /// Time to wait for a connection
     #[arg(long, global = true, default_value = "2s", env = "STEAD_DIAL_TIMEOUT", value_parser = duration)]
     dial_timeout: Duration,
     /// Time to wait for an answer
     #[arg(long, global = true, default_value = "5s", env = "STEAD_COMMAND_TIMEOUT", value_parser = duration)]
     command_timeout: Duration,
+    /// Time without traffic before an open connection is tried; under 10s counts as 10s
+    #[arg(long, global = true, default_value = "10s", env = "STEAD_KEEPALIVE_TIME", value_parser = duration)]
+    keepalive_time: Duration,
+    /// Time to wait for the answer to that
+    #[arg(long, global = true, default_value = "6s", env = "STEAD_KEEPALIVE_TIMEOUT", value_parser = duration)]
+    keepalive_timeout: Duration,
     #[command(flatten)]
     login: login::LoginArguments,
     /// Form of the answer
     #[arg(long, short, global = true, value_enum, default_value_t, env = "STEAD_OUTPUT")]
-    output: Format,
+    output: OutputForm,
+    /// Form of the answer, as etcdctl has it
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        conflicts_with = "output"
+    )]
+    write_out: Option<WriteOut>,
+    /// Show keys and values as hexadecimal bytes, and ids in hexadecimal, in etcdctl's forms and as text
+    #[arg(long, global = true)]
+    hex: bool,
+    /// Log what the client does to standard error
+    #[arg(long, global = true)]
+    debug: bool,
+    /// Domain whose SRV records name the servers: not supported, name them with --endpoints
+    #[arg(long, short, global = true, hide = true)]
+    discovery_srv: Option<String>,
+    /// Goes with --discovery-srv
+    #[arg(long, global = true, hide = true)]
+    discovery_srv_name: Option<String>,
+    /// Goes with --discovery-srv
+    #[arg(long, global = true, hide = true)]
+    insecure_discovery: bool,
     #[command(flatten)]
     security: SecurityArguments,
 }
 
 impl ClientArguments {
     fn client(&self) -> Result<Client, CliError> {
-        let endpoints = match &self.endpoints {
-            Some(endpoints) => endpoints.clone(),
-            None => env::var("ETCDCTL_ENDPOINTS").unwrap_or_else(|_| DEFAULT_ENDPOINTS.to_owned()),
-        };
+        for (flag, value) in [
+            ("discovery-srv", &self.discovery_srv),
+            ("discovery-srv-name", &self.discovery_srv_name),
+        ] {
+            if let Some(value) = value.as_ref().filter(|value| !value.is_empty()) {
+                return Err(CliError::failure(format!(
+                    "--{flag} is {value:?}: servers are not looked up in SRV records; name them with --endpoints"
+                )));
+            }
+        }
         let security = self.security.security()?;
-        let client = Client::new(&endpoints, &security, self.dial_timeout, self.command_timeout)?;
+        let client = Client::new(&self.endpoints.join(","), &security, self.times())?;
         Ok(client.with_login(self.login.login()?))
+    }
+
+    fn times(&self) -> Times {
+        Times {
+            dial: self.dial_timeout,
+            command: self.command_timeout,
+            keepalive: self.keepalive_time.max(MINIMUM_KEEPALIVE),
+            keepalive_timeout: self.keepalive_timeout,
+        }
     }
 }
 
@@ -184,9 +243,12 @@ Examples:
   stead elect primary --listen")]
     Elect(elect::Elect),
     /// Give up history before a revision
-    #[command(after_help = "Examples:
-  stead compact 42")]
-    Compact(kv::Compact),
+    #[command(
+        visible_alias = "compact",
+        after_help = "Examples:
+  stead compaction 42"
+    )]
+    Compaction(kv::Compact),
     /// Show, add, remove, update and promote members of the cluster
     #[command(after_help = "Examples:
   stead member list
@@ -206,6 +268,16 @@ Examples:
   stead endpoint health --cluster
   stead endpoint status --cluster -o json")]
     Endpoint(endpoint::Endpoint),
+    /// Look whether the cluster does what work will ask of it
+    #[command(after_help = "Examples:
+  stead check perf
+  stead check datascale --load m")]
+    Check(check::Check),
+    /// Keep the keys of this store in another one, too, until ctrl-C
+    #[command(after_help = "Examples:
+  stead make-mirror 10.0.0.9:2379
+  stead make-mirror 10.0.0.9:2379 --prefix /app/ --dest-prefix /copy/ --rev 42")]
+    MakeMirror(mirror::Mirror),
     /// Show and clear alarms, such as that of a full database
     #[command(after_help = "Examples:
   stead alarm list
@@ -231,6 +303,21 @@ Examples:
   stead export keys.jsonl
   stead export --prefix /registry/ --rev 42 | wc -l")]
     Export(transfer::Export),
+    /// Print a script that completes commands in a shell
+    #[command(after_help = "Examples:
+  stead completion bash > /etc/bash_completion.d/stead
+  stead completion zsh > \"${fpath[1]}/_stead\"
+  stead completion fish > ~/.config/fish/completions/stead.fish")]
+    Completion(completion::Completion),
+    /// Write manual pages
+    #[command(after_help = "Examples:
+  stead man | man -l -
+  stead man /usr/local/share/man/man1")]
+    Man(completion::Manual),
+    /// Print the options that every command has
+    #[command(after_help = "Examples:
+  stead options")]
+    Options,
     /// Print the version
     #[command(after_help = "Examples:
   stead version")]
@@ -240,59 +327,60 @@ Examples:
 /// Runs what the command line of this process asks for.
 #[must_use]
 pub fn main() -> ExitCode {
-    let exit = match run() {
+    let arguments: Vec<OsString> = env::args_os().collect();
+    let called = Called::of(arguments.first());
+    let exit = match run(called, arguments) {
         Ok(()) => Exit::Success,
         Err(error) => {
             if !error.message.is_empty() {
                 // Nothing is left to tell it to, if standard error is gone.
-                let _ = writeln!(io::stderr(), "error: {error}");
+                let _ = writeln!(io::stderr(), "{}", called.error(&error));
             }
             error.exit
         }
     };
-    exit.into()
+    ExitCode::from(called.code(exit))
 }
 
-fn run() -> Result<(), CliError> {
-    let arguments: Vec<OsString> = env::args_os().collect();
-    let called_etcd = arguments
-        .first()
-        .and_then(|program| Path::new(program).file_name())
-        .is_some_and(|name| name == "etcd");
-    if called_etcd {
-        return server::run("etcd", &texts(arguments.get(1..).unwrap_or_default())?);
+fn run(called: Called, arguments: Vec<OsString>) -> Result<(), CliError> {
+    let rest = |first| texts(arguments.get(first..).unwrap_or_default());
+    match called {
+        Called::Etcd => return server::run("etcd", &rest(1)?),
+        Called::Etcdutl => return etcdutl::run(&arguments),
+        Called::Stead | Called::Etcdctl => {}
     }
-    if arguments.get(1).is_some_and(|command| command == "server") {
-        return server::run("stead server", &texts(arguments.get(2..).unwrap_or_default())?);
+    if called == Called::Stead && arguments.get(1).is_some_and(|command| command == "server") {
+        return server::run("stead server", &rest(2)?);
     }
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            error.print()?;
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(()),
-                _ => Err(CliError::new(Exit::BadArguments, "")),
-            };
-        }
+    let Some(matches) = called.parse(arguments)? else {
+        return Ok(());
     };
+    let arguments = Arguments::from_arg_matches(&matches)
+        .map_err(|error| CliError::new(Exit::BadArguments, error.to_string()))?;
     if arguments.version {
-        return print_version();
+        return print_version(called);
     }
     let Some(command) = arguments.command else {
+        if called == Called::Etcdctl {
+            return Ok(called.command().print_help()?);
+        }
         return Err(CliError::new(
             Exit::BadArguments,
             "a command is missing: `stead --help` lists all, `stead dev` starts a local cluster",
         ));
     };
+    if arguments.client.debug {
+        logging::debug();
+    }
     // One thread does for a client, and a child process lives as long as the thread that made it.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(dispatch(&command, &arguments.client))
+    runtime.block_on(dispatch(called, &command, &arguments.client))
 }
 
-async fn dispatch(command: &Command, arguments: &ClientArguments) -> Result<(), CliError> {
-    let format = arguments.output;
+async fn dispatch(called: Called, command: &Command, arguments: &ClientArguments) -> Result<(), CliError> {
+    let format = called.format(arguments);
     let client = || arguments.client();
     match command {
         Command::Server => Err(CliError::new(
@@ -311,22 +399,27 @@ async fn dispatch(command: &Command, arguments: &ClientArguments) -> Result<(), 
         Command::Role(role) => role.run(&client()?, format).await,
         Command::Lock(lock) => lock.run(&client()?, format).await,
         Command::Elect(elect) => elect.run(&client()?, format).await,
-        Command::Compact(compact) => compact.run(&client()?, format).await,
+        Command::Compaction(compact) => compact.run(&client()?, format).await,
         Command::Member(member) => member.run(&client()?, format).await,
         Command::MoveLeader(transfer) => transfer.run(&client()?, format).await,
         Command::Downgrade(downgrade) => downgrade.run(&client()?, format).await,
         Command::Endpoint(endpoint) => endpoint.run(&client()?, format).await,
+        Command::Check(check) => check.run(&client()?, format).await,
+        Command::MakeMirror(mirror) => mirror.run(&client()?, format).await,
         Command::Alarm(alarm) => alarm.run(&client()?, format).await,
         Command::Defrag(defragment) => defragment.run(&client()?, format).await,
         Command::Snapshot(snapshot) => snapshot.run(client, format).await,
         Command::Import(import) => import.run(&client()?, format).await,
         Command::Export(export) => export.run(&client()?).await,
-        Command::Version => print_version(),
+        Command::Completion(completion) => completion.run(called),
+        Command::Man(manual) => manual.run(called),
+        Command::Options => called.print_options(),
+        Command::Version => print_version(called),
     }
 }
 
-fn print_version() -> Result<(), CliError> {
-    Ok(writeln!(io::stdout(), "stead {}", env!("CARGO_PKG_VERSION"))?)
+fn print_version(called: Called) -> Result<(), CliError> {
+    Ok(write!(io::stdout(), "{}", called.version())?)
 }
 
 /// Flags of the server are text.

@@ -1,6 +1,6 @@
 //! `stead move-leader`: hands leadership to another member. Only the leader does that, so that it is looked for first.
 
-use std::io::{self, Write};
+use std::io::Write as _;
 
 use clap::Args;
 use serde_json::json;
@@ -9,7 +9,7 @@ use super::client::Client;
 use super::endpoint::status;
 use super::exit::CliError;
 use super::member::{member_id, no_leader_endpoint};
-use super::output::{Format, write_json};
+use super::output::Format;
 use crate::base::MemberId;
 use crate::proto::etcdserverpb::MoveLeaderRequest;
 
@@ -29,20 +29,21 @@ impl MoveLeader {
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
         for node in client.nodes() {
             let only = client.only(node);
-            let Ok(answer) = status(&only).await else { continue };
-            let member = answer.header.map(|header| header.member_id).unwrap_or_default();
-            if member != answer.leader {
+            let Ok(status) = status(&only).await else { continue };
+            let member = status.header.map(|header| header.member_id).unwrap_or_default();
+            if member != status.leader {
                 continue;
             }
             let request = MoveLeaderRequest { target_id: self.id.0 };
-            only.write(|node| async move { node.maintenance().move_leader(request).await })
+            let answer = only
+                .write(|node| async move { node.maintenance().move_leader(request).await })
                 .await?;
-            let mut out = io::stdout().lock();
             let (from, to) = (MemberId(member).to_string(), self.id.to_string());
-            return match format {
-                Format::Json => write_json(out, &json!({"from": from, "to": to})),
-                Format::Human => Ok(writeln!(out, "Leadership transferred from {from} to {to}")?),
-            };
+            return format.show(
+                &answer,
+                |out| writeln!(out, "Leadership transferred from {from} to {to}"),
+                || json!({"from": from, "to": to}),
+            );
         }
         Err(no_leader_endpoint(client))
     }

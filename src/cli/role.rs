@@ -6,10 +6,11 @@ use bytes::Bytes;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use super::auth::ROOT;
 use super::client::Client;
 use super::exit::CliError;
 use super::kv::prefix_end;
-use super::output::{BytesItem, Format, revision, write_json};
+use super::output::{BytesItem, Format, Shown, revision};
 use crate::proto::authpb::Permission;
 use crate::proto::authpb::permission::Type;
 use crate::proto::etcdserverpb::{
@@ -56,12 +57,16 @@ struct Keys {
 impl Keys {
     /// The key and the range end on the wire.
     fn range(&self) -> (Bytes, Bytes) {
-        let key = Bytes::from(self.key.clone());
         let open = Bytes::from_static(OPEN_END);
+        // The empty key cannot be granted; the first that can is one zero byte.
+        let key = if self.key.is_empty() {
+            open.clone()
+        } else {
+            Bytes::from(self.key.clone())
+        };
         match &self.endkey {
             Some(end) => (key, Bytes::from(end.clone())),
-            // The empty key cannot be granted; the first that can is one zero byte.
-            None if self.key.is_empty() && (self.prefix || self.from_key) => (open.clone(), open),
+            None if self.key.is_empty() && (self.prefix || self.from_key) => (key, open),
             None if self.prefix => {
                 let end = prefix_end(&key).into();
                 (key, end)
@@ -103,7 +108,7 @@ enum RoleCommand {
         /// The name
         name: String,
         /// What is allowed
-        #[arg(value_enum)]
+        #[arg(value_enum, ignore_case = true)]
         kind: Kind,
         #[command(flatten)]
         keys: Keys,
@@ -134,7 +139,7 @@ impl Role {
                     })
                     .await?;
                 let text = format!("Role {name} created");
-                done(format, answer.header.as_ref(), name, &text)
+                done(format, &answer, answer.header.as_ref(), name, &text)
             }
             RoleCommand::Delete { name } => {
                 let request = AuthRoleDeleteRequest { role: name.clone() };
@@ -145,38 +150,43 @@ impl Role {
                     })
                     .await?;
                 let text = format!("Role {name} deleted");
-                done(format, answer.header.as_ref(), name, &text)
+                done(format, &answer, answer.header.as_ref(), name, &text)
             }
             RoleCommand::Get { name } => {
                 let answer = fetch(client, name).await?;
-                let mut out = io::stdout().lock();
-                match format {
-                    Format::Json => write_json(
-                        out,
-                        &json!({
+                format.show(
+                    &answer,
+                    |out| write_role(out, name, &answer),
+                    || {
+                        json!({
                             "revision": revision(answer.header.as_ref()),
                             "role": name,
                             "permissions": permissions(&answer),
-                        }),
-                    ),
-                    Format::Human => write_role(&mut out, name, &answer),
-                }
+                        })
+                    },
+                )
             }
             RoleCommand::List => list(client, format).await,
             RoleCommand::GrantPermission { name, kind, keys } => {
                 grant(client, format, name, *kind, keys.range()).await
             }
-            RoleCommand::RevokePermission { name, keys } => revoke(client, format, name, keys.range()).await,
+            RoleCommand::RevokePermission { name, keys } => revoke(client, format, name, keys).await,
         }
     }
 }
 
-fn done(format: Format, header: Option<&ResponseHeader>, name: &str, text: &str) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Json => write_json(out, &json!({"revision": revision(header), "role": name})),
-        Format::Human => Ok(writeln!(out, "{text}")?),
-    }
+fn done(
+    format: Format,
+    answer: &impl Shown,
+    header: Option<&ResponseHeader>,
+    name: &str,
+    text: &str,
+) -> Result<(), CliError> {
+    format.show(
+        answer,
+        |out| writeln!(out, "{text}"),
+        || json!({"revision": revision(header), "role": name}),
+    )
 }
 
 /// What a role allows, as the server says.
@@ -213,14 +223,13 @@ pub(super) fn permissions(role: &AuthRoleGetResponse) -> Vec<Value> {
 }
 
 /// Writes what a role allows, as etcdctl does.
-pub(super) fn write_role(
-    mut target: impl Write,
-    name: &str,
-    role: &AuthRoleGetResponse,
-) -> Result<(), CliError> {
+pub(super) fn write_role(target: &mut impl Write, name: &str, role: &AuthRoleGetResponse) -> io::Result<()> {
     writeln!(target, "Role {name}")?;
     for (title, other) in [("KV Read:", Type::Read), ("KV Write:", Type::Write)] {
         writeln!(target, "{title}")?;
+        if name == ROOT && role.perm.is_empty() {
+            writeln!(target, "\t{}", range_text(b"", OPEN_END))?;
+        }
         let allows = |permission: &&Permission| [other, Type::Readwrite].contains(&permission.perm_type());
         for permission in role.perm.iter().filter(allows) {
             let line = range_text(&permission.key, &permission.range_end);
@@ -251,19 +260,11 @@ async fn list(client: &Client, format: Format) -> Result<(), CliError> {
     let answer = client
         .read(|node| async move { node.auth().role_list(AuthRoleListRequest {}).await })
         .await?;
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Json => write_json(
-            out,
-            &json!({"revision": revision(answer.header.as_ref()), "roles": answer.roles}),
-        ),
-        Format::Human => {
-            for role in &answer.roles {
-                writeln!(out, "{role}")?;
-            }
-            Ok(())
-        }
-    }
+    format.show(
+        &answer,
+        |out| answer.roles.iter().try_for_each(|role| writeln!(out, "{role}")),
+        || json!({"revision": revision(answer.header.as_ref()), "roles": &answer.roles}),
+    )
 }
 
 async fn grant(
@@ -292,24 +293,14 @@ async fn grant(
             async move { node.auth().role_grant_permission(request).await }
         })
         .await?;
-    done(
-        format,
-        answer.header.as_ref(),
-        name,
-        &format!("Role {name} updated"),
-    )
+    let text = format!("Role {name} updated");
+    done(format, &answer, answer.header.as_ref(), name, &text)
 }
 
-async fn revoke(
-    client: &Client,
-    format: Format,
-    name: &str,
-    (key, range_end): (Bytes, Bytes),
-) -> Result<(), CliError> {
-    let what = match range_end.as_ref() {
-        [] => format!("key {}", range_text(&key, &range_end)),
-        _ => format!("range {}", range_text(&key, &range_end)),
-    };
+async fn revoke(client: &Client, format: Format, name: &str, keys: &Keys) -> Result<(), CliError> {
+    let (key, range_end) = keys.range();
+    let text = range_text(keys.key.as_bytes(), &range_end);
+    let kind = if range_end.is_empty() { "key" } else { "range" };
     let request = AuthRoleRevokePermissionRequest {
         role: name.to_owned(),
         key,
@@ -321,8 +312,8 @@ async fn revoke(
             async move { node.auth().role_revoke_permission(request).await }
         })
         .await?;
-    let text = format!("Permission of {what} is revoked from role {name}");
-    done(format, answer.header.as_ref(), name, &text)
+    let text = format!("Permission of {kind} {text} is revoked from role {name}");
+    done(format, &answer, answer.header.as_ref(), name, &text)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! How a client protects its connections: etcdctl's flags and its rules for endpoints with and without a scheme.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 
@@ -8,11 +9,15 @@ use clap::Args;
 use http::Uri;
 use http::uri::Authority;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::exit::CliError;
+use super::handshake::{Greeted, greet};
 use crate::base::tls::{CertificateFiles, Part, Side, Socket, Tls, TlsError, TlsSettings, TlsVersion};
 use crate::config::parse_switch;
+
+/// A connection to a server that has greeted.
+type Connection = TokioIo<Greeted<Socket>>;
 
 /// etcdctl's flags for TLS. Each can also be given in the environment, in etcdctl's name for it, too.
 #[derive(Debug, Args)]
@@ -51,6 +56,24 @@ pub(super) struct SecurityArguments {
     tls_max_version: TlsVersion,
 }
 
+/// etcdctl's flags for TLS with the destination of a mirror. No variables stand for them, as in etcdctl.
+#[derive(Debug, Clone, Args)]
+pub(super) struct DestinationArguments {
+    /// Authorities that sign the destination's certificates, in PEM [default: the system's]
+    #[arg(long)]
+    dest_cacert: Option<PathBuf>,
+    /// Certificate to show to the destination, in PEM
+    #[arg(long)]
+    dest_cert: Option<PathBuf>,
+    /// Its key
+    #[arg(long)]
+    dest_key: Option<PathBuf>,
+    /// Whether a destination without a scheme is spoken with in the clear
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true",
+          default_missing_value = "true", value_parser = switch)]
+    dest_insecure_transport: bool,
+}
+
 fn switch(text: &str) -> Result<bool, String> {
     parse_switch(text).ok_or_else(|| "write true or false".to_owned())
 }
@@ -72,6 +95,8 @@ pub(super) struct Security {
     settings: TlsSettings,
     /// Whether endpoints that do not say it are spoken with over TLS.
     without_scheme: bool,
+    /// What the names of the flags begin with.
+    flags: &'static str,
 }
 
 impl Default for Security {
@@ -80,6 +105,7 @@ impl Default for Security {
         Self {
             settings: TlsSettings::new(Side::Client),
             without_scheme: false,
+            flags: "--",
         }
     }
 }
@@ -104,20 +130,7 @@ impl SecurityArguments {
         };
         let mut settings = TlsSettings::new(Side::Client);
         settings.authorities = path(&self.cacert, "CACERT");
-        settings.dialling_identity = match (path(&self.cert, "CERT"), path(&self.key, "KEY")) {
-            (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
-            (None, None) => None,
-            (Some(_), None) => {
-                return Err(CliError::invalid(
-                    "--cert needs --key, the key of the certificate",
-                ));
-            }
-            (None, Some(_)) => {
-                return Err(CliError::invalid(
-                    "--key needs --cert, the certificate it belongs to",
-                ));
-            }
-        };
+        settings.dialling_identity = pair("--", path(&self.cert, "CERT"), path(&self.key, "KEY"))?;
         settings.trusts_any_server = truth(self.insecure_skip_tls_verify, "INSECURE_SKIP_TLS_VERIFY", false)?;
         settings.minimum_version = self.tls_min_version;
         settings.maximum_version = self.tls_max_version;
@@ -126,22 +139,62 @@ impl SecurityArguments {
                 "--tls-min-version is newer than --tls-max-version; lower the first or raise the second",
             ));
         }
-        let asks_for_it = settings.authorities.is_some()
-            || settings.dialling_identity.is_some()
-            || settings.trusts_any_server;
-        Ok(Security {
-            without_scheme: asks_for_it || !truth(self.insecure_transport, "INSECURE_TRANSPORT", true)?,
-            settings,
-        })
+        let is_insecure = truth(self.insecure_transport, "INSECURE_TRANSPORT", true)?;
+        Ok(Security::new("--", settings, is_insecure))
+    }
+}
+
+impl DestinationArguments {
+    /// What they ask for.
+    ///
+    /// # Errors
+    /// They contradict each other.
+    pub(super) fn security(&self) -> Result<Security, CliError> {
+        let mut settings = TlsSettings::new(Side::Client);
+        settings.authorities = self.dest_cacert.clone();
+        settings.dialling_identity = pair("--dest-", self.dest_cert.clone(), self.dest_key.clone())?;
+        Ok(Security::new("--dest-", settings, self.dest_insecure_transport))
+    }
+}
+
+/// A certificate and its key: both or none; `flags`: what the names of their flags begin with.
+fn pair(
+    flags: &str,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Option<CertificateFiles>, CliError> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(CertificateFiles { certificate, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(CliError::invalid(format!(
+            "{flags}cert needs {flags}key, the key of the certificate"
+        ))),
+        (None, Some(_)) => Err(CliError::invalid(format!(
+            "{flags}key needs {flags}cert, the certificate it belongs to"
+        ))),
     }
 }
 
 impl Security {
+    /// Without a scheme, TLS is spoken if something asks for it, or if the clear is not wanted.
+    fn new(flags: &'static str, settings: TlsSettings, is_insecure: bool) -> Self {
+        let asks_for_it = settings.authorities.is_some()
+            || settings.dialling_identity.is_some()
+            || settings.trusts_any_server;
+        Self {
+            without_scheme: asks_for_it || !is_insecure,
+            settings,
+            flags,
+        }
+    }
+
     /// Whether an endpoint is spoken with over TLS: its scheme says so, or nothing says otherwise.
     pub(super) fn protects(&self, endpoint: &str) -> bool {
-        match endpoint.split_once("://") {
-            Some((scheme, _)) => scheme == "https",
-            None => self.without_scheme,
+        match endpoint.split_once(':') {
+            Some(("https" | "unixs", _)) => true,
+            Some(("http", _)) => false,
+            // As in etcdctl, also for `unix`.
+            _ => self.without_scheme,
         }
     }
 
@@ -152,39 +205,61 @@ impl Security {
     pub(super) fn load(&self) -> Result<Tls, CliError> {
         Tls::load(self.settings.clone()).map_err(|error: TlsError| {
             let flag = match error.part {
-                Part::Certificate | Part::DiallingCertificate => "--cert",
-                Part::Key | Part::DiallingKey => "--key",
-                Part::Authorities | Part::Revocations => "--cacert",
+                Part::Certificate | Part::DiallingCertificate => "cert",
+                Part::Key | Part::DiallingKey => "key",
+                Part::Authorities | Part::Revocations => "cacert",
             };
-            CliError::invalid(format!("{flag} is {:?}: {}", error.path.display(), error.reason))
+            let (flags, path) = (self.flags, error.path.display());
+            CliError::invalid(format!("{flags}{flag} is {path:?}: {}", error.reason))
         })
     }
 }
 
-/// Connects to the host and port of `url`, and speaks TLS with `host`.
+/// Connects to the host and port of `url`, speaks TLS with `host`, if there is any, and waits for the server's greeting.
 ///
 /// # Errors
-/// There is no connection, or the server cannot be trusted.
-pub(super) async fn connect(url: Uri, tls: Tls, host: String) -> io::Result<TokioIo<Socket>> {
+/// There is no connection, the server cannot be trusted, or speaks something else.
+pub(super) async fn connect(url: Uri, tls: Option<Tls>, host: String) -> io::Result<Connection> {
     let address = url.authority().map_or("", Authority::as_str);
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    let socket = tls.connect(stream, &host).await.map_err(explain)?;
-    Ok(TokioIo::new(socket))
+    let socket = match tls {
+        None => Socket::Plain(stream.into()),
+        Some(tls) => tls.connect(stream, &host).await.map_err(explain)?,
+    };
+    Ok(TokioIo::new(greet(socket).await?))
 }
 
-/// Adds the mend where there is one.
+/// Connects to the Unix socket at `path`, speaks TLS, if there is any, with the name of its file, and waits for the
+/// server's greeting.
+///
+/// # Errors
+/// There is no connection, the server cannot be trusted, or speaks something else.
+pub(super) async fn connect_to_socket(path: PathBuf, tls: Option<Tls>) -> io::Result<Connection> {
+    let stream = UnixStream::connect(&path).await?;
+    let socket = match tls {
+        None => Socket::Plain(stream.into()),
+        Some(tls) => {
+            let file = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
+            let host = file.split(':').next().unwrap_or_default();
+            tls.connect(stream, host).await.map_err(explain)?
+        }
+    };
+    Ok(TokioIo::new(greet(socket).await?))
+}
+
+/// Adds the mend where there is one, to what failed before TLS was there.
 fn explain(error: io::Error) -> io::Error {
-    let mend = match error
+    const NO_TLS: &str = "it may not speak TLS: write http:// in front of the endpoint";
+    let cause = error
         .get_ref()
-        .and_then(|cause| cause.downcast_ref::<rustls::Error>())
-    {
-        Some(rustls::Error::InvalidCertificate(_)) => {
+        .and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    let mend = match (cause, error.kind()) {
+        (Some(rustls::Error::InvalidCertificate(_)), _) => {
             "give the authority that signed the server's certificate with --cacert, and an endpoint that it is for"
         }
-        Some(rustls::Error::InvalidMessage(_)) => {
-            "it may not speak TLS: write http:// in front of the endpoint"
-        }
+        (Some(rustls::Error::InvalidMessage(_)), _)
+        | (None, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => NO_TLS,
         _ => return error,
     };
     io::Error::new(error.kind(), format!("{error}; {mend}"))
@@ -202,6 +277,35 @@ mod tests {
         security: SecurityArguments,
     }
 
+    #[derive(Debug, clap::Parser)]
+    struct DestinationLine {
+        #[command(flatten)]
+        security: DestinationArguments,
+    }
+
+    #[test]
+    fn a_destination_has_flags_of_its_own() {
+        let destination = |arguments: &[&str]| {
+            let line = std::iter::once("stead").chain(arguments.iter().copied());
+            DestinationLine::try_parse_from(line).unwrap().security.security()
+        };
+        assert!(!destination(&[]).unwrap().protects("a:1"));
+        assert!(
+            destination(&["--dest-insecure-transport=false"])
+                .unwrap()
+                .protects("a:1")
+        );
+        let error = destination(&["--dest-cert=a.pem"]).unwrap_err();
+        assert!(error.message.contains("--dest-cert needs --dest-key"), "{error}");
+        let nowhere = destination(&["--dest-cacert=/nowhere/ca.pem"]).unwrap();
+        assert!(nowhere.protects("a:1"));
+        let error = nowhere.load().unwrap_err();
+        assert!(
+            error.message.contains("--dest-cacert is \"/nowhere/ca.pem\""),
+            "{error}"
+        );
+    }
+
     fn security(arguments: &[&str]) -> Result<Security, CliError> {
         let line = std::iter::once("stead").chain(arguments.iter().copied());
         Line::try_parse_from(line).unwrap().security.security()
@@ -211,7 +315,9 @@ mod tests {
     fn the_scheme_of_an_endpoint_decides_and_without_one_the_flags() {
         let plain = security(&[]).unwrap();
         assert!(plain.protects("https://a:1"));
+        assert!(plain.protects("unixs:///run/stead"));
         assert!(!plain.protects("a:1"));
+        assert!(!plain.protects("unix:///run/stead"));
         for arguments in [
             &["--insecure-transport=false"][..],
             &["--insecure-skip-tls-verify"],
@@ -220,6 +326,7 @@ mod tests {
         ] {
             let protected = security(arguments).unwrap();
             assert!(protected.protects("a:1"), "{arguments:?}");
+            assert!(protected.protects("unix:///run/stead"), "{arguments:?}");
             assert!(!protected.protects("http://a:1"), "{arguments:?}");
         }
     }

@@ -6,9 +6,10 @@ use std::io::{self, Write as _};
 
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
+use super::called::Called;
 use super::exit::{CliError, Exit};
 use super::logging;
-use crate::config::{self, ETCD_VERSION, Invocation};
+use crate::config::{self, Invocation};
 
 /// Names the process with which a node ends: `stead dev` sets it to its own id.
 pub(super) const PARENT_VARIABLE: &str = "STEAD_PARENT_PROCESS";
@@ -27,7 +28,7 @@ pub(super) fn run(program: &str, arguments: &[String]) -> Result<(), CliError> {
             return Ok(());
         }
         Ok(Invocation::Version) => {
-            io::stdout().write_all(version().as_bytes())?;
+            io::stdout().write_all(Called::Etcd.version().as_bytes())?;
             return Ok(());
         }
         Err(error) => return Err(CliError::new(Exit::Failure, error.to_string())),
@@ -50,14 +51,6 @@ pub(super) fn run(program: &str, arguments: &[String]) -> Result<(), CliError> {
 /// takes long runs on a worker.
 fn worker_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1).max(1))
-}
-
-/// Programs that start an etcd look for the first line.
-pub(super) fn version() -> String {
-    format!(
-        "etcd Version: {ETCD_VERSION}\nStead Version: {}\n",
-        env!("CARGO_PKG_VERSION")
-    )
 }
 
 /// The variables that can be settings.

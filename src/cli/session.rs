@@ -11,9 +11,11 @@ use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::{Code, Response, Status};
 
-use super::client::{Client, ClientError, Node, is_lost};
+use super::client::{Client, ClientError, is_lost};
 use super::exit::{CliError, Exit};
 use super::lease::{KEEPALIVES_PER_TTL, renew};
+use super::login::wants_new_token;
+use super::node::Node;
 use crate::base::LeaseId;
 use crate::proto::etcdserverpb::{LeaseGrantRequest, LeaseRevokeRequest};
 
@@ -68,6 +70,7 @@ impl<'client> Session<'client> {
     {
         let client = self.client;
         let calling = async {
+            let mut wants_token = true;
             loop {
                 let node = client.current();
                 let status = match call(node.clone()).await {
@@ -76,6 +79,10 @@ impl<'client> Session<'client> {
                 };
                 if is_lost(&status) {
                     client.move_on(&node).await;
+                } else if wants_token && wants_new_token(&status) {
+                    // Users or roles have changed while it waited.
+                    wants_token = false;
+                    client.log_in(&node, true).await.map_err(ClientError::Refused)?;
                 } else if !is_passing(&status) {
                     return Err(ClientError::Refused(status).into());
                 }

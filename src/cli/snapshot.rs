@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -12,7 +12,7 @@ use tonic::Streaming;
 
 use super::client::{Client, ClientError};
 use super::exit::{CliError, Exit};
-use super::output::{Format, write_json};
+use super::output::{Format, size};
 use super::transfer::part_of;
 use crate::config::{self, Invocation, ServerConfig};
 use crate::proto::etcdserverpb::{SnapshotRequest, SnapshotResponse};
@@ -124,19 +124,16 @@ async fn save(client: &Client, path: &Path, format: Format) -> Result<(), CliErr
             return Err(error);
         }
     };
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Human => Ok(writeln!(
-            out,
-            "saved revision {} to {}",
-            summary.revision,
-            path.display()
-        )?),
-        Format::Json => write_json(
-            out,
-            &json!({"file": path.display().to_string(), "revision": summary.revision}),
-        ),
-    }
+    let file = path.display();
+    let text = if format.is_etcdctl() {
+        format!("Snapshot saved at {file}")
+    } else {
+        format!("saved revision {} to {file}", summary.revision)
+    };
+    format.note(
+        &text,
+        || json!({"file": file.to_string(), "revision": summary.revision}),
+    )
 }
 
 async fn save_part(
@@ -185,26 +182,33 @@ fn status(path: &Path, skip_hash_check: bool, format: Format) -> Result<(), CliE
     let summary = SnapshotFile::open(path, skip_hash_check)
         .and_then(|file| file.summary())
         .map_err(|error| unusable(path, &error))?;
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Human => Ok(writeln!(
-            out,
-            "{:x}, {}, {}, {} kB",
-            summary.hash,
-            summary.revision,
-            summary.total_keys,
-            summary.total_bytes / 1_000
-        )?),
-        Format::Json => write_json(
-            out,
-            &json!({
+    format.show(
+        &summary,
+        |out| {
+            let Summary {
+                hash,
+                revision,
+                total_keys,
+                total_bytes,
+            } = &summary;
+            if out.is_simple {
+                return writeln!(out, "{hash:x}, {revision}, {total_keys}, {}", size(*total_bytes));
+            }
+            writeln!(
+                out,
+                "{hash:x}, {revision}, {total_keys}, {} kB",
+                total_bytes / 1_000
+            )
+        },
+        || {
+            json!({
                 "hash": summary.hash,
                 "revision": summary.revision,
                 "total_keys": summary.total_keys,
                 "total_bytes": summary.total_bytes,
-            }),
-        ),
-    }
+            })
+        },
+    )
 }
 
 impl Restore {
@@ -226,26 +230,21 @@ impl Restore {
             .and_then(|file| snapshot::restore(&file, &config.data_folder, &member, bump_revision))
             .map_err(|error| unusable(&self.file, &error))?;
         let folder = config.data_folder.display();
-        let mut out = io::stdout().lock();
-        match format {
-            Format::Human => Ok(writeln!(
-                out,
-                "restored revision {} to {folder}: {} versions of keys, {} leases",
-                restored.revision, restored.versions, restored.leases
-            )?),
-            Format::Json => write_json(
-                out,
-                &json!({
-                    "data_dir": folder.to_string(),
-                    "member": member.member.to_string(),
-                    "cluster": member.cluster.to_string(),
-                    "revision": restored.revision,
-                    "compact_revision": restored.compacted,
-                    "versions": restored.versions,
-                    "leases": restored.leases,
-                }),
-            ),
-        }
+        let text = format!(
+            "restored revision {} to {folder}: {} versions of keys, {} leases",
+            restored.revision, restored.versions, restored.leases
+        );
+        format.note(&text, || {
+            json!({
+                "data_dir": folder.to_string(),
+                "member": member.member.to_string(),
+                "cluster": member.cluster.to_string(),
+                "revision": restored.revision,
+                "compact_revision": restored.compacted,
+                "versions": restored.versions,
+                "leases": restored.leases,
+            })
+        })
     }
 
     /// What the server of these flags would be: the same ids, names and folder.

@@ -1,6 +1,6 @@
 //! `stead txn`: a transaction from standard input.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use clap::Args;
 use serde::Serialize;
@@ -8,14 +8,18 @@ use serde::Serialize;
 use super::client::Client;
 use super::exit::CliError;
 use super::kv::{DeleteView, PutView, write_delete, write_put, write_range};
-use super::output::{Format, RangeView, revision, write_json, write_line};
+use super::output::{Format, Plain, RangeView, revision, write_line};
 use super::txn_syntax::{self, Part};
 use crate::proto::etcdserverpb::response_op::Response;
 use crate::proto::etcdserverpb::{ResponseOp, TxnResponse};
 
 /// The arguments of `stead txn`.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Txn {}
+pub(super) struct Txn {
+    /// Say which part is read, even if the input is no terminal
+    #[arg(long, short)]
+    interactive: bool,
+}
 
 impl Txn {
     /// Reads the transaction, asks and shows the answer.
@@ -24,13 +28,13 @@ impl Txn {
     /// The text cannot be read, or the call failed.
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
         let input = io::stdin().lock();
-        let prompt = input.is_terminal();
+        let prompt = self.interactive || input.is_terminal();
         let request = txn_syntax::parse(input.lines(), |part| {
             if prompt {
                 let text = match part {
-                    Part::Compares => "compares (empty line ends them):",
-                    Part::Success => "if all hold (get, put, del):",
-                    Part::Failure => "if not (get, put, del):",
+                    Part::Compares => "compares:",
+                    Part::Success => "success requests (get, put, del):",
+                    Part::Failure => "failure requests (get, put, del):",
                 };
                 // A prompt that cannot be shown is no reason to stop.
                 let _ = writeln!(io::stderr(), "{text}");
@@ -42,11 +46,7 @@ impl Txn {
                 async move { node.kv().txn(request).await }
             })
             .await?;
-        let out = io::stdout().lock();
-        match format {
-            Format::Json => write_json(out, &TxnView::of(&answer)),
-            Format::Human => Ok(write_txn(out, &answer)?),
-        }
+        format.show(&answer, |out| write_txn(out, &answer), || TxnView::of(&answer))
     }
 }
 
@@ -85,15 +85,15 @@ fn response_view(response: &ResponseOp) -> Option<ResponseView<'_>> {
     })
 }
 
-fn write_txn(mut out: impl Write, answer: &TxnResponse) -> io::Result<()> {
-    write_line(&mut out, if answer.succeeded { b"SUCCESS" } else { b"FAILURE" })?;
+fn write_txn(out: &mut Plain<'_>, answer: &TxnResponse) -> io::Result<()> {
+    write_line(&mut *out, if answer.succeeded { b"SUCCESS" } else { b"FAILURE" })?;
     for response in &answer.responses {
-        write_line(&mut out, b"")?;
+        write_line(&mut *out, b"")?;
         match response.response.as_ref() {
-            Some(Response::ResponseRange(answer)) => write_range(&mut out, answer)?,
-            Some(Response::ResponsePut(answer)) => write_put(&mut out, answer)?,
-            Some(Response::ResponseDeleteRange(answer)) => write_delete(&mut out, answer)?,
-            Some(Response::ResponseTxn(answer)) => write_txn(&mut out as &mut dyn Write, answer)?,
+            Some(Response::ResponseRange(answer)) => write_range(out, answer)?,
+            Some(Response::ResponsePut(answer)) => write_put(out, answer)?,
+            Some(Response::ResponseDeleteRange(answer)) => write_delete(out, answer)?,
+            Some(Response::ResponseTxn(answer)) => write_txn(out, answer)?,
             None => {}
         }
     }

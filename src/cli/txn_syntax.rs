@@ -136,13 +136,7 @@ fn comparison(line: &str) -> Result<Compare, String> {
 }
 
 fn operation(line: &str) -> Result<RequestOp, String> {
-    let mut words = Vec::new();
-    let mut rest = line;
-    while let Some((word, after)) = word(rest.trim_start())? {
-        words.push(OsString::from_vec(word));
-        rest = after;
-    }
-    let line = Line::try_parse_from(words).map_err(|error| {
+    let line = Line::try_parse_from(words(line)?).map_err(|error| {
         let text = error.render().to_string();
         let reason = text.lines().next().unwrap_or_default();
         format!(
@@ -161,6 +155,20 @@ fn operation(line: &str) -> Result<RequestOp, String> {
     Ok(RequestOp {
         request: Some(request),
     })
+}
+
+/// The words of a line, quoted or not.
+///
+/// # Errors
+/// A quote is not closed, or an escape unknown.
+pub(super) fn words(line: &str) -> Result<Vec<OsString>, String> {
+    let mut words = Vec::new();
+    let mut rest = line;
+    while let Some((word, after)) = word(rest.trim_start())? {
+        words.push(OsString::from_vec(word));
+        rest = after;
+    }
+    Ok(words)
 }
 
 /// A word and what stands behind it.

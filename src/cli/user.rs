@@ -1,14 +1,14 @@
 //! `stead user`: creates, changes and shows users.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::client::Client;
 use super::exit::CliError;
-use super::login::{ask_password, split};
-use super::output::{Format, revision, write_json};
+use super::login::{ask_password, split, unusable};
+use super::output::{Format, Shown, revision};
 use super::role;
 use crate::base::secret::Secret;
 use crate::proto::authpb::UserAddOptions;
@@ -118,7 +118,7 @@ impl User {
                     })
                     .await?;
                 let text = format!("User {name} deleted");
-                done(format, answer.header.as_ref(), name, &text)
+                done(format, &answer, answer.header.as_ref(), name, &text)
             }
             UserCommand::Get { name, detail } => get(client, format, name, *detail).await,
             UserCommand::List => list(client, format).await,
@@ -135,7 +135,7 @@ impl User {
                         async move { node.auth().user_change_password(request).await }
                     })
                     .await?;
-                done(format, answer.header.as_ref(), name, "Password updated")
+                done(format, &answer, answer.header.as_ref(), name, "Password updated")
             }
             UserCommand::GrantRole { name, role } => {
                 let request = AuthUserGrantRoleRequest {
@@ -149,7 +149,7 @@ impl User {
                     })
                     .await?;
                 let text = format!("Role {role} is granted to user {name}");
-                done(format, answer.header.as_ref(), name, &text)
+                done(format, &answer, answer.header.as_ref(), name, &text)
             }
             UserCommand::RevokeRole { name, role } => {
                 let request = AuthUserRevokeRoleRequest {
@@ -163,18 +163,24 @@ impl User {
                     })
                     .await?;
                 let text = format!("Role {role} is revoked from user {name}");
-                done(format, answer.header.as_ref(), name, &text)
+                done(format, &answer, answer.header.as_ref(), name, &text)
             }
         }
     }
 }
 
-fn done(format: Format, header: Option<&ResponseHeader>, name: &str, text: &str) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Json => write_json(out, &json!({"revision": revision(header), "user": name})),
-        Format::Human => Ok(writeln!(out, "{text}")?),
-    }
+fn done(
+    format: Format,
+    answer: &impl Shown,
+    header: Option<&ResponseHeader>,
+    name: &str,
+    text: &str,
+) -> Result<(), CliError> {
+    format.show(
+        answer,
+        |out| writeln!(out, "{text}"),
+        || json!({"revision": revision(header), "user": name}),
+    )
 }
 
 /// The name and the password of a new user; none: without a password.
@@ -187,10 +193,13 @@ fn new_user(
     if no_password {
         return Ok((name.to_owned(), None));
     }
-    if let Some(password) = password {
+    if let Some(password) = password.filter(|password| !password.is_empty()) {
         return Ok((name.to_owned(), Some(Secret::new(password.clone()))));
     }
     if let Some((name, password)) = split(name) {
+        if name.is_empty() {
+            return Err(unusable("empty user name is not allowed: write name:password"));
+        }
         return Ok((name.to_owned(), Some(password)));
     }
     Ok((name.to_owned(), Some(new_password(name, interactive)?)))
@@ -201,7 +210,7 @@ fn new_password(name: &str, interactive: bool) -> Result<Secret<String>, CliErro
     if interactive && io::stdin().is_terminal() {
         let again = ask_password(&format!("Type password of {name} again for confirmation: "))?;
         if first != again {
-            return Err(CliError::invalid("the two passwords differ; try again"));
+            return Err(unusable("given passwords are different; try again"));
         }
     }
     Ok(first)
@@ -229,12 +238,8 @@ async fn add(
             async move { node.auth().user_add(request).await }
         })
         .await?;
-    done(
-        format,
-        answer.header.as_ref(),
-        &name,
-        &format!("User {name} created"),
-    )
+    let text = format!("User {name} created");
+    done(format, &answer, answer.header.as_ref(), &name, &text)
 }
 
 async fn get(client: &Client, format: Format, name: &str, detail: bool) -> Result<(), CliError> {
@@ -251,9 +256,29 @@ async fn get(client: &Client, format: Format, name: &str, detail: bool) -> Resul
     for name in answer.roles.iter().filter(|_| detail) {
         roles.push((name, role::fetch(client, name).await?));
     }
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Json => {
+    if detail && format.is_etcdctl() && !format.is_simple() {
+        // Of the user etcdctl has text in every form, and then each role in its own.
+        format.note(&format!("User: {name}"), || ())?;
+        for (name, answer) in &roles {
+            format.note("", || ())?;
+            format.show(answer, |out| role::write_role(out, name, answer), || ())?;
+        }
+        return Ok(());
+    }
+    format.show(
+        &answer,
+        |out| {
+            writeln!(out, "User: {name}")?;
+            if detail {
+                return roles.iter().try_for_each(|(name, role)| {
+                    writeln!(out)?;
+                    role::write_role(out, name, role)
+                });
+            }
+            let roles: String = answer.roles.iter().map(|role| format!(" {role}")).collect();
+            writeln!(out, "Roles:{roles}")
+        },
+        || {
             let mut value = json!({
                 "revision": revision(answer.header.as_ref()),
                 "user": name,
@@ -266,43 +291,18 @@ async fn get(client: &Client, format: Format, name: &str, detail: bool) -> Resul
                     .collect();
                 fields.insert("details".to_owned(), serde_json::Value::Array(details));
             }
-            write_json(out, &value)
-        }
-        Format::Human => {
-            writeln!(out, "User: {name}")?;
-            if detail {
-                for (name, role) in &roles {
-                    writeln!(out)?;
-                    role::write_role(&mut out, name, role)?;
-                }
-            } else {
-                let mut line = "Roles:".to_owned();
-                for role in &answer.roles {
-                    line.push(' ');
-                    line.push_str(role);
-                }
-                writeln!(out, "{line}")?;
-            }
-            Ok(())
-        }
-    }
+            value
+        },
+    )
 }
 
 async fn list(client: &Client, format: Format) -> Result<(), CliError> {
     let answer = client
         .read(|node| async move { node.auth().user_list(AuthUserListRequest {}).await })
         .await?;
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Json => write_json(
-            out,
-            &json!({"revision": revision(answer.header.as_ref()), "users": answer.users}),
-        ),
-        Format::Human => {
-            for user in &answer.users {
-                writeln!(out, "{user}")?;
-            }
-            Ok(())
-        }
-    }
+    format.show(
+        &answer,
+        |out| answer.users.iter().try_for_each(|user| writeln!(out, "{user}")),
+        || json!({"revision": revision(answer.header.as_ref()), "users": &answer.users}),
+    )
 }

@@ -1,35 +1,57 @@
-//! `stead watch`: shows changes as they happen, and goes on where it was when an endpoint is lost.
+//! `stead watch`: shows changes as they happen, and runs a command for each if it is given one.
 //!
-//! Never shows a revision twice and never leaves one out: every reconnection asks for the revision after the last one
-//! that was shown.
+//! What goes on when an endpoint is lost is in [`super::follow`].
 
-use std::io::{self, Write};
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::process::Stdio;
 
-use bytes::Bytes;
-use clap::Args;
+use clap::{Args, Parser, Subcommand};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
+use tokio::process::Command;
+use tokio::sync::{broadcast, mpsc};
 
-use super::client::{Client, is_lost, text_of};
+use super::client::Client;
 use super::exit::{CliError, Exit};
-use super::kv::Selection;
-use super::output::{Format, PairView, bytes_entry, write_json, write_line, write_pair};
-use super::signal;
-use crate::base::clock;
+use super::follow::{Sink, follow};
+use super::kv::range;
+use super::output::{Format, PairView, Plain, bytes_entry, quoted, write_json, write_line};
+use super::{signal, txn_syntax};
 use crate::proto::etcdserverpb::watch_create_request::FilterType;
-use crate::proto::etcdserverpb::watch_request::RequestUnion;
-use crate::proto::etcdserverpb::{WatchCreateRequest, WatchRequest, WatchResponse};
+use crate::proto::etcdserverpb::{WatchCreateRequest, WatchResponse};
 use crate::proto::mvccpb::Event;
 use crate::proto::mvccpb::event::EventType;
+
+/// Lines of the input that may wait for a stream.
+const MAXIMUM_PENDING_REQUESTS: usize = 16;
+
+/// What etcd calls a revision whose history is gone.
+const COMPACTED: &str = "etcdserver: mvcc: required revision has been compacted";
 
 /// The arguments of `stead watch`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Watch {
-    #[command(flatten)]
-    selection: Selection,
+    /// The key, or the first key of a range
+    #[arg(
+        required_unless_present = "interactive",
+        env = "ETCDCTL_WATCH_KEY",
+        hide_env = true
+    )]
+    key: Option<OsString>,
+    /// The first key that is past the range
+    #[arg(env = "ETCDCTL_WATCH_RANGE_END", hide_env = true)]
+    range_end: Option<OsString>,
+    /// All keys that begin with KEY
+    #[arg(long, conflicts_with_all = ["range_end", "from_key"])]
+    prefix: bool,
+    /// All keys from KEY on
+    #[arg(long, conflicts_with = "range_end")]
+    from_key: bool,
+    /// Read from standard input what to watch: lines such as `watch KEY --prefix`, and `progress`
+    #[arg(long, short, conflicts_with_all = ["prefix", "rev", "command"])]
+    interactive: bool,
     /// The first revision to show; 0: from now on
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     rev: i64,
@@ -45,14 +67,29 @@ pub(super) struct Watch {
     /// Leave out removals
     #[arg(long)]
     no_delete: bool,
+    /// What to run for each change, with its arguments
+    #[arg(last = true)]
+    command: Vec<OsString>,
 }
 
-/// Why a stream of changes ended.
-enum End {
-    /// The endpoint is lost.
-    Lost(Status),
-    /// There is no going on.
-    Failed(CliError),
+/// A line of the input.
+#[derive(Debug, Parser)]
+#[command(
+    no_binary_name = true,
+    disable_help_flag = true,
+    disable_help_subcommand = true
+)]
+struct Line {
+    #[command(subcommand)]
+    command: LineCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum LineCommand {
+    /// One more watch.
+    Watch(Watch),
+    /// Up to which revision has everything been seen?
+    Progress,
 }
 
 impl Watch {
@@ -61,62 +98,28 @@ impl Watch {
     /// # Errors
     /// The server refused the watch, or the history that was asked for is gone.
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
+        let progress = broadcast::Sender::new(MAXIMUM_PENDING_REQUESTS);
+        let watching = async {
+            if self.interactive {
+                interact(client, format, &progress).await
+            } else {
+                self.follow(client, format, &progress).await
+            }
+        };
         tokio::select! {
-            outcome = self.follow(client, format) => outcome,
+            outcome = watching => outcome,
             () = signal::stop()? => Ok(()),
         }
     }
 
-    async fn follow(&self, client: &Client, format: Format) -> Result<(), CliError> {
-        let (key, range_end) = self.selection.range();
-        let mut next = self.rev;
-        let mut lost_since = None;
-        loop {
-            let node = client.current();
-            let began_at = next;
-            let status = match self
-                .stream(client, &node, (&key, &range_end), &mut next, format)
-                .await
-            {
-                Ok(()) => Status::unavailable("the server ended the stream"),
-                Err(End::Lost(status)) => status,
-                Err(End::Failed(error)) => return Err(error),
-            };
-            if next != began_at {
-                lost_since = None;
-            }
-            let first_loss = lost_since.is_none();
-            let since = *lost_since.get_or_insert_with(clock::now);
-            // Before the first answer there is nothing to go on with: then it is a wrong address, most likely.
-            if next == 0 && since.elapsed() >= client.command_timeout() {
-                return Err(client.not_connected(&status).into());
-            }
-            let reason = text_of(&status);
-            let endpoint = &node.endpoint;
-            if next == 0 {
-                writeln!(
-                    io::stderr(),
-                    "{endpoint} cannot be reached ({reason}); trying the next"
-                )?;
-            } else if next != began_at || first_loss {
-                writeln!(
-                    io::stderr(),
-                    "{endpoint} is lost ({reason}); going on from revision {next} elsewhere"
-                )?;
-            }
-            client.move_on(&node).await;
-        }
-    }
-
-    /// One stream on one endpoint; `next` follows what was shown.
-    async fn stream(
+    async fn follow(
         &self,
         client: &Client,
-        node: &super::client::Node,
-        (key, range_end): (&Bytes, &Bytes),
-        next: &mut i64,
         format: Format,
-    ) -> Result<(), End> {
+        progress: &broadcast::Sender<()>,
+    ) -> Result<(), CliError> {
+        let key = self.key.clone().unwrap_or_default();
+        let (key, range_end) = range(key, self.range_end.clone(), self.prefix, self.from_key);
         let mut filters = Vec::new();
         if self.no_put {
             filters.push(FilterType::Noput.into());
@@ -125,104 +128,172 @@ impl Watch {
             filters.push(FilterType::Nodelete.into());
         }
         let create = WatchCreateRequest {
-            key: key.clone(),
-            range_end: range_end.clone(),
-            start_revision: *next,
+            key,
+            range_end,
+            start_revision: self.rev,
             progress_notify: self.progress_notify,
             filters,
             prev_kv: self.prev_kv,
             ..WatchCreateRequest::default()
         };
-        // The sender lives as long as the stream: dropping it would end the watch.
-        let (sender, receiver) = mpsc::channel(1);
-        let request = WatchRequest {
-            request_union: Some(RequestUnion::CreateRequest(create)),
+        let mut screen = Screen { watch: self, format };
+        follow(client, &create, progress, &mut screen).await
+    }
+
+    /// Runs the command of the user for one change.
+    async fn execute(&self, event: &Event) -> Result<(), CliError> {
+        let Some((program, arguments)) = self.command.split_first() else {
+            return Ok(());
         };
-        if sender.try_send(request).is_err() {
-            return Err(End::Lost(Status::unavailable("the request could not be queued")));
+        let pair = event.kv.clone().unwrap_or_default();
+        let is_put = event.r#type() == EventType::Put;
+        let status = Command::new(program)
+            .args(arguments)
+            .env("ETCD_WATCH_REVISION", pair.mod_revision.to_string())
+            .env(
+                "ETCD_WATCH_EVENT_TYPE",
+                if is_put { "\"PUT\"" } else { "\"DELETE\"" },
+            )
+            .env("ETCD_WATCH_KEY", quoted(&pair.key))
+            .env("ETCD_WATCH_VALUE", quoted(&pair.value))
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .status()
+            .await
+            .map_err(|error| {
+                CliError::failure(format!("cannot run {}: {error}", program.to_string_lossy()))
+            })?;
+        match status.code() {
+            Some(0) => Ok(()),
+            // A command that a signal ended has no code.
+            code => Err(CliError::failure(format!(
+                "{} ended with {}",
+                program.to_string_lossy(),
+                code.map_or_else(|| status.to_string(), |code| format!("code {code}"))
+            ))),
         }
-        let open = timeout(client.command_timeout(), async {
-            // Every stream begins with a token of its own: the last one may be void by now.
-            client.log_in(node, true).await?;
-            node.watch().watch(ReceiverStream::new(receiver)).await
-        });
-        let mut responses = match open.await {
-            Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => return Err(ended(status)),
-            Err(_) => return Err(End::Lost(Status::unavailable("no answer in time"))),
-        };
-        while let Some(response) = responses.message().await.map_err(ended)? {
-            self.show(&response, next, format).map_err(End::Failed)?;
+    }
+}
+
+/// Shows changes.
+struct Screen<'watch> {
+    watch: &'watch Watch,
+    format: Format,
+}
+
+impl Sink for Screen<'_> {
+    async fn changes(&mut self, response: &WatchResponse) -> Result<(), CliError> {
+        if self.format.is_json() {
+            let mut out = io::stdout().lock();
+            for event in &response.events {
+                write_json(&mut out, &EventView(event))?;
+            }
+        } else {
+            let events = &response.events;
+            let show = |out: &mut Plain<'_>| events.iter().try_for_each(|event| write_event(out, event));
+            self.format.show(response, show, || ())?;
+        }
+        for event in &response.events {
+            self.watch.execute(event).await?;
         }
         Ok(())
     }
 
-    fn show(&self, response: &WatchResponse, next: &mut i64, format: Format) -> Result<(), CliError> {
-        let revision = super::output::revision(response.header.as_ref());
-        if response.canceled {
-            let message = if response.compact_revision > 0 {
-                format!(
-                    "the history from revision {next} on is gone up to revision {0}: \
-                     read the keys anew (stead get), then watch from {0} or later",
-                    response.compact_revision
-                )
-            } else {
-                response.cancel_reason.clone()
-            };
-            return Err(CliError::new(Exit::Server, message));
-        }
-        let mut out = io::stdout().lock();
-        if response.created {
-            if *next == 0 {
-                *next = revision.saturating_add(1);
-            }
-            return Ok(());
-        }
-        if response.events.is_empty() {
-            *next = (*next).max(revision.saturating_add(1));
-            if self.progress_notify {
-                match format {
-                    Format::Json => {
-                        write_json(
-                            out,
-                            &serde_json::json!({"type": "progress", "revision": revision}),
-                        )?;
-                    }
-                    Format::Human => writeln!(out, "progress notify: {revision}")?,
-                }
-            }
-            return Ok(());
-        }
-        for event in &response.events {
-            match format {
-                Format::Json => write_json(&mut out, &EventView(event))?,
-                Format::Human => write_event(&mut out, event)?,
-            }
-            if let Some(pair) = &event.kv {
-                *next = pair.mod_revision.saturating_add(1);
-            }
-        }
-        Ok(out.flush()?)
+    async fn progress(&mut self, revision: i64) -> Result<(), CliError> {
+        self.format.note(
+            &format!("progress notify: {revision}"),
+            || serde_json::json!({"type": "progress", "revision": revision}),
+        )
+    }
+
+    fn canceled(&mut self, response: &WatchResponse, next: i64) -> CliError {
+        canceled(response, next, self.format).unwrap_or_else(|error| error)
     }
 }
 
-fn ended(status: Status) -> End {
-    if is_lost(&status) {
-        End::Lost(status)
+/// Watches what the lines of standard input say, until one of the watches ends or there are no more lines.
+async fn interact(client: &Client, format: Format, progress: &broadcast::Sender<()>) -> Result<(), CliError> {
+    let mut lines = input_lines();
+    let mut watches = FuturesUnordered::new();
+    loop {
+        let line = tokio::select! {
+            line = lines.recv() => line,
+            Some(outcome) = watches.next(), if !watches.is_empty() => return outcome,
+        };
+        let Some(line) = line else {
+            return Err(CliError::invalid("error reading watch request line: EOF"));
+        };
+        let line = line?;
+        let parsed = txn_syntax::words(&line)
+            .and_then(|words| Line::try_parse_from(words).map_err(|error| error.kind().to_string()));
+        match parsed {
+            Ok(Line {
+                command: LineCommand::Watch(watch),
+            }) if !watch.interactive => {
+                watches.push(async move { watch.follow(client, format, progress).await });
+            }
+            Ok(Line {
+                command: LineCommand::Progress,
+            }) => {
+                // Without a watch there is nobody to ask.
+                let _ = progress.send(());
+            }
+            Ok(_) => writeln!(io::stderr(), "Invalid command {line} (write watch KEY)")?,
+            Err(reason) => writeln!(
+                io::stderr(),
+                "Invalid command {line} ({reason}; write watch KEY, or progress)"
+            )?,
+        }
+    }
+}
+
+/// The lines of standard input. They are read by a thread of their own: nothing can end a read of a terminal but its end.
+fn input_lines() -> mpsc::Receiver<io::Result<String>> {
+    let (sender, receiver) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        for line in io::stdin().lines() {
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// What the server says when it ends a watch.
+fn canceled(response: &WatchResponse, next: i64, format: Format) -> Result<CliError, CliError> {
+    let is_compacted = response.compact_revision > 0;
+    if format.is_json() || format == Format::default() {
+        let message = if is_compacted {
+            format!(
+                "the history from revision {next} on is gone up to revision {0}: \
+                 read the keys anew (stead get), then watch from {0} or later",
+                response.compact_revision
+            )
+        } else {
+            response.cancel_reason.clone()
+        };
+        return Ok(CliError::new(Exit::WatchEnded, message));
+    }
+    let reason = if is_compacted {
+        COMPACTED
     } else {
-        End::Failed(CliError::new(Exit::Server, status.message()))
-    }
+        &response.cancel_reason
+    };
+    writeln!(io::stderr(), "watch was canceled ({reason})")?;
+    format.show(response, |_| Ok(()), || ())?;
+    Ok(CliError::new(Exit::WatchEnded, "watch is canceled by the server"))
 }
 
-fn write_event(mut out: impl Write, event: &Event) -> io::Result<()> {
+fn write_event(out: &mut Plain<'_>, event: &Event) -> io::Result<()> {
     let is_put = event.r#type() == EventType::Put;
-    write_line(&mut out, if is_put { b"PUT" } else { b"DELETE" })?;
+    write_line(&mut *out, if is_put { b"PUT" } else { b"DELETE" })?;
     if let Some(previous) = &event.prev_kv {
-        write_pair(&mut out, previous)?;
+        out.pair(previous)?;
     }
     match &event.kv {
-        Some(pair) if is_put => write_pair(&mut out, pair),
-        Some(pair) => write_line(&mut out, &pair.key),
+        Some(pair) if is_put || out.is_simple => out.pair(pair),
+        Some(pair) => out.bytes(&pair.key),
         None => Ok(()),
     }
 }

@@ -107,7 +107,7 @@ pub(super) const FLAGS: &[Flag] = &[
     used(
         "listen-client-urls",
         "http://localhost:2379",
-        "Addresses to listen on for clients",
+        "Addresses to listen on for clients, also unix:///path/of/socket, and unixs:// with TLS",
     ),
     used(
         "advertise-client-urls",
@@ -206,6 +206,11 @@ pub(super) const FLAGS: &[Flag] = &[
         "listen-metrics-urls",
         "",
         "More addresses for /metrics and the health pages",
+    ),
+    used(
+        "listen-client-http-urls",
+        "",
+        "Addresses for HTTP without gRPC; --listen-client-urls then serves gRPC alone",
     ),
     used_switch(
         "enable-grpc-gateway",
@@ -384,12 +389,6 @@ pub(super) const FLAGS: &[Flag] = &[
         Kind::Text,
         "",
         "the log lives in --data-dir; make that folder's disk the fast one",
-    ),
-    refused(
-        "listen-client-http-urls",
-        Kind::Text,
-        "",
-        "HTTP and gRPC share --listen-client-urls; give further addresses for metrics and health with --listen-metrics-urls",
     ),
     refused(
         "enable-v2",

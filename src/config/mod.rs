@@ -13,6 +13,7 @@ mod flags;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod help;
+mod listen;
 mod settings;
 mod sources;
 mod tls;
@@ -56,6 +57,10 @@ pub struct ServerConfig {
     pub data_folder: PathBuf,
     /// Where to listen for clients.
     pub listen_client: Vec<ListenAddress>,
+    /// Unix sockets to listen on for clients.
+    pub listen_sockets: Vec<ListenSocket>,
+    /// Where else to serve clients pages over HTTP; if there are any, only there.
+    pub listen_client_http: Vec<ListenAddress>,
     /// Where to listen for other members.
     pub listen_peer: Vec<ListenAddress>,
     /// Where else to serve metrics and the health pages.
@@ -129,6 +134,22 @@ impl std::fmt::Display for ListenAddress {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let scheme = if self.is_tls { "https" } else { "http" };
         write!(formatter, "{scheme}://{}", self.address)
+    }
+}
+
+/// A Unix socket to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenSocket {
+    /// The path of its file.
+    pub path: PathBuf,
+    /// Whether TLS is spoken there.
+    pub is_tls: bool,
+}
+
+impl std::fmt::Display for ListenSocket {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.is_tls { "unixs" } else { "unix" };
+        write!(formatter, "{scheme}://{}", self.path.display())
     }
 }
 

@@ -7,12 +7,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::error::ConfigError;
+use super::listen::{Urls, texts};
 use super::sources::{Given, Values};
 use super::tls::Addresses;
 use super::url::HostUrl;
 use super::{
-    AutoCompaction, Keepalive, ListenAddress, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth,
-    duration, parse_switch, tls,
+    AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, duration,
+    parse_switch, tls,
 };
 use crate::base::identity;
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
@@ -103,31 +104,10 @@ fn some_unless_zero(duration: Duration) -> Option<Duration> {
     (!duration.is_zero()).then_some(duration)
 }
 
-fn urls(values: &Values, flag: &'static str) -> Result<Vec<HostUrl>> {
-    let given = values.get(flag);
-    HostUrl::parse_list(&given.value).map_err(|mend| invalid(&given, mend))
-}
-
-fn texts(urls: &[HostUrl]) -> Vec<String> {
-    urls.iter().map(|url| url.text().to_owned()).collect()
-}
-
 /// Reads a switch.
 pub(super) fn switch(values: &Values, flag: &'static str) -> Result<bool> {
     let given = values.get(flag);
     parse_switch(&given.value).ok_or_else(|| invalid(&given, "write true or false"))
-}
-
-fn listen(values: &Values, flag: &'static str, urls: &[HostUrl]) -> Result<Vec<ListenAddress>> {
-    let given = values.get(flag);
-    urls.iter()
-        .map(|url| {
-            Ok(ListenAddress {
-                address: url.bind_address().map_err(|mend| invalid(&given, mend))?,
-                is_tls: url.is_tls(),
-            })
-        })
-        .collect()
 }
 
 /// Builds the configuration; `dial_map` is the value of `STEAD_PEER_DIAL_MAP`.
@@ -137,35 +117,10 @@ fn listen(values: &Values, flag: &'static str, urls: &[HostUrl]) -> Result<Vec<L
 pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> {
     let name = name(&values)?;
     let data_folder = data_folder(&values, &name)?;
-    if values.is_given("listen-client-urls") && !values.is_given("advertise-client-urls") {
-        return Err(ConfigError::Conflict(format!(
-            "--advertise-client-urls must be given with --listen-client-urls: write where clients reach this member, \
-             such as --advertise-client-urls={}",
-            values.get("listen-client-urls").value
-        )));
-    }
-    let advertise_client = urls(&values, "advertise-client-urls")?;
-    let advertise_peer = urls(&values, "initial-advertise-peer-urls")?;
-    for (flag, urls) in [
-        ("advertise-client-urls", &advertise_client),
-        ("initial-advertise-peer-urls", &advertise_peer),
-    ] {
-        if urls.iter().any(HostUrl::is_unspecified) {
-            values.warnings.push(format!(
-                "--{flag} has an address that means \"this machine\" everywhere: others cannot reach this member by it"
-            ));
-        }
-    }
-    let listen_client_urls = urls(&values, "listen-client-urls")?;
-    let listen_peer_urls = urls(&values, "listen-peer-urls")?;
-    let listen_metrics_urls = if values.is_given("listen-metrics-urls") {
-        urls(&values, "listen-metrics-urls")?
-    } else {
-        Vec::new()
-    };
+    let urls = Urls::read(&mut values)?;
     let (heartbeat, election) = timing(&values)?;
     let token = short_text(&values, "initial-cluster-token")?;
-    let initial_members = match initial_members(&values, &name, &advertise_peer, &token) {
+    let initial_members = match initial_members(&values, &name, &urls.advertise_peer, &token) {
         // As in etcd: a member with a past knows its cluster.
         Err(error) if holds_member(&data_folder) => {
             values.warnings.push(format!(
@@ -175,12 +130,11 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         }
         members => members?,
     };
-    let advertise_peer_urls = texts(&advertise_peer);
+    let advertise_peer_urls = texts(&urls.advertise_peer);
     let [client_tls, peer_tls] = {
-        let client: Vec<HostUrl> = [listen_client_urls.as_slice(), &listen_metrics_urls].concat();
         let addresses = Addresses {
-            client: &client,
-            peer: &listen_peer_urls,
+            client: &urls.for_clients(),
+            peer: &urls.listen_peer,
             a_member_is_protected: initial_members
                 .iter()
                 .flat_map(|member| &member.peer_urls)
@@ -194,12 +148,14 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         cluster: identity::cluster_id(&ids),
         name,
         data_folder,
-        listen_client: listen(&values, "listen-client-urls", &listen_client_urls)?,
-        listen_peer: listen(&values, "listen-peer-urls", &listen_peer_urls)?,
-        listen_metrics: listen(&values, "listen-metrics-urls", &listen_metrics_urls)?,
+        listen_client: urls.client(&values)?,
+        listen_sockets: urls.sockets(),
+        listen_client_http: urls.http(&values)?,
+        listen_peer: urls.peer(&values)?,
+        listen_metrics: urls.metrics(&values)?,
         client_tls,
         peer_tls,
-        advertise_client_urls: texts(&advertise_client),
+        advertise_client_urls: urls.advertise_client(),
         advertise_peer_urls,
         initial_members,
         new_cluster: is_new_cluster(&values)?,

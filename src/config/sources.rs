@@ -19,12 +19,14 @@ const CLIENT_SECTION: &str = "client-transport-security";
 const PEER_SECTION: &str = "peer-transport-security";
 
 /// Variables of Stead's that are no flag of the server.
-const OTHER_VARIABLES: [&str; 11] = [
+const OTHER_VARIABLES: [&str; 13] = [
     "STEAD_PEER_DIAL_MAP",
     "STEAD_PARENT_PROCESS",
     "STEAD_ENDPOINTS",
     "STEAD_DIAL_TIMEOUT",
     "STEAD_COMMAND_TIMEOUT",
+    "STEAD_KEEPALIVE_TIME",
+    "STEAD_KEEPALIVE_TIMEOUT",
     "STEAD_OUTPUT",
     "STEAD_CACERT",
     "STEAD_CERT",

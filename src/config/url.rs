@@ -3,6 +3,10 @@
 //! Keeps the text as it was written, since member ids are computed from it. Never resolves a name.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Longest path of a Unix socket: what the system's address holds, and a zero behind it.
+const MAXIMUM_SOCKET_BYTES: usize = 107;
 
 /// An address in the form `http://host:port` or `https://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,6 +14,7 @@ pub(super) struct HostUrl {
     text: String,
     host: String,
     port: u16,
+    socket: Option<PathBuf>,
     is_tls: bool,
 }
 
@@ -26,7 +31,7 @@ impl HostUrl {
             "http" | "https" => {}
             "unix" | "unixs" => {
                 return Err(format!(
-                    "{text:?} is a Unix socket, which is not supported yet; write http://127.0.0.1:port"
+                    "{text:?} is a Unix socket, which is for clients alone; write http://host:port"
                 ));
             }
             _ => {
@@ -64,8 +69,49 @@ impl HostUrl {
             text: text.to_owned(),
             host: host.to_owned(),
             port,
+            socket: None,
             is_tls: scheme == "https",
         })
+    }
+
+    /// Reads one address for clients, which may be a Unix socket: `unix:///path`, or `unix://path` from the folder in which
+    /// the server is started; `unixs` with TLS. Its host is the name of its file, which clients expect in a certificate.
+    ///
+    /// # Errors
+    /// What is wrong with it and what to write instead.
+    fn parse_for_clients(text: &str) -> Result<Self, String> {
+        let Some((scheme @ ("unix" | "unixs"), path)) = text.split_once("://") else {
+            return Self::parse(text);
+        };
+        if path.is_empty() {
+            return Err(format!("{text:?} has no path; write {scheme}:///path/of/socket"));
+        }
+        if path.len() > MAXIMUM_SOCKET_BYTES {
+            return Err(format!(
+                "{text:?} is too long: the system takes {MAXIMUM_SOCKET_BYTES} bytes; write a shorter path"
+            ));
+        }
+        let file = path.rsplit('/').next().unwrap_or_default();
+        Ok(Self {
+            text: text.to_owned(),
+            host: file.split(':').next().unwrap_or_default().to_owned(),
+            port: 0,
+            socket: Some(PathBuf::from(path)),
+            is_tls: scheme == "unixs",
+        })
+    }
+
+    /// Reads a list like [`HostUrl::parse_list`] in which Unix sockets may be.
+    ///
+    /// # Errors
+    /// What is wrong with it and what to write instead.
+    pub(super) fn parse_list_for_clients(text: &str) -> Result<Vec<Self>, String> {
+        Self::list(text, Self::parse_for_clients)
+    }
+
+    /// The path, if it is a Unix socket.
+    pub(super) fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
     }
 
     /// Reads a comma-separated list of at least one address, in the order of etcd: by text.
@@ -73,9 +119,13 @@ impl HostUrl {
     /// # Errors
     /// What is wrong with it and what to write instead.
     pub(super) fn parse_list(text: &str) -> Result<Vec<Self>, String> {
+        Self::list(text, Self::parse)
+    }
+
+    fn list(text: &str, parse: impl Fn(&str) -> Result<Self, String>) -> Result<Vec<Self>, String> {
         let mut urls: Vec<Self> = text
             .split(',')
-            .map(|part| Self::parse(part.trim()))
+            .map(|part| parse(part.trim()))
             .collect::<Result<_, _>>()?;
         urls.sort();
         if let Some(pair) = urls.windows(2).find(|pair| pair.first() == pair.last()) {
@@ -151,7 +201,8 @@ mod tests {
     fn each_error_says_what_to_write() {
         for (text, part) in [
             ("localhost:2379", "is no URL"),
-            ("unix://a:1", "is a Unix socket"),
+            ("unix://a:1", "is for clients alone"),
+            ("unixs://a:1", "is for clients alone"),
             ("ftp://a:1", "unknown scheme \"ftp\""),
             ("http://a:1/", "without user, path or slash"),
             ("http://a", "has no port"),
@@ -162,6 +213,32 @@ mod tests {
             let error = HostUrl::parse(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
             assert!(error.contains("write "), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_is_a_path_from_the_root_or_from_here() {
+        let urls = HostUrl::parse_list_for_clients("unixs:///run/stead,unix://here:m1,http://a:1").unwrap();
+        let sockets: Vec<_> = urls
+            .iter()
+            .map(|url| (url.socket(), url.host(), url.is_tls()))
+            .collect();
+        assert_eq!(
+            sockets,
+            [
+                (None, "a", false),
+                (Some(Path::new("here:m1")), "here", false),
+                (Some(Path::new("/run/stead")), "stead", true),
+            ]
+        );
+        let long = format!("unix:///{}", "a".repeat(MAXIMUM_SOCKET_BYTES));
+        for (text, part) in [
+            ("unix://", "has no path"),
+            ("unixs://", "write unixs:///path"),
+            (long.as_str(), "write a shorter path"),
+        ] {
+            let error = HostUrl::parse_list_for_clients(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
         }
     }
 

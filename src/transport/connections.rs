@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::authority::LenientAuthority;
 use super::{ConnectionSettings, Door, FrontDoors};
 use crate::base::gather::Gathered;
-use crate::base::tls::{Entrance, Socket};
+use crate::base::tls::{Carrier, Entrance, Socket};
 
 /// Connections of one listener at one time. More wait to be accepted.
 const MAXIMUM_CONNECTIONS: usize = 16_384;
@@ -36,7 +36,7 @@ const ACCEPT_PAUSE_MILLISECONDS: u64 = 100;
 
 /// Serves `listener` until `stopping`; then lets open calls end for at most [`DRAIN_SECONDS`].
 pub(super) async fn serve(
-    listener: TcpListener,
+    listener: impl Accept,
     entrance: Entrance,
     doors: FrontDoors,
     settings: ConnectionSettings,
@@ -52,7 +52,7 @@ pub(super) async fn serve(
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
                 return;
             };
-            match accept(&listener).await {
+            match listener.accept_one().await {
                 Ok(stream) => {
                     let (builder, entrance, doors) = (Arc::clone(&builder), entrance.clone(), doors.clone());
                     let (stopping, cut) = (stopping.clone(), cut.clone());
@@ -89,11 +89,26 @@ pub(super) async fn serve(
     }
 }
 
-async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
-    let (stream, _) = listener.accept().await?;
-    // Small answers leave at once.
-    stream.set_nodelay(true)?;
-    Ok(stream)
+/// A listener of any kind.
+pub trait Accept: Send + Sync + 'static {
+    /// Waits for the next connection.
+    fn accept_one(&self) -> impl Future<Output = io::Result<Carrier>> + Send;
+}
+
+impl Accept for TcpListener {
+    async fn accept_one(&self) -> io::Result<Carrier> {
+        let (stream, _) = self.accept().await?;
+        // Small answers leave at once.
+        stream.set_nodelay(true)?;
+        Ok(stream.into())
+    }
+}
+
+impl Accept for UnixListener {
+    async fn accept_one(&self) -> io::Result<Carrier> {
+        let (stream, _) = self.accept().await?;
+        Ok(stream.into())
+    }
 }
 
 fn builder(settings: ConnectionSettings) -> Builder<TokioExecutor> {

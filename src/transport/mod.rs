@@ -24,7 +24,6 @@ use axum::routing::future::RouteFuture;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
@@ -32,6 +31,7 @@ use crate::base::metrics::Metrics;
 use crate::base::tls::{CertificateName, Entrance};
 use crate::service::Services;
 use crate::service::watch::WatchHub;
+pub use connections::Accept;
 use grpc::GrpcDoor;
 pub use http::{HttpSettings, Names};
 
@@ -110,10 +110,27 @@ impl FrontDoors {
 
     /// Serves a listener, behind `entrance`, until the token given to the constructor is cancelled; then lets calls end,
     /// for a bounded time.
-    pub async fn serve(self, listener: TcpListener, entrance: Entrance) {
+    pub async fn serve(self, listener: impl Accept, entrance: Entrance) {
         let stopping = self.shared.stopping.clone();
         let settings = self.shared.connections;
         connections::serve(listener, entrance, self, settings, stopping).await;
+    }
+
+    /// The same, apart: calls over gRPC without pages, and pages without calls.
+    #[must_use]
+    pub fn apart(&self) -> (Self, Self) {
+        let with = |grpc, http| Self {
+            shared: Arc::new(Shared {
+                grpc,
+                http,
+                connections: self.shared.connections,
+                stopping: self.shared.stopping.clone(),
+            }),
+        };
+        (
+            with(self.shared.grpc.clone(), Router::new()),
+            with(None, self.shared.http.clone()),
+        )
     }
 
     fn answer(&self, mut request: Request<Incoming>, is_protected: bool) -> Answering {

@@ -4,6 +4,7 @@
 mod auth;
 mod contests;
 mod data_folder;
+mod drop_in;
 mod durability;
 mod full_database;
 mod full_disk;
@@ -15,6 +16,7 @@ mod leader_loss;
 mod lifecycle;
 mod long_log;
 mod members;
+mod mirror;
 mod readme;
 mod reflection;
 mod slow_follower;

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::certificate::Details;
 use super::settings::Side;
-use super::{Socket, Tls};
+use super::{Carrier, Socket, Tls};
 use crate::base::clock;
 
 /// Handshakes of one side at one time; more wait. Each costs about a millisecond of a processor.
@@ -116,8 +116,9 @@ impl Entrance {
     }
 
     /// Lets a connection in; none if it is refused, which the log says.
-    pub async fn admit(&self, stream: TcpStream) -> Option<Socket> {
-        let from = stream.peer_addr();
+    pub async fn admit(&self, stream: impl Into<Carrier>) -> Option<Socket> {
+        let stream = stream.into();
+        let from = stream.address().ok().flatten();
         let admitted = match &self.tls {
             None => plain(stream, self.patience.first_byte).await,
             Some(tls) => match timeout(self.patience.handshake, protected(tls, stream)).await {
@@ -128,7 +129,7 @@ impl Entrance {
         match admitted {
             Ok(socket) => Some(socket),
             Err(refused) => {
-                self.log(from.ok(), &refused);
+                self.log(from, &refused);
                 None
             }
         }
@@ -149,12 +150,12 @@ impl Entrance {
             pace.last = Some(now);
             std::mem::take(&mut pace.left_out)
         };
-        let from = from.map_or_else(|| "unknown".to_owned(), |from| from.to_string());
+        let from = from.map_or_else(|| "this machine, or unknown".to_owned(), |from| from.to_string());
         tracing::warn!(from, listener = %self.side, reason = %refused, left_out, "refused a connection");
     }
 }
 
-async fn plain(stream: TcpStream, patience: Duration) -> Result<Socket, Refused> {
+async fn plain(stream: Carrier, patience: Duration) -> Result<Socket, Refused> {
     let mut begin = [0; BEGIN_BYTES];
     match timeout(patience, stream.peek(&mut begin)).await {
         Ok(Ok(1..)) if begin.first() == Some(&HANDSHAKE_BYTE) => Err(Refused::Protected),
@@ -163,7 +164,7 @@ async fn plain(stream: TcpStream, patience: Duration) -> Result<Socket, Refused>
     }
 }
 
-async fn protected(tls: &Tls, mut stream: TcpStream) -> Result<Socket, Refused> {
+async fn protected(tls: &Tls, mut stream: Carrier) -> Result<Socket, Refused> {
     let mut begin = [0; BEGIN_BYTES];
     let Ok(1..) = stream.peek(&mut begin).await else {
         return Err(Refused::Ended);
@@ -174,7 +175,7 @@ async fn protected(tls: &Tls, mut stream: TcpStream) -> Result<Socket, Refused> 
         }
         return Err(Refused::Plain);
     }
-    let from = stream.peer_addr().map_err(Refused::Handshake)?.ip();
+    let from = stream.address().map_err(Refused::Handshake)?;
     let Some(config) = tls.shared.material.load().accepting.clone() else {
         return Err(Refused::NoCertificate);
     };
@@ -186,10 +187,11 @@ async fn protected(tls: &Tls, mut stream: TcpStream) -> Result<Socket, Refused> 
         .map_err(Refused::Handshake)?;
     drop(place);
     if tls.shared.settings.checks_address
+        && let Some(from) = from
         && let Some(shown) = stream.get_ref().1.peer_certificates().and_then(<[_]>::first)
     {
         let details = Details::of(shown).map_err(Refused::Certificate)?;
-        check_address(&details, from.to_canonical())
+        check_address(&details, from.ip().to_canonical())
             .await
             .map_err(Refused::Certificate)?;
     }
@@ -197,7 +199,7 @@ async fn protected(tls: &Tls, mut stream: TcpStream) -> Result<Socket, Refused> 
 }
 
 /// Tells who speaks HTTP that TLS is spoken here. What it has sent is read first: the answer would be lost otherwise.
-async fn answer_plain(stream: &mut TcpStream) {
+async fn answer_plain(stream: &mut Carrier) {
     let mut request = vec![0; MAXIMUM_PLAIN_BYTES];
     // The connection ends in any case.
     let _ = stream.read(&mut request).await;

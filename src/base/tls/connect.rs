@@ -4,11 +4,10 @@ use std::io;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::{Socket, Tls};
+use super::{Carrier, Socket, Tls};
 
 /// Time in which a handshake must be done.
 const HANDSHAKE_SECONDS: u64 = 5;
@@ -18,14 +17,14 @@ impl Tls {
     ///
     /// # Errors
     /// The handshake fails, or takes too long.
-    pub async fn connect(&self, stream: TcpStream, host: &str) -> io::Result<Socket> {
+    pub async fn connect(&self, stream: impl Into<Carrier>, host: &str) -> io::Result<Socket> {
         let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| invalid(format!("{host:?} is no name that a certificate can have")))?;
         let config = self.shared.material.load().dialling.clone();
         let config = config.ok_or_else(|| invalid("nobody is dialled on this side".to_owned()))?;
         let limit = Duration::from_secs(HANDSHAKE_SECONDS);
-        let stream = timeout(limit, TlsConnector::from(config).connect(name, stream))
+        let stream = timeout(limit, TlsConnector::from(config).connect(name, stream.into()))
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))??;
         Socket::protected(self, stream.into()).map_err(invalid)

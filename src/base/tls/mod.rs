@@ -2,14 +2,15 @@
 //!
 //! A [`Tls`] is what one side needs, clients or peers: the material made from its files, which [`Tls::follow`] makes anew
 //! when a file changes, and the connections that are open under it. [`Entrance`] turns what a listener accepts into a
-//! [`Socket`]; [`Tls::connect`] does it for what is dialled. A plain connection is a [`Socket`] too, at the price of one
-//! comparison for each read and write.
+//! [`Socket`]; [`Tls::connect`] does it for what is dialled. A plain connection is a [`Socket`] too, at the price of a
+//! comparison or two for each read and write.
 //!
 //! Invariants: a handshake uses the newest material that could be read whole; a revoked certificate gets no new
 //! connection and loses its old ones; replaced certificates and authorities end no connection; sessions are never resumed,
 //! so that every connection is checked. Never decides what a certificate's owner may do.
 
 mod accept;
+mod carrier;
 mod certificate;
 mod connect;
 mod follow;
@@ -30,6 +31,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 pub use accept::Entrance;
+pub use carrier::Carrier;
 pub use certificate::CertificateName;
 pub use protocol::{CipherSuites, TlsVersion};
 pub use settings::{AllowedNames, CertificateFiles, Identity, Part, SelfSigned, Side, TlsError, TlsSettings};

@@ -6,11 +6,11 @@ use std::task::{Context, Poll};
 
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 use tonic::transport::server::Connected;
 
 use super::Tls;
+use super::carrier::Carrier;
 use super::certificate::{CertificateName, Details};
 use super::open::Registration;
 
@@ -18,7 +18,7 @@ use super::open::Registration;
 #[derive(Debug)]
 pub enum Socket {
     /// As the operating system has it.
-    Plain(TcpStream),
+    Plain(Carrier),
     /// With TLS around it; in a box, so that a plain one is small.
     Protected(Box<Protected>),
 }
@@ -26,7 +26,7 @@ pub enum Socket {
 /// A connection after its handshake.
 #[derive(Debug)]
 pub struct Protected {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Carrier>,
     /// What ends it if the certificate that the other side has shown is revoked; none if it has shown none.
     registration: Option<Registration>,
     name: Option<CertificateName>,
@@ -37,7 +37,7 @@ impl Socket {
     ///
     /// # Errors
     /// The other side's certificate cannot be read, or was revoked while it was shown.
-    pub(super) fn protected(tls: &Tls, stream: TlsStream<TcpStream>) -> Result<Self, String> {
+    pub(super) fn protected(tls: &Tls, stream: TlsStream<Carrier>) -> Result<Self, String> {
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let (registration, name) = match chain.split_first() {
             None => (None, None),

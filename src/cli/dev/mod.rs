@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::exit::CliError;
+use super::node::Times;
 use super::output::{Format, write_json};
 use super::security::Security;
 use super::signal;
@@ -161,7 +162,12 @@ async fn wait_until_serving(nodes: &[DevNode], children: &mut [Child]) -> Result
     }
     for node in nodes {
         progress.set_message(format!("waiting for {} of {} nodes", node.name, nodes.len()));
-        let client = Client::new(&node.endpoint(), &Security::default(), POLL_TIMEOUT, POLL_TIMEOUT)?;
+        let times = Times {
+            dial: POLL_TIMEOUT,
+            command: POLL_TIMEOUT,
+            ..Times::default()
+        };
+        let client = Client::new(&node.endpoint(), &Security::default(), times)?;
         while !is_serving(&client).await {
             progress.tick();
             for (node, child) in nodes.iter().zip(children.iter_mut()) {
@@ -222,7 +228,7 @@ fn show(nodes: &[DevNode], processes: &[u32], dev: &Dev, format: Format) -> Resu
     let endpoints: Vec<String> = nodes.iter().map(DevNode::endpoint).collect();
     let endpoints = endpoints.join(",");
     let mut out = io::stdout().lock();
-    if format == Format::Json {
+    if format.is_json() {
         let nodes: Vec<Value> = nodes
             .iter()
             .zip(processes)

@@ -11,7 +11,7 @@ use tonic::Code;
 
 use super::super::client::{Client, ClientError, is_lost};
 use super::super::exit::{CliError, Exit};
-use super::super::output::{Format, revision, write_json};
+use super::super::output::{Format, revision};
 use super::super::signal;
 use super::checkpoint::{Checkpoint, CheckpointFile, Mode};
 use super::plan::{EMPTY_REVISION, Step, plan};
@@ -100,24 +100,15 @@ impl Import {
         let exact = matches!(way, Way::Exact(_));
         let keys = survey.keys;
         let seconds = started.elapsed().as_secs_f64();
-        let mut out = io::stdout().lock();
-        match format {
-            Format::Json => write_json(
-                out,
-                &json!({"keys": keys, "exact_revisions": exact, "leases": survey.leases.len(), "seconds": seconds}),
-            ),
-            Format::Human => {
-                let revisions = if exact {
-                    "the revisions of the source"
-                } else {
-                    "new revisions"
-                };
-                Ok(writeln!(
-                    out,
-                    "imported {keys} keys with {revisions} in {seconds:.1} s"
-                )?)
-            }
-        }
+        let revisions = if exact {
+            "the revisions of the source"
+        } else {
+            "new revisions"
+        };
+        format.note(
+            &format!("imported {keys} keys with {revisions} in {seconds:.1} s"),
+            || json!({"keys": keys, "exact_revisions": exact, "leases": survey.leases.len(), "seconds": seconds}),
+        )
     }
 
     fn way(

@@ -295,7 +295,7 @@ async fn connect(url: Uri, tls: Option<(Tls, String)>) -> std::io::Result<TokioI
     stream.set_nodelay(true)?;
     let socket = match tls {
         Some((tls, host)) => tls.connect(stream, &host).await?,
-        None => Socket::Plain(stream),
+        None => Socket::Plain(stream.into()),
     };
     Ok(TokioIo::new(Gathered::new(socket)))
 }

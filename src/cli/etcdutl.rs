@@ -1,0 +1,61 @@
+//! The program under the name `etcdutl`: what works on the files of a server that does not run.
+//!
+//! The files of a data folder are not etcd's, so that nothing of etcdutl's that reads or writes those is here; what there
+//! is instead is said.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+
+use super::called::Called;
+use super::exit::{CliError, Exit};
+
+/// What is in the place of a command.
+const INSTEAD: [(&str, &str); 4] = [
+    (
+        "defrag",
+        "there is nothing to defragment in a data folder of stead",
+    ),
+    (
+        "hashkv",
+        "compare running members with `etcdctl endpoint hashkv --cluster`",
+    ),
+    (
+        "migrate",
+        "a data folder of stead has one format; an unknown one is refused at the start",
+    ),
+    (
+        "snapshot",
+        "use `stead snapshot status` and `stead snapshot restore`, which take the same arguments",
+    ),
+];
+
+/// Runs a command of etcdutl.
+///
+/// # Errors
+/// There is no such command, or not here.
+pub(super) fn run(arguments: &[OsString]) -> Result<(), CliError> {
+    let command = arguments
+        .get(1)
+        .and_then(|command| command.to_str())
+        .unwrap_or_default();
+    match command {
+        "version" | "--version" => Ok(write!(io::stdout(), "{}", Called::Etcdutl.version())?),
+        "" | "help" | "--help" | "-h" => {
+            let names: Vec<&str> = INSTEAD.iter().map(|(name, _)| *name).collect();
+            Ok(writeln!(
+                io::stdout(),
+                "Usage: etcdutl version\n\nNot here, and what is in their place is said when they are called: {}",
+                names.join(", ")
+            )?)
+        }
+        _ => Err(INSTEAD.iter().find(|(name, _)| *name == command).map_or_else(
+            || CliError::failure(format!("unknown command {command:?} for \"etcdutl\"")),
+            |(name, instead)| {
+                CliError::new(
+                    Exit::Unsupported,
+                    format!("etcdutl {name} is not supported: {instead}"),
+                )
+            },
+        )),
+    }
+}
