@@ -277,5 +277,8 @@ pub fn proposal_seeds() -> Vec<Vec<u8>> {
         })
         .collect();
     seeds.push(seeds.concat());
+    // What once ended the process: a key of a gigabyte that is not there, and commands within commands without end.
+    seeds.push(b"\x01\x01\x01\0\x01\xfc\0\0\0\x38".to_vec());
+    seeds.push([&[1, 1, 1][..], &[9, 0].repeat(30_000)].concat());
     seeds
 }
