@@ -27,7 +27,7 @@ fuzz() {
     local name="$1"
     local corpus="$folder/corpus/$name" artifacts="$folder/artifacts/$name/" log="$folder/$name.log"
     mkdir -p "$corpus" "$artifacts"
-    STEAD_FUZZ_SEEDS="$corpus" "$binaries/$name"
+    STEAD_FUZZ_SEEDS="$corpus" "$binaries/$name" >"$log" 2>&1 || { cat "$log"; return 1; }
     # The stack of a thread that serves requests.
     ulimit -s 2048 -c 0
     # A backtrace of so large a program can take longer than an input may.
