@@ -49,12 +49,15 @@ enum SnapshotCommand {
         skip_hash_check: bool,
     },
     /// Make the data folder of a member of a new cluster from a snapshot of stead or etcd; once for each member
-    #[command(after_help = "Examples:
+    #[command(
+        visible_alias = "import",
+        after_help = "Examples:
   stead snapshot restore backup.db --name n1 --data-dir n1 \\
     --initial-cluster n1=http://10.0.0.1:2380,n2=http://10.0.0.2:2380,n3=http://10.0.0.3:2380 \\
     --initial-advertise-peer-urls http://10.0.0.1:2380
   stead snapshot restore backup.db --bump-revision 1000000000 --mark-compacted
-  stead snapshot restore /var/lib/etcd/member/snap/db --skip-hash-check")]
+  stead snapshot import /var/lib/etcd/member/snap/db --skip-hash-check"
+    )]
     Restore(Restore),
 }
 

@@ -166,10 +166,11 @@ impl Gate {
     ) -> Result<Option<Identity>, ServiceError> {
         let judged = if !self.is_open() {
             judge(&self.reader.view())
-        } else if caller.is_nobody() {
+        } else if caller.token.is_none() {
+            // A certificate is shown whether or not it is asked for.
             return Ok(None);
         } else {
-            // Whoever has an identity got it from a node that needs one: this node may not know yet.
+            // Whoever has a token got it from a node that needs one: this node may not know yet.
             Ok(None)
         };
         if judged.as_ref().is_ok_and(Option::is_some)
