@@ -2,6 +2,7 @@
 # make test    everything that .ci/run checks
 # make bench   the comparison with etcd
 # make jepsen  half an hour of faults
+# make fuzz    garbage for every decoder
 
 SHELL := /bin/bash
 PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -9,8 +10,11 @@ export PATH
 
 # Of each of the five workloads.
 JEPSEN_SECONDS ?= 12
+# Of each decoder; two run at a time.
+FUZZ_SECONDS ?= 60
+export FUZZ_SECONDS
 
-.PHONY: run test bench jepsen tools clients
+.PHONY: run test bench jepsen fuzz tools clients
 
 run: tools
 	cargo run --bin stead -- dev
@@ -26,14 +30,19 @@ clients: tools
 # One test at a time: many start a cluster, or two, on the same few processors.
 test: clients
 	cargo fmt --check
+	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 	RUST_TEST_THREADS=1 cargo test
 	cargo test --test jepsen -- run --workload all --nemesis mixed --seconds $(JEPSEN_SECONDS)
 	cargo test --test jepsen -- catch --seconds 20
+	tests/fuzz/run.sh
 
 bench: clients
 	cargo bench --profile dev --bench cluster
 
 jepsen: clients
 	cargo test --test jepsen -- run --workload all --nemesis mixed --seconds 360
+
+fuzz: tools
+	tests/fuzz/run.sh

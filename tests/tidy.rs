@@ -61,7 +61,11 @@ impl Source {
     fn program_lines(&self) -> Vec<(usize, &str)> {
         let is_test_file = self.path.components().any(|part| {
             let name = part.as_os_str().to_string_lossy();
-            name == "tests" || name == "tests.rs" || name.ends_with("_tests.rs") || name == "testing.rs"
+            name == "tests"
+                || name == "tests.rs"
+                || name.ends_with("_tests.rs")
+                || name == "testing.rs"
+                || name == "fuzzing.rs"
         });
         if is_test_file {
             return Vec::new();
@@ -354,6 +358,41 @@ fn every_command_of_the_readme_is_in_a_block_that_a_test_runs() {
         inside = !inside;
     }
     assert!(!inside, "a block is not closed");
+    check(&problems);
+}
+
+/// What has a decoder of what comes from the network or the disk is fuzzed, and every target is run.
+#[test]
+fn every_decoder_that_is_open_to_fuzzing_has_a_target() {
+    let mut targets = String::new();
+    let manifest = fs::read_to_string(root().join("tests/fuzz/Cargo.toml")).unwrap();
+    let mut problems = Vec::new();
+    for target in sources(&root().join("tests/fuzz/targets")) {
+        let name = target.path.file_stem().unwrap().to_string_lossy().into_owned();
+        if !manifest.contains(&format!("path = \"targets/{name}.rs\"")) {
+            problems.push(format!("{}: not in tests/fuzz/Cargo.toml", target.shown(1)));
+        }
+        targets.push_str(&target.lines.join("\n"));
+    }
+    let mut seen = 0;
+    for source in sources(&root().join("src")) {
+        if source.path.file_name().is_none_or(|name| name != "fuzzing.rs") {
+            continue;
+        }
+        for (number, line) in (1..).zip(&source.lines) {
+            let function = line
+                .strip_prefix("pub fn ")
+                .and_then(|rest| rest.split_once("(bytes: &[u8])"));
+            let Some((name, "{" | " {")) = function else {
+                continue;
+            };
+            seen += 1;
+            if !targets.contains(&format!("fuzzing::{name},")) {
+                problems.push(format!("{}: {name} has no target", source.shown(number)));
+            }
+        }
+    }
+    assert!(seen >= 12, "decoders that were found: {seen}");
     check(&problems);
 }
 

@@ -3,6 +3,8 @@
 //! Never names another layer. Does no I/O of its own but for [`tls`], which reads certificates and makes handshakes.
 
 pub mod clock;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod gather;
 pub mod identity;
 pub mod ids;

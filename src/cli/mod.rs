@@ -17,6 +17,8 @@ mod endpoint;
 mod etcdutl;
 mod exit;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handshake;
 mod kv;
 mod lease;

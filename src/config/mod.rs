@@ -10,6 +10,8 @@ mod auth;
 mod duration;
 mod error;
 mod flags;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod help;
 mod listen;
 mod settings;

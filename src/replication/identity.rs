@@ -72,7 +72,7 @@ impl Identity {
         }
     }
 
-    fn encode(&self) -> String {
+    pub fn encode(&self) -> String {
         let phase = Phase::ALL.iter().find(|(_, phase)| *phase == self.phase);
         let phase = phase.map_or("", |(name, _)| name);
         let origin = if self.has_joined { "joined" } else { "formed" };
@@ -82,7 +82,7 @@ impl Identity {
         )
     }
 
-    fn decode(text: &str) -> Result<Self, String> {
+    pub fn decode(text: &str) -> Result<Self, String> {
         let field = |name: &str| -> Result<&str, String> {
             text.lines()
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))

@@ -22,6 +22,8 @@ mod departed;
 mod failure;
 mod fault;
 mod forward;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod identity;
 mod intake;
 pub mod interface;

@@ -16,6 +16,8 @@ pub mod compaction;
 pub mod contest;
 mod core;
 pub mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod header;
 pub mod health;
 pub mod kv;

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::applied::{EventKind, VersionId};
+use super::bounded;
 use super::command::{Alarm, Proposal};
 use crate::base::{LeaseId, MemberId, Namespace, Revision};
 use crate::storage::StorageError;
@@ -18,8 +19,8 @@ pub const VERSION: u8 = 1;
 /// The longest proposal that is written. The largest request that a node accepts is far smaller.
 const MAXIMUM_PROPOSAL_BYTES: usize = 128 * 1024 * 1024;
 
-/// What decoding may claim to need, so that a damaged length is an error instead of an allocation that ends the process.
-/// A number of one byte counts as its full width, at most eight.
+/// What decoding may claim to need; what it takes before that is there is bounded by [`bounded`]. A number of one byte
+/// counts as its full width, at most eight.
 const MAXIMUM_DECODED_BYTES: usize = 8 * MAXIMUM_PROPOSAL_BYTES;
 
 type Configuration = bincode::config::Configuration<
@@ -174,11 +175,10 @@ fn decode_header<Header: DeserializeOwned>(
             ),
         });
     }
-    let (header, length) =
-        bincode::serde::decode_from_slice(rest, CONFIGURATION).map_err(|error| StorageError::Corrupt {
-            what,
-            reason: error.to_string(),
-        })?;
+    let (header, length) = bounded::decode(rest, CONFIGURATION).map_err(|error| StorageError::Corrupt {
+        what,
+        reason: error.to_string(),
+    })?;
     Ok((header, 1 + length))
 }
 

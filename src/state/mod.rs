@@ -11,8 +11,11 @@ pub mod access;
 pub mod applied;
 mod apply;
 pub mod auth;
+mod bounded;
 pub mod command;
 pub mod format;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod machine;
 mod mvcc;
 mod recent;

@@ -6,6 +6,8 @@
 
 mod authority;
 mod connections;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gateway;
 pub mod grpc;
 pub mod http;

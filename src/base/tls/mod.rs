@@ -14,6 +14,8 @@ mod carrier;
 mod certificate;
 mod connect;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod material;
 mod open;
 mod protocol;

@@ -46,7 +46,11 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    fn check(&self, shown: &CertificateDer<'_>, between: &[CertificateDer<'_>]) -> Result<(), Error> {
+    pub(super) fn check(
+        &self,
+        shown: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+    ) -> Result<(), Error> {
         for certificate in std::iter::once(shown).chain(between) {
             let details = Details::of(certificate).map_err(Refused::Unreadable)?;
             if self.revoked.contains(&details.key) {

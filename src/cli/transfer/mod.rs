@@ -10,7 +10,7 @@ mod export;
 mod import;
 mod plain;
 mod plan;
-mod record;
+pub(super) mod record;
 mod survey;
 
 pub(super) use checkpoint::part_of;

@@ -33,7 +33,7 @@ struct Line {
 ///
 /// # Errors
 /// The file cannot be read, or the line is too long.
-pub(super) fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, CliError> {
+pub(in super::super) fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, CliError> {
     line.clear();
     let length = source.take(MAXIMUM_LINE_BYTES).read_until(b'\n', line)?;
     if u64::try_from(length).is_ok_and(|length| length == MAXIMUM_LINE_BYTES) {
@@ -48,7 +48,7 @@ pub(super) fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>) -> Result
 ///
 /// # Errors
 /// What is wrong with the line.
-pub(super) fn parse(line: &[u8]) -> Result<KeyValue, String> {
+pub(in super::super) fn parse(line: &[u8]) -> Result<KeyValue, String> {
     let line: Line = serde_json::from_slice(line).map_err(|error| format!("is no record: {error}"))?;
     let decode = |name: &str, text: &str| {
         STANDARD
@@ -73,7 +73,7 @@ pub(super) fn parse(line: &[u8]) -> Result<KeyValue, String> {
 ///
 /// # Errors
 /// The target cannot be written.
-pub(super) fn write(mut target: impl Write, record: &KeyValue) -> io::Result<()> {
+pub(in super::super) fn write(mut target: impl Write, record: &KeyValue) -> io::Result<()> {
     writeln!(
         target,
         r#"{{"key": "{}", "value": "{}", "create_revision": {}, "mod_revision": {}, "version": {}, "lease": {}}}"#,

@@ -5,7 +5,7 @@
 //! the disk in the order of the calls; the purged position is written together with the removal. Never blocks the caller
 //! of `append` on the disk; never keeps a committed position of its own worth: it rides along with the next write.
 
-mod format;
+pub(super) mod format;
 mod recent;
 mod shared;
 mod size;

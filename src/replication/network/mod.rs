@@ -10,7 +10,7 @@ mod incoming;
 pub mod introduction;
 pub mod roster;
 pub mod server;
-mod snapshot_receive;
+pub(super) mod snapshot_receive;
 mod snapshot_send;
 pub mod wire;
 

@@ -139,7 +139,7 @@ impl Receiver {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Status> {
+pub fn check_name(name: &str) -> Result<(), Status> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     let is_good = name.len() <= MAXIMUM_NAME_BYTES
         && name.bytes().all(is_plain)

@@ -8,6 +8,8 @@
 //! [`accesses`](crate::state::access::accesses) the one list of what a request touches. Reads are judged on the very state
 //! that answers them, writes again when they are applied. Passwords are hashed before anything is proposed; no log has one.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod gate;
 mod jwt;
 mod password;

@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use argon2::Argon2;
 use argon2::password_hash::{PasswordHash as Parsed, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::{Argon2, Params};
 use tokio::sync::Semaphore;
 
 use crate::base::clock;
@@ -19,6 +19,11 @@ use crate::state::auth::PasswordHash;
 const BCRYPT: &str = "$2";
 /// Bytes of a salt (RFC 9106).
 const SALT_BYTES: usize = 16;
+/// KiB and rounds that a hash may ask for, several times what those that are made here do. A hash that is restored from a
+/// snapshot file says itself what checking it takes.
+const MAXIMUM_HASH_KIB: u32 = 64 * 1024;
+/// See [`MAXIMUM_HASH_KIB`].
+const MAXIMUM_HASH_ROUNDS: u32 = 16;
 
 /// What a password is compared with if there is no user: the hash of something random that is then forgotten.
 static NOBODYS_HASH: LazyLock<Option<PasswordHash>> =
@@ -102,9 +107,11 @@ fn is_of(password: &Secret<String>, hash: &PasswordHash) -> bool {
         return bcrypt::verify(password.expose(), hash.expose()).unwrap_or(false);
     }
     Parsed::new(hash.expose()).is_ok_and(|hash| {
-        Argon2::default()
-            .verify_password(password.expose().as_bytes(), &hash)
-            .is_ok()
+        Params::try_from(&hash)
+            .is_ok_and(|cost| cost.m_cost() <= MAXIMUM_HASH_KIB && cost.t_cost() <= MAXIMUM_HASH_ROUNDS)
+            && Argon2::default()
+                .verify_password(password.expose().as_bytes(), &hash)
+                .is_ok()
     })
 }
 
@@ -144,6 +151,26 @@ mod tests {
                 .await
                 .unwrap()
         );
+    }
+
+    #[test]
+    fn a_hash_that_asks_for_more_than_it_may_is_of_no_password() {
+        let password = Secret::new("hunter2".to_owned());
+        let salt = SaltString::encode_b64(&[7; SALT_BYTES]).unwrap();
+        for (kib, rounds, is_good) in [
+            (64, 1, true),
+            (64, MAXIMUM_HASH_ROUNDS + 1, false),
+            (MAXIMUM_HASH_KIB + 1, 1, false),
+        ] {
+            let cost = Params::new(kib, rounds, 1, None).unwrap();
+            let hasher = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cost);
+            let hash = hasher.hash_password(password.expose().as_bytes(), &salt).unwrap();
+            assert_eq!(
+                is_of(&password, &Secret::new(hash.to_string())),
+                is_good,
+                "{hash}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ type Signature = [u8; SIGNATURE_BYTES];
 
 /// What a token says.
 #[derive(Debug, PartialEq, Eq)]
-struct Claim<'text> {
+pub(super) struct Claim<'text> {
     /// Milliseconds since the Unix epoch.
     issued: u64,
     /// The auth revision of the user's password.
@@ -45,7 +45,7 @@ struct Claim<'text> {
 }
 
 impl<'text> Claim<'text> {
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut encoded = vec![VERSION];
         for number in [self.issued, self.password_revision, self.nonce] {
             encoded.extend_from_slice(&number.to_be_bytes());
@@ -54,7 +54,7 @@ impl<'text> Claim<'text> {
         encoded
     }
 
-    fn decode(encoded: &'text [u8]) -> Option<Self> {
+    pub(super) fn decode(encoded: &'text [u8]) -> Option<Self> {
         let (version, rest) = encoded.split_first()?;
         let (issued, rest) = rest.split_first_chunk()?;
         let (password_revision, rest) = rest.split_first_chunk()?;

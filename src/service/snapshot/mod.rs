@@ -7,6 +7,8 @@
 //! A snapshot is of one revision: it is written from a pinned view, beside all that reads and writes, into a file without
 //! a name that goes when the call ends or the process dies. Never changes a store that is there.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod read;
 mod schema;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Tests of the state machine, on the engine in memory.
 
 mod auth;
+mod bounded;
 mod determinism;
 mod format;
 mod generate;

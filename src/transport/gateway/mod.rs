@@ -7,6 +7,8 @@
 //!
 //! Never decides anything; never holds more of a body than one message.
 
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod json;
 mod routes;
 mod stream;

@@ -1,0 +1,7 @@
+//! The configuration of a server.
+#![no_main]
+
+stead_fuzz::target!(
+    stead::config::fuzzing::config,
+    stead::config::fuzzing::config_seeds
+);

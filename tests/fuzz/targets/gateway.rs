@@ -1,0 +1,7 @@
+//! JSON of clients.
+#![no_main]
+
+stead_fuzz::target!(
+    stead::transport::fuzzing::gateway,
+    stead::transport::fuzzing::gateway_seeds
+);
