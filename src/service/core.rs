@@ -88,9 +88,10 @@ impl Core {
         loop {
             let signed = self.gate.sign(caller, command.clone()).await?;
             match self.propose(signed, &pick).await {
-                Err(ServiceError::UserEmpty | ServiceError::AuthOldRevision)
-                    if signings < MAXIMUM_SIGNINGS =>
-                {
+                Err(
+                    ServiceError::Refused(Refusal::UserEmpty)
+                    | ServiceError::Refused(Refusal::AuthOldRevision),
+                ) if signings < MAXIMUM_SIGNINGS => {
                     signings += 1;
                 }
                 proposed => return proposed,

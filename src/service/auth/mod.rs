@@ -30,7 +30,7 @@ use super::header::{Answered, Header};
 use crate::base::clock;
 use crate::base::secret::Secret;
 use crate::state::access::Request;
-use crate::state::applied::Answer;
+use crate::state::applied::{Answer, Refusal};
 use crate::state::auth::{AuthChange, Permission};
 use crate::state::command::Command;
 
@@ -239,7 +239,10 @@ impl Users {
             .core
             .view_for(&self.caller, false, &Request::UserGet(name))
             .await?;
-        let user = view.auth().user(name).ok_or(ServiceError::UserNotFound)?;
+        let user = view
+            .auth()
+            .user(name)
+            .ok_or(ServiceError::Refused(Refusal::UserNotFound))?;
         Ok(Answered {
             header: self.core.headers.at(view.revision()),
             answer: user.roles.clone(),
@@ -255,7 +258,10 @@ impl Users {
             .core
             .view_for(&self.caller, false, &Request::RoleGet(name))
             .await?;
-        let role = view.auth().role(name).ok_or(ServiceError::RoleNotFound)?;
+        let role = view
+            .auth()
+            .role(name)
+            .ok_or(ServiceError::Refused(Refusal::RoleNotFound))?;
         Ok(Answered {
             header: self.core.headers.at(view.revision()),
             answer: role.permissions.clone(),

@@ -20,6 +20,7 @@ use crate::service::header::Answered;
 use crate::service::leader::LeaderDesk;
 use crate::service::watch::WatchSettings;
 use crate::service::{Services, Settings};
+use crate::state::applied::Refusal;
 
 /// Bound of every wait: a test that needs longer is broken, however slow the machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -320,13 +321,13 @@ async fn a_lease_that_is_not_there_is_refused_and_leaves_nothing() {
     let node = Node::start().await;
     let name = Bytes::from("l");
     let refused = node.services.locks.lock(&name, LeaseId(5)).await;
-    assert_eq!(refused, Err(ServiceError::LeaseNotFound));
+    assert_eq!(refused, Err(ServiceError::Refused(Refusal::LeaseNotFound)));
     let refused = node
         .services
         .elections
         .campaign(name, LeaseId(-5), Bytes::new())
         .await;
-    assert_eq!(refused.err(), Some(ServiceError::LeaseNotFound));
+    assert_eq!(refused.err(), Some(ServiceError::Refused(Refusal::LeaseNotFound)));
     assert!(node.keys("l/").is_empty());
     assert_eq!(
         node.services.locks.unlock(&Bytes::new()).await.err(),
