@@ -30,6 +30,9 @@ pub enum ServiceError {
     /// A transaction that writes one key twice.
     #[error("etcdserver: duplicate key given in txn request")]
     DuplicateKey,
+    /// What the client says of its version is no text.
+    #[error("etcdserver: invalid client api version")]
+    BadClientVersion,
     /// A sort order or target that does not exist.
     #[error("etcdserver: invalid sort option")]
     InvalidSortOption,

@@ -135,7 +135,7 @@ impl FrontDoors {
 
     fn answer(&self, mut request: Request<Incoming>, is_protected: bool) -> Answering {
         match &self.shared.grpc {
-            Some(grpc) if grpc::is_call(request.headers()) => Answering::Call(grpc.call(request)),
+            Some(grpc) if grpc::is_call(&request) => Answering::Call(grpc.call(request)),
             _ => {
                 if is_protected {
                     request.extensions_mut().insert(http::Protected);

@@ -31,7 +31,7 @@ use crate::base::clock;
 use crate::base::secret::Secret;
 use crate::state::access::Request;
 use crate::state::applied::{Answer, Refusal};
-use crate::state::auth::{AuthChange, Permission};
+use crate::state::auth::{AuthChange, PasswordHash, Permission};
 use crate::state::command::Command;
 
 /// Bytes of the key that simple tokens are signed with.
@@ -156,17 +156,20 @@ impl Users {
         self.change(AuthChange::AddUser { name, password }).await
     }
 
-    /// Gives a user another password. Tokens for the old one are void.
+    /// Gives a user another password; with none, no password opens the account any more. Tokens for the old one are void.
     ///
     /// # Errors
     /// No such user, the caller may not, or no answer in time.
     pub async fn change_password(
         &self,
         name: String,
-        password: Secret<String>,
+        password: Option<Secret<String>>,
     ) -> Result<Header, ServiceError> {
         self.admit(&Request::AuthChange).await?;
-        let password = self.passwords.hash(password).await?;
+        let password = match password {
+            Some(password) => self.passwords.hash(password).await?,
+            None => PasswordHash::new(String::new()),
+        };
         self.change(AuthChange::ChangePassword { name, password }).await
     }
 

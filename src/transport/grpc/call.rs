@@ -273,6 +273,13 @@ pub(super) fn requires_leader(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes() == b"true")
 }
 
+/// Whether what a client says of its version can be read; it may say nothing.
+pub(super) fn tells_its_version(headers: &HeaderMap) -> bool {
+    headers
+        .get("client-api-version")
+        .is_none_or(|version| std::str::from_utf8(version.as_bytes()).is_ok())
+}
+
 /// Resolves when a stream must end, with the status that ends it.
 pub(super) async fn stream_end(
     stopping: CancellationToken,

@@ -22,6 +22,7 @@ pub fn code(error: &ServiceError) -> Code {
         | E::LeaseProvided
         | E::TooManyOperations
         | E::DuplicateKey
+        | E::BadClientVersion
         | E::InvalidSortOption
         | E::RequestTooLarge
         | E::BadMemberUrls
@@ -140,6 +141,11 @@ mod tests {
                 E::DuplicateKey,
                 C::InvalidArgument,
                 "etcdserver: duplicate key given in txn request",
+            ),
+            (
+                E::BadClientVersion,
+                C::InvalidArgument,
+                "etcdserver: invalid client api version",
             ),
             (
                 E::InvalidSortOption,

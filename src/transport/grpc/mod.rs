@@ -27,7 +27,7 @@ use std::task::{Context, Poll};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use prometheus::IntCounter;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,7 @@ use crate::proto::v3lockpb::lock_server::LockServer;
 use crate::service::auth::Pass;
 use crate::service::watch::WatchHub;
 use crate::service::{ServiceError, Services};
-use call::{Counted, RequestBody, Source, requires_leader, stream_end};
+use call::{Counted, RequestBody, Source, requires_leader, stream_end, tells_its_version};
 pub(super) use call::{InsideBody, ResponseBody};
 pub(super) use maintenance::alarm_name;
 use methods::{Kind, Method, Methods, Target};
@@ -146,6 +146,9 @@ impl GrpcDoor {
         let wants_leader = requires_leader(request.headers());
         if wants_leader && !self.streams.services.health.has_leader() {
             return self.refuse(Some(counted), &error::status(&ServiceError::NoLeader));
+        }
+        if !tells_its_version(request.headers()) {
+            return self.refuse(Some(counted), &error::status(&ServiceError::BadClientVersion));
         }
         if !method.is_for_learners && self.streams.services.status.borrow().is_learner {
             return self.refuse(
@@ -251,9 +254,12 @@ impl StreamGuard for Streams {
     }
 }
 
-/// Whether a request is a gRPC call.
-pub(super) fn is_call(headers: &HeaderMap) -> bool {
-    headers
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+/// Whether a request is a gRPC call. In HTTP/1 it is none, whatever it says of itself: what a browser may send passes the
+/// checks of pages.
+pub(super) fn is_call<B>(request: &Request<B>) -> bool {
+    request.version() == Version::HTTP_2
+        && request
+            .headers()
+            .get(http::header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
