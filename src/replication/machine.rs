@@ -28,7 +28,7 @@ use super::types::{
 use super::waiters::Waiters;
 use crate::base::MemberId;
 use crate::base::metrics::Metrics;
-use crate::state::applied::{Effect, Fatal};
+use crate::state::applied::{Effect, EventKind, Fatal};
 use crate::state::{AppliedPosition, LogEntry, Machine, Reader};
 use crate::storage::{Engine, StorageError};
 
@@ -354,6 +354,7 @@ impl Applier {
         for entry in &mut applied {
             effects.extend(entry.effects.drain(..));
         }
+        self.count_changes(&effects);
         if let Some(last) = entries.last() {
             self.settings
                 .applied_end
@@ -373,6 +374,29 @@ impl Applier {
             .runtime
             .spawn(async move { waiters.answer(applied) });
         Ok(())
+    }
+
+    fn count_changes(&self, effects: &[Effect]) {
+        let (mut puts, mut deletes, mut put_bytes) = (0, 0, 0);
+        let changed = effects.iter().filter_map(|effect| match effect {
+            Effect::Changed { events, .. } => Some(events),
+            _ => None,
+        });
+        for event in changed.flatten() {
+            match event.kind {
+                EventKind::Put => {
+                    puts += 1;
+                    put_bytes += event.key_value.key.len() + event.key_value.value.len();
+                }
+                EventKind::Delete => deletes += 1,
+            }
+        }
+        let metrics = &self.settings.metrics;
+        metrics.puts.inc_by(puts);
+        metrics.deletes.inc_by(deletes);
+        metrics
+            .put_bytes
+            .add(i64::try_from(put_bytes).unwrap_or(i64::MAX));
     }
 
     fn replace(&mut self, engine: Arc<dyn Engine>) -> Result<(), Fatal> {

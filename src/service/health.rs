@@ -141,6 +141,16 @@ impl Health {
             .set(view.compacted().unwrap_or(Revision(-1)).0);
         let status = self.core.replication.status().borrow().clone();
         metrics.is_learner.set(i64::from(status.is_learner));
+        match view.alarms() {
+            Ok(alarms) => {
+                let named: Vec<_> = alarms
+                    .iter()
+                    .map(|(member, alarm)| (*member, alarm.name()))
+                    .collect();
+                metrics.set_alarms(&named);
+            }
+            Err(error) => tracing::warn!(%error, "the metrics do not show the alarms"),
+        }
     }
 }
 

@@ -189,6 +189,15 @@ impl Alarm {
             Self::Corrupt => 2,
         }
     }
+
+    /// Its name on the wire, in metrics and on the health pages (etcd's `AlarmType`).
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoSpace => "NOSPACE",
+            Self::Corrupt => "CORRUPT",
+        }
+    }
 }
 
 /// What the log carries.

@@ -24,6 +24,8 @@ use http::uri::Authority;
 use hyper_util::rt::TokioIo;
 use openraft::RaftNetworkFactory;
 use parking_lot::Mutex;
+use prometheus::{Histogram, IntCounter};
+use prost::Message;
 use tokio::net::TcpStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
@@ -33,7 +35,7 @@ use self::introduction::Introduce;
 use super::log::MAXIMUM_READ_BYTES;
 use super::types::{Membership, Node, NodeId, TypeConfig};
 use crate::base::gather::Gathered;
-use crate::base::metrics::Metrics;
+use crate::base::metrics::{Metrics, PeerMetrics};
 use crate::base::tls::{Socket, Tls};
 use crate::base::{ClusterId, MemberId};
 use crate::proto::peer::peer_client::PeerClient;
@@ -184,7 +186,8 @@ impl Peers {
         self.active_since.lock().remove(&target);
         self.settings
             .metrics
-            .peer_sent_failures
+            .peers
+            .sent_failures
             .with_label_values(&[label(target).as_str()])
             .inc();
         let mut connections = self.connections.lock();
@@ -198,12 +201,26 @@ impl Peers {
         }
     }
 
-    /// Bytes arrived from `from`.
-    pub fn received(&self, from: NodeId, bytes: usize) {
-        let received = &self.settings.metrics.peer_received_bytes;
-        received
-            .with_label_values(&[label(from).as_str()])
-            .inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+    /// Counts the bytes that go to `target`. Finding it costs more than counting: a stream keeps it.
+    pub fn sent_bytes(&self, target: NodeId) -> IntCounter {
+        self.metrics().sent_bytes.with_label_values(&[label(target)])
+    }
+
+    /// Counts the bytes that come from `from`, as [`Peers::sent_bytes`].
+    pub fn received_bytes(&self, from: NodeId) -> IntCounter {
+        self.metrics().received_bytes.with_label_values(&[label(from)])
+    }
+
+    /// Counts what comes from `from` and is broken, as [`Peers::sent_bytes`].
+    fn received_failures(&self, from: NodeId) -> IntCounter {
+        self.metrics().received_failures.with_label_values(&[label(from)])
+    }
+
+    /// Measures the seconds until `target` answers, as [`Peers::sent_bytes`].
+    fn round_trip_seconds(&self, target: NodeId) -> Histogram {
+        self.metrics()
+            .round_trip_seconds
+            .with_label_values(&[label(target)])
     }
 
     /// Since when `target` answers without a failure; none if it does not.
@@ -233,8 +250,8 @@ impl Peers {
         self.purge_end.load(Ordering::Relaxed)
     }
 
-    fn metrics(&self) -> &Metrics {
-        &self.settings.metrics
+    fn metrics(&self) -> &PeerMetrics {
+        &self.settings.metrics.peers
     }
 
     fn dial(&self, target: NodeId, urls: &[String], turn: usize) -> Result<Channel, String> {
@@ -298,6 +315,11 @@ async fn connect(url: Uri, tls: Option<(Tls, String)>) -> std::io::Result<TokioI
         None => Socket::Plain(stream.into()),
     };
     Ok(TokioIo::new(Gathered::new(socket)))
+}
+
+/// Adds the bytes of a message.
+pub fn count(bytes: &IntCounter, message: &impl Message) {
+    bytes.inc_by(u64::try_from(message.encoded_len()).unwrap_or(u64::MAX));
 }
 
 /// A member in the labels of metrics: hexadecimal, as etcd shows it.

@@ -27,11 +27,6 @@ fn alarm_type(alarm: Alarm) -> wire::AlarmType {
     }
 }
 
-/// The name of an alarm on the wire and on the health pages.
-pub(in crate::transport) fn alarm_name(alarm: Alarm) -> &'static str {
-    alarm_type(alarm).as_str_name()
-}
-
 fn alarm_member((member, alarm): (MemberId, Alarm)) -> wire::AlarmMember {
     wire::AlarmMember {
         member_id: member.0,
@@ -48,7 +43,7 @@ fn errors(status: &MemberStatus) -> Vec<String> {
     let alarms = status
         .alarms
         .iter()
-        .map(|(member, alarm)| format!("memberID:{} alarm:{} ", member.0, alarm_name(*alarm)));
+        .map(|(member, alarm)| format!("memberID:{} alarm:{} ", member.0, alarm.name()));
     leaderless.into_iter().chain(alarms).collect()
 }
 

@@ -50,7 +50,6 @@ use crate::service::watch::WatchHub;
 use crate::service::{ServiceError, Services};
 use call::{Counted, RequestBody, Source, requires_leader, stream_end, tells_its_version};
 pub(super) use call::{InsideBody, ResponseBody};
-pub(super) use maintenance::alarm_name;
 use methods::{Kind, Method, Methods, Target};
 use reflection::Reflection;
 use watch::{StreamGuard, WatchServer};

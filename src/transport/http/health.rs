@@ -6,7 +6,6 @@ use axum::response::{IntoResponse, Response};
 
 use super::{Pages, plain};
 use crate::service::health::Check;
-use crate::transport::grpc::alarm_name;
 
 /// The parameters of a query, those that are repeated too.
 struct Query(Vec<(String, String)>);
@@ -60,7 +59,7 @@ async fn unhealthy(pages: &Pages, query: &Query) -> Option<String> {
     let excluded = |name: &&str| query.has("exclude", name);
     let alarm = alarms
         .iter()
-        .map(|(_, alarm)| alarm_name(*alarm))
+        .map(|(_, alarm)| alarm.name())
         .find(|name| !excluded(name));
     if let Some(alarm) = alarm {
         return Some(format!("ALARM {alarm}"));
