@@ -28,7 +28,7 @@ use crate::service::compaction;
 use crate::service::leader::LeaderDesk;
 use crate::service::watch::{WatchHub, WatchSettings};
 use crate::service::{self, Services};
-use crate::transport::{ConnectionSettings, FrontDoors, HttpSettings, Names};
+use crate::transport::{CallSettings, ConnectionSettings, FrontDoors, HttpSettings, Names};
 
 /// Applied batches that one consumer of news may lag behind before apply waits for it.
 const MAXIMUM_PENDING_NEWS: usize = 1_024;
@@ -159,6 +159,10 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         keepalive_interval: config.keepalive.interval,
         keepalive_timeout: config.keepalive.timeout,
     };
+    let calls = CallSettings {
+        measures_handling: config.extensive_metrics,
+        slow_after: config.slow_request,
+    };
     let http = HttpSettings {
         gateway: config.gateway,
         origins: config.cors_origins.clone().map_or(Names::All, Names::Only),
@@ -169,6 +173,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         hub.clone(),
         &metrics,
         connections,
+        calls,
         http,
         stopping.clone(),
     );
@@ -316,6 +321,7 @@ fn replication_settings(
         election: config.election,
         snapshot_entries: config.snapshot_entries,
         maximum_command_bytes: bytes(config.maximum_request_bytes),
+        slow_apply: config.slow_apply,
         leader_requests: desk,
     }
 }
@@ -329,6 +335,7 @@ fn service_settings(config: &ServerConfig, replication: &Replication) -> service
         election: config.election,
         maximum_request_bytes: bytes(config.maximum_request_bytes),
         maximum_txn_operations: bytes(config.maximum_txn_operations),
+        slow_read: config.slow_apply,
         quota_bytes: config.quota_bytes.and_then(|quota| u64::try_from(quota).ok()),
         auto_compaction: match config.auto_compaction {
             AutoCompaction::Off => None,

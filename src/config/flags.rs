@@ -339,6 +339,21 @@ pub(super) const FLAGS: &[Flag] = &[
         "Cipher suites of TLS 1.2, by Go's names; all safe ones if not given",
     ),
     used(
+        "metrics",
+        "basic",
+        "basic, or extensive: with the time of calls for each method as well",
+    ),
+    used_duration(
+        "warning-unary-request-duration",
+        "300ms",
+        "Time after which a request is logged as slow",
+    ),
+    used_duration(
+        "warning-apply-duration",
+        "100ms",
+        "Time after which applying changes, or reading keys, is logged as slow",
+    ),
+    used(
         "log-level",
         "info",
         "Least severe lines to log: debug, info, warn, error, panic, fatal",
@@ -462,7 +477,6 @@ pub(super) const FLAGS: &[Flag] = &[
         Kind::Switch,
         "the data are not held in memory; turn swap off instead",
     ),
-    ignored("metrics", Kind::Text, "all metrics are always there"),
     ignored(
         "pre-vote",
         Kind::Switch,
@@ -501,14 +515,4 @@ pub(super) const FLAGS: &[Flag] = &[
         "every write is synced before it is acknowledged",
     ),
     ignored("v2-deprecation", Kind::Text, "there never was a v2 store"),
-    ignored(
-        "warning-apply-duration",
-        Kind::Duration,
-        "slow requests show in the metrics",
-    ),
-    ignored(
-        "warning-unary-request-duration",
-        Kind::Duration,
-        "slow requests show in the metrics",
-    ),
 ];

@@ -115,6 +115,12 @@ pub struct ServerConfig {
     pub cors_origins: Option<BTreeSet<String>>,
     /// Host names under which HTTP may be asked for; none for all.
     pub host_names: Option<BTreeSet<String>>,
+    /// Whether the time of calls is measured for each method.
+    pub extensive_metrics: bool,
+    /// A call with one answer that takes longer is logged.
+    pub slow_request: Duration,
+    /// What takes longer to apply, or to read once it may begin, is logged.
+    pub slow_apply: Duration,
     /// What to log, how and where.
     pub log: LogConfig,
     /// What the operator should know: settings that have no effect, and why. To be logged at the start.

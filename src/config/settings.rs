@@ -100,6 +100,15 @@ fn cors_origins(values: &Values) -> Result<Option<BTreeSet<String>>> {
     }
 }
 
+fn extensive_metrics(values: &Values) -> Result<bool> {
+    let given = values.get("metrics");
+    match given.value.as_str() {
+        "basic" => Ok(false),
+        "extensive" => Ok(true),
+        _ => Err(invalid(&given, "write basic or extensive")),
+    }
+}
+
 fn some_unless_zero(duration: Duration) -> Option<Duration> {
     (!duration.is_zero()).then_some(duration)
 }
@@ -186,6 +195,9 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         gateway: switch(&values, "enable-grpc-gateway")?,
         cors_origins: cors_origins(&values)?,
         host_names: names(&values.get("host-whitelist")),
+        extensive_metrics: extensive_metrics(&values)?,
+        slow_request: interval(&values, "warning-unary-request-duration")?,
+        slow_apply: interval(&values, "warning-apply-duration")?,
         log: log(&values)?,
         warnings: Vec::new(),
     };

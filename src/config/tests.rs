@@ -66,10 +66,30 @@ fn without_flags_the_defaults_of_etcd_hold() {
     let ttl = Duration::from_secs(300);
     assert_eq!(config.tokens, TokenSettings::Simple { ttl });
     assert!(config.gateway);
+    assert!(!config.extensive_metrics);
+    assert_eq!(config.slow_request, Duration::from_millis(300));
+    assert_eq!(config.slow_apply, Duration::from_millis(100));
     assert_eq!((&config.cors_origins, &config.host_names), (&None, &None));
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.log.outputs, [LogOutput::Stderr]);
     assert_eq!(config.warnings, [] as [&str; 0]);
+}
+
+#[test]
+fn metrics_are_basic_or_extensive() {
+    let config = parse_with(
+        &["--metrics=extensive", "--experimental-warning-apply-duration=1s"],
+        &[],
+    )
+    .unwrap();
+    assert!(config.extensive_metrics);
+    assert_eq!(config.slow_apply, Duration::from_secs(1));
+    assert_eq!(config.warnings, [] as [&str; 0]);
+    let error = parse_with(&["--metrics=all"], &[]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "--metrics is \"all\": write basic or extensive"
+    );
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub struct Settings {
     pub snapshot_entries: u64,
     /// Largest encoded command.
     pub maximum_command_bytes: usize,
+    /// A batch of commands that takes longer to apply is logged.
+    pub slow_apply: Duration,
     /// Answers requests that only the leader can answer, on this node while it leads (see
     /// [`super::Replication::ask_leader`]).
     pub leader_requests: Arc<dyn LeaderRequests>,

@@ -15,6 +15,7 @@
 //! | `propose`, `pace`, `bundle`, `forward`, `waiters` | the way of proposals to the leader's log, and the answers from the local apply |
 //! | `barrier`, `status`, `failure`, `fault` | linearizable reads, who leads, what ended the node, faults on purpose |
 
+mod apply_seconds;
 mod barrier;
 mod bundle;
 mod compaction;

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::apply_seconds::ApplySeconds;
 use super::barrier::{Barrier, BarrierSettings, LeaderReads};
 use super::compaction::Compaction;
 use super::departed::Departed;
@@ -340,6 +341,8 @@ fn open_databases(
         waiters: waiters.clone(),
         runtime: tokio::runtime::Handle::current(),
         news,
+        apply_seconds: ApplySeconds::new(&metrics.requests),
+        slow_after: settings.slow_apply,
         metrics: metrics.clone(),
         failure: failure.clone(),
         compaction: compaction.clone(),

@@ -69,6 +69,8 @@ pub struct Settings {
     pub maximum_request_bytes: usize,
     /// Most operations in one list of a transaction.
     pub maximum_txn_operations: usize,
+    /// A read of keys that takes longer, once it may begin, is logged.
+    pub slow_read: Duration,
     /// Bytes of the database above which writes are refused; none: no limit.
     pub quota_bytes: Option<u64>,
     /// Whether changes of the members that put the quorum at risk are refused.

@@ -3,18 +3,22 @@
 //! One [`Metrics`] for each node, handed down by `node`; no global registry, so that several nodes can live in one
 //! process. Never decides anything.
 
+mod calls;
 mod peers;
 mod register;
+mod requests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Histogram, IntCounter, IntGauge, IntGaugeVec, Registry};
 use thiserror::Error;
 
+pub use self::calls::CallMetrics;
 pub use self::peers::PeerMetrics;
 use self::register::Register;
+pub use self::requests::RequestMetrics;
 use super::ids::MemberId;
 
 /// A metric could not be registered: two share a name.
@@ -99,14 +103,10 @@ pub struct Metrics {
     pub compacted_revision: IntGauge,
     /// 1 if the node is a learner.
     pub is_learner: IntGauge,
-    /// Calls begun, by kind, service and method.
-    pub calls_started: IntCounterVec,
-    /// Calls ended, by kind, service, method and outcome.
-    pub calls_handled: IntCounterVec,
-    /// Bytes of calls received from clients.
-    pub client_received_bytes: IntCounter,
-    /// Bytes of calls sent to clients.
-    pub client_sent_bytes: IntCounter,
+    /// The calls of clients.
+    pub calls: CallMetrics,
+    /// What they do to the store.
+    pub requests: RequestMetrics,
     /// Health pages that said yes.
     pub health_successes: IntCounter,
     /// Health pages that said no.
@@ -208,24 +208,8 @@ impl Metrics {
             revision: gauge("etcd_debugging_mvcc_current_revision", "The store's revision.")?,
             compacted_revision: gauge("etcd_debugging_mvcc_compact_revision", "The compacted revision.")?,
             is_learner: gauge("etcd_server_is_learner", "Whether the node is a learner.")?,
-            calls_started: register.counters(
-                "grpc_server_started_total",
-                "Calls begun.",
-                &["grpc_type", "grpc_service", "grpc_method"],
-            )?,
-            calls_handled: register.counters(
-                "grpc_server_handled_total",
-                "Calls ended.",
-                &["grpc_type", "grpc_service", "grpc_method", "grpc_code"],
-            )?,
-            client_received_bytes: counter(
-                "etcd_network_client_grpc_received_bytes_total",
-                "Bytes of calls received from clients.",
-            )?,
-            client_sent_bytes: counter(
-                "etcd_network_client_grpc_sent_bytes_total",
-                "Bytes of calls sent to clients.",
-            )?,
+            calls: CallMetrics::new(&register)?,
+            requests: RequestMetrics::new(&register)?,
             health_successes: counter("etcd_server_health_success", "Health pages that said yes.")?,
             health_failures: counter("etcd_server_health_failures", "Health pages that said no.")?,
             registry,

@@ -49,6 +49,17 @@ impl Register<'_> {
     ) -> Result<HistogramVec, MetricsError> {
         self.add(HistogramVec::new(options(name, help, buckets)?, labels)?)
     }
+
+    pub fn histograms_with_bounds(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        bounds: &[f64],
+    ) -> Result<HistogramVec, MetricsError> {
+        let options = HistogramOpts::new(name, help).buckets(bounds.to_vec());
+        self.add(HistogramVec::new(options, labels)?)
+    }
 }
 
 fn options(name: &str, help: &str, (first, factor, count): Buckets) -> Result<HistogramOpts, MetricsError> {

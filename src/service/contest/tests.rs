@@ -65,6 +65,7 @@ impl Node {
             election: ELECTION,
             snapshot_entries: 10_000,
             maximum_command_bytes: 2 * 1024 * 1024,
+            slow_apply: ELECTION,
             leader_requests: Arc::new(desk.clone()),
         };
         let replication = Replication::start(settings, Arc::clone(&metrics), sender)
@@ -86,6 +87,7 @@ impl Node {
             election: ELECTION,
             maximum_request_bytes: 1024 * 1024,
             maximum_txn_operations: 128,
+            slow_read: ELECTION,
             quota_bytes: None,
             strict_reconfiguration: true,
             maximum_learners: 1,
