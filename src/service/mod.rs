@@ -124,7 +124,11 @@ impl Services {
         settings: Settings,
         tokens: Tokens,
     ) -> Self {
-        if let Err(error) = metrics.describe(maintenance::ETCD_VERSION, settings.member) {
+        if let Err(error) = metrics.describe(
+            maintenance::ETCD_VERSION,
+            maintenance::ETCD_SHORT_VERSION,
+            settings.member,
+        ) {
             tracing::warn!(%error, "the metrics do not say which member they are of");
         }
         let status = replication.status();

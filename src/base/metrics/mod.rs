@@ -4,7 +4,10 @@
 //! process. Never decides anything.
 
 mod calls;
+mod maintenance;
 mod peers;
+#[cfg(target_os = "linux")]
+mod process;
 mod register;
 mod requests;
 
@@ -12,11 +15,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use prometheus::{Histogram, IntCounter, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use thiserror::Error;
 
 pub use self::calls::CallMetrics;
-pub use self::peers::PeerMetrics;
+pub use self::maintenance::MaintenanceMetrics;
+pub use self::peers::{PeerMetrics, Transfer};
+#[cfg(target_os = "linux")]
+pub use self::process::{ProcessMetrics, maximum_files};
 use self::register::Register;
 pub use self::requests::RequestMetrics;
 use super::ids::MemberId;
@@ -51,6 +57,8 @@ pub struct Metrics {
     pub slow_read_indexes: IntCounter,
     /// Seconds of one fsync of the log.
     pub log_fsync_seconds: Histogram,
+    /// Seconds of one write to the log, its fsync included if it has one.
+    pub log_write_seconds: Histogram,
     /// Bytes written to the log.
     pub log_written_bytes: IntGauge,
     /// Seconds of one batch of the state database.
@@ -107,6 +115,23 @@ pub struct Metrics {
     pub calls: CallMetrics,
     /// What they do to the store.
     pub requests: RequestMetrics,
+    /// What keeps the database in order.
+    pub maintenance: MaintenanceMetrics,
+    /// What the operating system knows of the process.
+    #[cfg(target_os = "linux")]
+    pub process: ProcessMetrics,
+    /// Whether each health check passed when it was last made, by page and name.
+    pub health_checks: IntGaugeVec,
+    /// Health checks made, by page, name and outcome.
+    pub health_checks_made: IntCounterVec,
+    /// Learners that this node made voters while it led.
+    pub promotions: IntCounter,
+    /// Learners that this node, as the leader, did not make voters, by reason.
+    pub failed_promotions: IntCounterVec,
+    /// Times to live of the leases granted through this node, in seconds.
+    pub lease_ttl_seconds: Histogram,
+    /// The revision of users and roles.
+    pub auth_revision: IntGauge,
     /// Health pages that said yes.
     pub health_successes: IntCounter,
     /// Health pages that said no.
@@ -148,6 +173,11 @@ impl Metrics {
             log_fsync_seconds: register.histogram(
                 "etcd_disk_wal_fsync_duration_seconds",
                 "Time of one fsync of the log.",
+                (0.001, 2.0, 14),
+            )?,
+            log_write_seconds: register.histogram(
+                "etcd_disk_wal_write_duration_seconds",
+                "Time of one write to the log.",
                 (0.001, 2.0, 14),
             )?,
             log_written_bytes: gauge("etcd_disk_wal_write_bytes_total", "Bytes written to the log.")?,
@@ -210,6 +240,34 @@ impl Metrics {
             is_learner: gauge("etcd_server_is_learner", "Whether the node is a learner.")?,
             calls: CallMetrics::new(&register)?,
             requests: RequestMetrics::new(&register)?,
+            maintenance: MaintenanceMetrics::new(&register)?,
+            #[cfg(target_os = "linux")]
+            process: ProcessMetrics::new(&register)?,
+            health_checks: register.gauges(
+                "etcd_server_healthcheck",
+                "Whether each health check passed when it was last made.",
+                &["type", "name"],
+            )?,
+            health_checks_made: register.counters(
+                "etcd_server_healthchecks_total",
+                "Health checks made.",
+                &["type", "name", "status"],
+            )?,
+            promotions: counter(
+                "etcd_server_learner_promote_successes",
+                "Learners made voters by this node as the leader.",
+            )?,
+            failed_promotions: register.counters(
+                "etcd_server_learner_promote_failures",
+                "Learners that this node, as the leader, did not make voters.",
+                &["Reason"],
+            )?,
+            lease_ttl_seconds: register.histogram(
+                "etcd_debugging_lease_ttl_total",
+                "Times to live of granted leases, in seconds.",
+                (1.0, 2.0, 24),
+            )?,
+            auth_revision: gauge("etcd_debugging_auth_revision", "The revision of users and roles.")?,
             health_successes: counter("etcd_server_health_success", "Health pages that said yes.")?,
             health_failures: counter("etcd_server_health_failures", "Health pages that said no.")?,
             registry,
@@ -227,12 +285,12 @@ impl Metrics {
         }
     }
 
-    /// Adds what does not change while the process runs: the interface version that is served, the member's id, and what
-    /// the operating system knows of the process (the latter only where it knows it).
+    /// Adds what does not change while the process runs: the interface version that is served, its first two numbers, which
+    /// are the cluster's, and the member's id.
     ///
     /// # Errors
     /// It was called before for the same registry.
-    pub fn describe(&self, version: &str, member: MemberId) -> Result<(), MetricsError> {
+    pub fn describe(&self, version: &str, short_version: &str, member: MemberId) -> Result<(), MetricsError> {
         let constant = |name: &str, help: &str, label: &str, value: &str| -> Result<(), MetricsError> {
             let metric = Register(&self.registry).gauges(name, help, &[label])?;
             metric.with_label_values(&[value]).set(1);
@@ -245,10 +303,12 @@ impl Metrics {
             version,
         )?;
         constant("etcd_server_id", "The member.", "server_id", &member.to_string())?;
-        #[cfg(target_os = "linux")]
-        self.registry.register(Box::new(
-            prometheus::process_collector::ProcessCollector::for_self(),
-        ))?;
+        constant(
+            "etcd_cluster_version",
+            "The interface version of the cluster.",
+            "cluster_version",
+            short_version,
+        )?;
         Ok(())
     }
 }

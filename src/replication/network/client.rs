@@ -172,6 +172,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
             .peers
             .client(self.target, &self.node, Lane::Snapshot)
             .map_err(unreachable)?;
+        let transfer = self.peers.metrics().send_snapshot(&label(self.target));
         let send = snapshot_send::send(client, self.peers.clone(), self.target, &vote, &snapshot);
         tokio::select! {
             closed = cancel => Err(closed.into()),
@@ -179,6 +180,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
                 let reason = match sent {
                     Ok(Ok(vote)) => {
                         self.peers.succeeded(self.target);
+                        transfer.succeed();
                         return Ok(SnapshotResponse::new(vote));
                     }
                     Ok(Err(reason)) => reason,

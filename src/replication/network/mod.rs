@@ -24,6 +24,7 @@ use http::uri::Authority;
 use hyper_util::rt::TokioIo;
 use openraft::RaftNetworkFactory;
 use parking_lot::Mutex;
+use prometheus::core::{MetricVec, MetricVecBuilder};
 use prometheus::{Histogram, IntCounter};
 use prost::Message;
 use tokio::net::TcpStream;
@@ -164,7 +165,16 @@ impl Peers {
         self.active_since
             .lock()
             .retain(|id, _| addresses.contains_key(id));
-        *self.addresses.lock() = addresses;
+        let known = std::mem::replace(&mut *self.addresses.lock(), addresses.clone());
+        for id in known.keys().chain(addresses.keys()) {
+            let is_known = addresses.contains_key(id);
+            if *id != self.settings.member.0 {
+                self.pair(&self.metrics().known, *id).set(i64::from(is_known));
+            }
+            if !is_known {
+                self.pair(&self.metrics().active, *id).set(0);
+            }
+        }
     }
 
     /// Bytes of the largest message.
@@ -175,15 +185,18 @@ impl Peers {
 
     /// A call to `target` was answered.
     pub fn succeeded(&self, target: NodeId) {
-        self.active_since
-            .lock()
-            .entry(target)
-            .or_insert_with(Instant::now);
+        self.active_since.lock().entry(target).or_insert_with(|| {
+            self.pair(&self.metrics().active, target).set(1);
+            Instant::now()
+        });
     }
 
     /// A call to `target` failed: the next one goes to its next URL, if it has several.
     pub fn failed(&self, target: NodeId, lane: Lane) {
-        self.active_since.lock().remove(&target);
+        if self.active_since.lock().remove(&target).is_some() {
+            self.pair(&self.metrics().disconnections, target).inc();
+        }
+        self.pair(&self.metrics().active, target).set(0);
         self.settings
             .metrics
             .peers
@@ -248,6 +261,11 @@ impl Peers {
 
     fn purge_end(&self) -> u64 {
         self.purge_end.load(Ordering::Relaxed)
+    }
+
+    /// What is measured of this member and another.
+    fn pair<M: MetricVecBuilder>(&self, metrics: &MetricVec<M>, other: NodeId) -> M::M {
+        metrics.with_label_values(&[self.settings.member.to_string(), label(other)])
     }
 
     fn metrics(&self) -> &PeerMetrics {

@@ -17,7 +17,7 @@ use super::incoming;
 use super::introduction::{Caller, Check};
 use super::roster::RosterService;
 use super::snapshot_receive::Receiver;
-use super::{CONNECTION_WINDOW_BYTES, Peers, STREAM_WINDOW_BYTES, count, wire};
+use super::{CONNECTION_WINDOW_BYTES, Peers, STREAM_WINDOW_BYTES, count, label, wire};
 use crate::proto::peer;
 use crate::proto::peer::peer_server::{Peer, PeerServer};
 use crate::proto::peer::roster_server::RosterServer;
@@ -30,7 +30,7 @@ use crate::replication::interface::{LeaderRequests, PeerListener};
 use crate::replication::machine::Snapshot;
 use crate::replication::snapshot::SnapshotStore;
 use crate::replication::status::StatusBoard;
-use crate::replication::types::Rejections;
+use crate::replication::types::{NodeId, Rejections};
 
 /// Rejections in one answer.
 const MAXIMUM_REJECTIONS_PER_ANSWER: usize = 1_024;
@@ -112,11 +112,16 @@ struct Traffic {
     sent_bytes: IntCounter,
 }
 
+/// Who called. [`Check`] lets nobody in without a name.
+fn caller<T>(request: &Request<T>) -> NodeId {
+    let caller = request.extensions().get::<Caller>();
+    caller.map_or(0, |Caller(member)| member.0)
+}
+
 impl Handler {
-    /// The traffic with the caller of a request. [`Check`] lets nobody in without a name.
+    /// The traffic with the caller of a request.
     fn traffic<T>(&self, request: &Request<T>) -> Traffic {
-        let caller = request.extensions().get::<Caller>();
-        let from = caller.map_or(0, |Caller(member)| member.0);
+        let from = caller(request);
         let peers = &self.service.peers;
         Traffic {
             received_bytes: peers.received_bytes(from),
@@ -246,6 +251,7 @@ impl Peer for Handler {
     ) -> Result<Response<peer::SnapshotResponse>, Status> {
         let metrics = self.service.peers.metrics();
         let received_bytes = self.traffic(&request).received_bytes;
+        let transfer = metrics.receive_snapshot(&label(caller(&request)));
         metrics.snapshot_installs.set(1);
         let receive = self.receiver.receive(request.into_inner(), &received_bytes);
         let received = self.stop.run_until_cancelled(receive).await;
@@ -255,6 +261,9 @@ impl Peer for Handler {
             Err(status) => Err(status),
         };
         metrics.snapshot_installs.set(0);
+        if installed.is_ok() {
+            transfer.succeed();
+        }
         installed.map(Response::new)
     }
 

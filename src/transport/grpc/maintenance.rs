@@ -126,12 +126,7 @@ impl Service for MaintenanceDoor {
         request: Request<wire::HashRequest>,
     ) -> Result<Response<wire::HashResponse>, Status> {
         let (caller, _) = open(request);
-        let answered = self
-            .0
-            .by(caller)
-            .hash_key_values(Revision(0))
-            .await
-            .map_err(|error| status(&error))?;
+        let answered = self.0.by(caller).hash().await.map_err(|error| status(&error))?;
         Ok(Response::new(wire::HashResponse {
             header: Some(translate::header(&answered.header)),
             hash: answered.answer.hash,
