@@ -141,7 +141,6 @@ impl Health {
             .set(view.compacted().unwrap_or(Revision(-1)).0);
         let status = self.core.replication.status().borrow().clone();
         metrics.auth_revision.set(signed(view.auth().revision()));
-        #[cfg(target_os = "linux")]
         metrics.process.refresh();
         metrics.is_learner.set(i64::from(status.is_learner));
         match view.alarms() {

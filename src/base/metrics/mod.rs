@@ -6,7 +6,6 @@
 mod calls;
 mod maintenance;
 mod peers;
-#[cfg(target_os = "linux")]
 mod process;
 mod register;
 mod requests;
@@ -21,7 +20,6 @@ use thiserror::Error;
 pub use self::calls::CallMetrics;
 pub use self::maintenance::MaintenanceMetrics;
 pub use self::peers::{PeerMetrics, Transfer};
-#[cfg(target_os = "linux")]
 pub use self::process::{ProcessMetrics, maximum_files};
 use self::register::Register;
 pub use self::requests::RequestMetrics;
@@ -118,7 +116,6 @@ pub struct Metrics {
     /// What keeps the database in order.
     pub maintenance: MaintenanceMetrics,
     /// What the operating system knows of the process.
-    #[cfg(target_os = "linux")]
     pub process: ProcessMetrics,
     /// Whether each health check passed when it was last made, by page and name.
     pub health_checks: IntGaugeVec,
@@ -241,7 +238,6 @@ impl Metrics {
             calls: CallMetrics::new(&register)?,
             requests: RequestMetrics::new(&register)?,
             maintenance: MaintenanceMetrics::new(&register)?,
-            #[cfg(target_os = "linux")]
             process: ProcessMetrics::new(&register)?,
             health_checks: register.gauges(
                 "etcd_server_healthcheck",

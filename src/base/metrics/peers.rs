@@ -198,5 +198,17 @@ mod tests {
         assert_eq!(counts(), (0, 1, 0, 1));
         drop(peers.send_snapshot("a"));
         assert_eq!(counts(), (0, 1, 1, 1));
+        drop(peers.receive_snapshot("a"));
+        let families = registry.gather();
+        let names: Vec<&str> = families.iter().map(|family| family.name()).collect();
+        for (direction, label) in [("receive", "From"), ("send", "To")] {
+            for what in ["failures", "inflights_total", "success", "total_duration_seconds"] {
+                let name = format!("etcd_network_snapshot_{direction}_{what}");
+                let place = names.iter().position(|known| *known == name);
+                let family = place.map(|place| &families[place]).expect("it is registered");
+                let labels = family.get_metric()[0].get_label();
+                assert_eq!(labels[0].name(), label, "{name}");
+            }
+        }
     }
 }

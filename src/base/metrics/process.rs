@@ -1,7 +1,6 @@
-//! What the operating system knows of the process. Read when somebody looks, never in between.
+//! What the operating system knows of the process, where it can be asked. Read when somebody looks, never in between.
 
 use prometheus::IntGauge;
-use prometheus::process_collector::ProcessCollector;
 
 use super::MetricsError;
 use super::register::Register;
@@ -15,7 +14,10 @@ pub struct ProcessMetrics {
 
 impl ProcessMetrics {
     pub(super) fn new(register: &Register<'_>) -> Result<Self, MetricsError> {
-        register.0.register(Box::new(ProcessCollector::for_self()))?;
+        #[cfg(target_os = "linux")]
+        register.0.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
         Ok(Self {
             used_files: register.gauge("os_fd_used", "Open file descriptors.")?,
             maximum_files: register.gauge("os_fd_limit", "Most open file descriptors.")?,

@@ -230,7 +230,7 @@ impl Peers {
     }
 
     /// Measures the seconds until `target` answers, as [`Peers::sent_bytes`].
-    fn round_trip_seconds(&self, target: NodeId) -> Histogram {
+    pub fn round_trip_seconds(&self, target: NodeId) -> Histogram {
         self.metrics()
             .round_trip_seconds
             .with_label_values(&[label(target)])

@@ -166,10 +166,10 @@ impl Body for RequestBody {
         if let Some(data) = frame.data_ref() {
             let bytes = u64::try_from(data.len()).unwrap_or(0);
             self.received.inc_by(bytes);
-            let progress = Arc::clone(&self.progress);
-            progress.received_bytes.fetch_add(bytes, Ordering::Relaxed);
-            match self.sizes.pass(data) {
-                Ok(begun) => progress.method.received(begun),
+            let body = &mut *self;
+            body.progress.received_bytes.fetch_add(bytes, Ordering::Relaxed);
+            match body.sizes.pass(data) {
+                Ok(begun) => body.progress.method.received(begun),
                 Err(refused) => return Poll::Ready(Some(Err(refused))),
             }
         }
