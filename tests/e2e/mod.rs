@@ -16,6 +16,7 @@ mod leader_loss;
 mod lifecycle;
 mod long_log;
 mod members;
+mod metrics;
 mod mirror;
 mod readme;
 mod reflection;
