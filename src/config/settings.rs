@@ -177,7 +177,6 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         auto_compaction: auto_compaction(&values)?,
         maximum_concurrent_streams: number(&values, "max-concurrent-streams", 1..=u32::MAX)?,
         keepalive: Keepalive {
-            minimum_client_interval: interval(&values, "grpc-keepalive-min-time")?,
             interval: some_unless_zero(interval(&values, "grpc-keepalive-interval")?),
             timeout: some_unless_zero(interval(&values, "grpc-keepalive-timeout")?),
         },

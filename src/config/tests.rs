@@ -59,7 +59,6 @@ fn without_flags_the_defaults_of_etcd_hold() {
     assert_eq!(config.quota_bytes, Some(2_147_483_648));
     assert_eq!(config.auto_compaction, AutoCompaction::Off);
     assert_eq!(config.maximum_concurrent_streams, u32::MAX);
-    assert_eq!(config.keepalive.minimum_client_interval, Duration::from_secs(5));
     assert_eq!(config.keepalive.interval, Some(Duration::from_secs(7_200)));
     assert_eq!(config.keepalive.timeout, Some(Duration::from_secs(20)));
     assert_eq!(config.watch_progress_interval, Duration::from_secs(600));
@@ -103,7 +102,7 @@ fn a_file_replaces_flags_and_environment() {
     std::fs::write(
         &path,
         "# etcd's keys\nname: file\nheartbeat-interval: 50\nlog-outputs: [stderr, stdout]\nstrict-reconfig-check: false\n\
-         quota-backend-bytes: -1\ngrpc-keepalive-min-time: 7000000000\nauto-compaction-retention: \"2\"\ndiscovery:\n\
+         quota-backend-bytes: -1\ngrpc-keepalive-interval: 7000000000\nauto-compaction-retention: \"2\"\ndiscovery:\n\
          client-transport-security:\n  cert-file:\n  client-cert-auth: false\n",
     )
     .unwrap();
@@ -113,7 +112,7 @@ fn a_file_replaces_flags_and_environment() {
     assert_eq!(config.heartbeat, Duration::from_millis(50));
     assert_eq!(config.election, Duration::from_secs(1));
     assert_eq!(config.quota_bytes, None);
-    assert_eq!(config.keepalive.minimum_client_interval, Duration::from_secs(7));
+    assert_eq!(config.keepalive.interval, Some(Duration::from_secs(7)));
     assert_eq!(
         config.auto_compaction,
         AutoCompaction::Periodic(Duration::from_secs(7_200))

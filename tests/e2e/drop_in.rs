@@ -322,7 +322,7 @@ fn an_unknown_flag_ends_the_server_before_it_writes_anything() -> TestResult {
 #[test]
 fn what_etcdutl_cannot_do_here_is_refused_with_what_can() -> TestResult {
     let site = Site::new()?;
-    for arguments in [&["migrate", "--data-dir=x"][..], &["defrag"]] {
+    for arguments in [&["migrate", "--data-dir=x"][..], &["defrag"], &["hashkv", "x.db"]] {
         let output = site.run("etcdutl", arguments)?;
         assert_ne!(output.status.code(), Some(0), "{arguments:?}");
         let error = text(&output.stderr);
