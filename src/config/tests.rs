@@ -170,6 +170,10 @@ fn each_error_names_the_flag_the_value_and_the_mend() {
         ),
         (&["--name"], &["--name needs a value"]),
         (&["start"], &["unexpected argument \"start\""]),
+        (
+            &["grpc-proxy", "start"],
+            &["\"grpc-proxy\" is a proxy", "addresses of all members"],
+        ),
         (&["--name="], &["--name is \"\"", "1 to 255"]),
         (&["--name=a/b"], &["--name is \"a/b\"", "without"]),
         (
@@ -239,8 +243,8 @@ fn each_error_names_the_flag_the_value_and_the_mend() {
             &["how many revisions"],
         ),
         (
-            &["--grpc-keepalive-min-time=5"],
-            &["--grpc-keepalive-min-time is \"5\"", "such as 5s"],
+            &["--grpc-keepalive-interval=5"],
+            &["--grpc-keepalive-interval is \"5\"", "such as 5s"],
         ),
         (&["--watch-progress-notify-interval=1ms"], &["at least 100ms"]),
         (&["--log-level=loud"], &["--log-level is \"loud\""]),
@@ -385,4 +389,14 @@ fn names_for_http_are_a_list_and_a_star_means_all() {
     ] {
         assert!(error_of(&[flag]).contains(part), "{}", error_of(&[flag]));
     }
+}
+
+#[test]
+fn requests_that_are_larger_than_is_good_are_warned_of() {
+    let warnings = |bytes: &str| {
+        let flag = format!("--max-request-bytes={bytes}");
+        parse_with(&[&flag], &[]).unwrap().warnings.join("\n")
+    };
+    assert_eq!(warnings("10485760"), "");
+    assert!(warnings("10485761").contains("--max-request-bytes is 10485761"));
 }
