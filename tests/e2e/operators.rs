@@ -1,8 +1,10 @@
 //! What operators and their tools see beside keys: leadership that moves, pieces of a snapshot, the order of leases, large
 //! answers.
 
+use stead::proto::etcdserverpb::request_op::Request as Operation;
 use stead::proto::etcdserverpb::{
-    LeaseGrantRequest, LeaseLeasesRequest, MoveLeaderRequest, PutRequest, RangeRequest, SnapshotRequest,
+    LeaseGrantRequest, LeaseLeasesRequest, MoveLeaderRequest, PutRequest, RangeRequest, RequestOp,
+    SnapshotRequest, TxnRequest,
 };
 use tonic::Code;
 
@@ -133,5 +135,57 @@ async fn stead_tells_its_quota_and_the_version_of_its_files() -> TestResult {
         .into_inner();
     let piece = snapshot.message().await?.ok_or("no piece")?;
     assert_eq!(piece.version, "3.7.0");
+    Ok(())
+}
+
+/// A transaction that can be sent can be applied, on every member and after a restart: the limit of depth is the decoder's of
+/// requests, not that of entries of the log.
+#[tokio::test]
+async fn a_transaction_as_deep_as_can_be_sent_is_applied_and_a_deeper_one_is_refused() -> TestResult {
+    let mut cluster = Cluster::builder(Program::stead()?).nodes(3).start().await?;
+    let mut clients = cluster.clients(0)?;
+    let mut deepest = 0;
+    for depth in [1, 20, 40, 45, 46, 47, 48, 49, 50, 51, 52, 60, 90] {
+        let put = PutRequest {
+            key: "depth".into(),
+            value: depth.to_string().into(),
+            ..PutRequest::default()
+        };
+        let mut operation = Operation::RequestPut(put);
+        for _ in 0..depth {
+            operation = Operation::RequestTxn(TxnRequest {
+                success: vec![RequestOp {
+                    request: Some(operation),
+                }],
+                ..TxnRequest::default()
+            });
+        }
+        let Operation::RequestTxn(request) = operation else {
+            return Err("it is a transaction".into());
+        };
+        match clients.kv.txn(request).await {
+            Ok(_) => deepest = depth,
+            Err(status) => {
+                assert_eq!(status.code(), Code::Internal, "{depth}: {status:?}");
+                assert!(
+                    status.message().contains("recursion limit"),
+                    "{depth}: {status:?}"
+                );
+            }
+        }
+    }
+    assert!((40..60).contains(&deepest), "{deepest}");
+    cluster.kill_all()?;
+    cluster.start_all().await?;
+    for node in 0..3 {
+        let request = RangeRequest {
+            key: "depth".into(),
+            ..RangeRequest::default()
+        };
+        let answer = cluster.clients(node)?.kv.range(request).await?.into_inner();
+        let applied: usize = String::from_utf8(answer.kvs[0].value.to_vec())?.parse()?;
+        // This client cannot read the answer to the deepest, which has a header on each level.
+        assert!((deepest..=deepest + 1).contains(&applied), "{applied} {deepest}");
+    }
     Ok(())
 }
