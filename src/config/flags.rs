@@ -183,11 +183,6 @@ pub(super) const FLAGS: &[Flag] = &[
         "Most streams on one connection",
     ),
     used_duration(
-        "grpc-keepalive-min-time",
-        "5s",
-        "Shortest time between two pings of a client",
-    ),
-    used_duration(
         "grpc-keepalive-interval",
         "2h",
         "Time without traffic before the server pings a client; 0: never",
@@ -397,7 +392,7 @@ pub(super) const FLAGS: &[Flag] = &[
         "force-new-cluster",
         Kind::Switch,
         "false",
-        "a lost quorum cannot be given up by a flag; start a new cluster and `stead import` what `stead export` wrote",
+        "a lost quorum cannot be given up by a flag; `stead snapshot save` from the member that is left, and restore that into a new cluster",
     ),
     refused(
         "wal-dir",
@@ -451,6 +446,11 @@ pub(super) const FLAGS: &[Flag] = &[
         "feature-gates",
         Kind::Text,
         "etcd's feature gates switch code that Stead does not have",
+    ),
+    ignored(
+        "grpc-keepalive-min-time",
+        Kind::Duration,
+        "clients may ping as often as they like; the HTTP/2 library has no hook to send them away",
     ),
     ignored(
         "initial-election-tick-advance",

@@ -173,8 +173,6 @@ pub enum AutoCompaction {
 /// Pings on connections of clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
-    /// Shortest time between two pings of a client before its connection is closed.
-    pub minimum_client_interval: Duration,
     /// Time without traffic before the server pings; none for never.
     pub interval: Option<Duration>,
     /// Time to wait for the answer to a ping before the connection is closed; none for forever.

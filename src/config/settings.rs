@@ -28,6 +28,9 @@ const MINIMUM_HEARTBEATS_PER_ELECTION: u64 = 5;
 /// What a request may have at most, so that its gRPC message still has a length of 31 bits.
 const MAXIMUM_REQUEST_BYTES: u32 = i32::MAX as u32 - GRPC_OVERHEAD_BYTES;
 
+/// The size of a request above which there is a warning, as in etcd.
+const RECOMMENDED_REQUEST_BYTES: u32 = 10 * 1024 * 1024;
+
 /// Time between progress notes if the flag is 0, as in etcd.
 const DEFAULT_PROGRESS_INTERVAL: Duration = Duration::from_secs(600);
 
@@ -186,7 +189,6 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         auto_compaction: auto_compaction(&values)?,
         maximum_concurrent_streams: number(&values, "max-concurrent-streams", 1..=u32::MAX)?,
         keepalive: Keepalive {
-            minimum_client_interval: interval(&values, "grpc-keepalive-min-time")?,
             interval: some_unless_zero(interval(&values, "grpc-keepalive-interval")?),
             timeout: some_unless_zero(interval(&values, "grpc-keepalive-timeout")?),
         },
@@ -202,6 +204,12 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         warnings: Vec::new(),
     };
     config.warnings = values.warnings;
+    if config.maximum_request_bytes > RECOMMENDED_REQUEST_BYTES {
+        config.warnings.push(format!(
+            "--max-request-bytes is {}, more than {RECOMMENDED_REQUEST_BYTES}: one large request holds up all others",
+            config.maximum_request_bytes
+        ));
+    }
     Ok(config)
 }
 

@@ -59,7 +59,6 @@ fn without_flags_the_defaults_of_etcd_hold() {
     assert_eq!(config.quota_bytes, Some(2_147_483_648));
     assert_eq!(config.auto_compaction, AutoCompaction::Off);
     assert_eq!(config.maximum_concurrent_streams, u32::MAX);
-    assert_eq!(config.keepalive.minimum_client_interval, Duration::from_secs(5));
     assert_eq!(config.keepalive.interval, Some(Duration::from_secs(7_200)));
     assert_eq!(config.keepalive.timeout, Some(Duration::from_secs(20)));
     assert_eq!(config.watch_progress_interval, Duration::from_secs(600));
@@ -123,7 +122,7 @@ fn a_file_replaces_flags_and_environment() {
     std::fs::write(
         &path,
         "# etcd's keys\nname: file\nheartbeat-interval: 50\nlog-outputs: [stderr, stdout]\nstrict-reconfig-check: false\n\
-         quota-backend-bytes: -1\ngrpc-keepalive-min-time: 7000000000\nauto-compaction-retention: \"2\"\ndiscovery:\n\
+         quota-backend-bytes: -1\ngrpc-keepalive-interval: 7000000000\nauto-compaction-retention: \"2\"\ndiscovery:\n\
          client-transport-security:\n  cert-file:\n  client-cert-auth: false\n",
     )
     .unwrap();
@@ -133,7 +132,7 @@ fn a_file_replaces_flags_and_environment() {
     assert_eq!(config.heartbeat, Duration::from_millis(50));
     assert_eq!(config.election, Duration::from_secs(1));
     assert_eq!(config.quota_bytes, None);
-    assert_eq!(config.keepalive.minimum_client_interval, Duration::from_secs(7));
+    assert_eq!(config.keepalive.interval, Some(Duration::from_secs(7)));
     assert_eq!(
         config.auto_compaction,
         AutoCompaction::Periodic(Duration::from_secs(7_200))
@@ -191,6 +190,10 @@ fn each_error_names_the_flag_the_value_and_the_mend() {
         ),
         (&["--name"], &["--name needs a value"]),
         (&["start"], &["unexpected argument \"start\""]),
+        (
+            &["grpc-proxy", "start"],
+            &["\"grpc-proxy\" is a proxy", "addresses of all members"],
+        ),
         (&["--name="], &["--name is \"\"", "1 to 255"]),
         (&["--name=a/b"], &["--name is \"a/b\"", "without"]),
         (
@@ -260,8 +263,8 @@ fn each_error_names_the_flag_the_value_and_the_mend() {
             &["how many revisions"],
         ),
         (
-            &["--grpc-keepalive-min-time=5"],
-            &["--grpc-keepalive-min-time is \"5\"", "such as 5s"],
+            &["--grpc-keepalive-interval=5"],
+            &["--grpc-keepalive-interval is \"5\"", "such as 5s"],
         ),
         (&["--watch-progress-notify-interval=1ms"], &["at least 100ms"]),
         (&["--log-level=loud"], &["--log-level is \"loud\""]),
@@ -406,4 +409,14 @@ fn names_for_http_are_a_list_and_a_star_means_all() {
     ] {
         assert!(error_of(&[flag]).contains(part), "{}", error_of(&[flag]));
     }
+}
+
+#[test]
+fn requests_that_are_larger_than_is_good_are_warned_of() {
+    let warnings = |bytes: &str| {
+        let flag = format!("--max-request-bytes={bytes}");
+        parse_with(&[&flag], &[]).unwrap().warnings.join("\n")
+    };
+    assert_eq!(warnings("10485760"), "");
+    assert!(warnings("10485761").contains("--max-request-bytes is 10485761"));
 }

@@ -178,18 +178,21 @@ impl Replication {
     /// # Errors
     /// No leader answered within `timeout`.
     pub async fn ask_leader(&self, request: Bytes, timeout: Duration) -> Result<Bytes, AskError> {
-        let deadline = Instant::now() + timeout;
-        loop {
-            if self.parts.stop.is_cancelled() {
-                return Err(AskError::Stopped);
+        let asking = async {
+            loop {
+                if self.parts.stop.is_cancelled() {
+                    return Err(AskError::Stopped);
+                }
+                match self.ask_once(request.clone()).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(unanswered) => tracing::debug!(unanswered.reason, "the leader did not answer"),
+                }
+                tokio::time::sleep(Duration::from_millis(LEADER_PAUSE_MILLISECONDS)).await;
             }
-            match tokio::time::timeout_at(deadline, self.ask_once(request.clone())).await {
-                Err(_) => return Err(AskError::NoLeader),
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(unanswered)) => tracing::debug!(unanswered.reason, "the leader did not answer"),
-            }
-            tokio::time::sleep(Duration::from_millis(LEADER_PAUSE_MILLISECONDS)).await;
-        }
+        };
+        tokio::time::timeout(timeout, asking)
+            .await
+            .unwrap_or(Err(AskError::NoLeader))
     }
 
     /// Sends a request to the leader as [`Replication::ask_leader`] does, but never a second time if the first may have

@@ -137,6 +137,9 @@ async fn changes_members(program: Program) -> Result<()> {
         (promoted.status, &promoted.json()?["message"]),
         (400, &json!(text))
     );
+    // An etcd drops a change of the members that comes before it is done with the last one, which another write is not.
+    let write = json!({"key": "YQ=="});
+    done(&address, "/v3/kv/put", &write, "").await?;
     let change = json!({"ID": id, "peerURLs": urls(2)});
     let updated = done(&address, "/v3/cluster/member/update", &change, "").await?;
     let member = |members: &Value| {
@@ -144,14 +147,10 @@ async fn changes_members(program: Program) -> Result<()> {
         members.into_iter().find(|member| member["ID"] == id)
     };
     assert_eq!(member(&updated).ok_or("not listed")?["peerURLs"], urls(2));
+    done(&address, "/v3/kv/put", &write, "").await?;
     let removed = done(&address, "/v3/cluster/member/remove", &json!({"ID": id}), "").await?;
     assert_eq!(member(&removed), None);
 
-    let hash = done(&address, "/v3/maintenance/hashkv", &json!({"revision": "0"}), "").await?;
-    assert!(
-        hash["hash"].is_u64() && hash["compact_revision"].is_string(),
-        "{hash}"
-    );
     let downgrade = json!({"action": "VALIDATE", "version": "nonsense"});
     let refused = post(&address, "/v3/maintenance/downgrade", &downgrade).await?;
     let text = "etcdserver: wrong downgrade target version format";

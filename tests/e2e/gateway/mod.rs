@@ -269,6 +269,10 @@ async fn the_gateway_takes_post_alone() -> TestResult {
     let answer = post(&address, "/v3/kv/nothing", &json!({})).await?;
     let expected = json!({"error": "Not Found", "code": 5, "message": "Not Found"});
     assert_eq!(answer.json()?, expected);
+    let hash = post(&address, "/v3/maintenance/hashkv", &json!({}))
+        .await?
+        .json()?;
+    assert!(hash["hash"].is_u64() && hash["hash_revision"] == "1", "{hash}");
     // A stream that breaks in the middle says so in its last line.
     let (create, nonsense) = (r#"{"create_request":{"key":"YQ=="}}"#, "nonsense");
     let mut connection = TcpStream::connect(&address).await?;

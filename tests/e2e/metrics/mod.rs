@@ -1,6 +1,8 @@
 //! What a node measures: every metric that etcd's dashboard and alerts ask for is there, under its name, with its type and
 //! labels, and moves when something happens.
 
+mod names;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,7 @@ use tonic::Code;
 use super::http::get;
 use super::members::{add, member_id};
 use crate::support::{Clients, Cluster, Program, Result, TestResult};
+use names::{FURTHER, Metric, OF_THE_MIXIN};
 
 const MAXIMUM_WAIT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -25,138 +28,6 @@ const SECRET: &str = "what-nobody-may-read";
 
 /// A member that is in no cluster: nobody clears its alarm.
 const STRANGER: u64 = 0x4d;
-
-/// A name, its type, and its labels.
-type Metric = (&'static str, &'static str, &'static [&'static str]);
-
-const METHOD: &[&str] = &["grpc_method", "grpc_service", "grpc_type"];
-
-/// What the dashboard and the alerts of etcd's mixin ask for, but `up`, which Prometheus makes itself.
-const OF_THE_MIXIN: &[Metric] = &[
-    ("etcd_server_has_leader", "gauge", &[]),
-    ("etcd_server_leader_changes_seen_total", "counter", &[]),
-    ("etcd_server_proposals_failed_total", "counter", &[]),
-    ("etcd_server_proposals_pending", "gauge", &[]),
-    ("etcd_server_proposals_committed_total", "gauge", &[]),
-    ("etcd_server_proposals_applied_total", "gauge", &[]),
-    ("etcd_network_peer_sent_failures_total", "counter", &["To"]),
-    ("etcd_network_peer_round_trip_time_seconds", "histogram", &["To"]),
-    ("etcd_network_peer_sent_bytes_total", "counter", &["To"]),
-    ("etcd_network_peer_received_bytes_total", "counter", &["From"]),
-    ("etcd_network_client_grpc_sent_bytes_total", "counter", &[]),
-    ("etcd_network_client_grpc_received_bytes_total", "counter", &[]),
-    ("etcd_disk_wal_fsync_duration_seconds", "histogram", &[]),
-    ("etcd_disk_backend_commit_duration_seconds", "histogram", &[]),
-    ("etcd_mvcc_db_total_size_in_bytes", "gauge", &[]),
-    ("etcd_mvcc_db_total_size_in_use_in_bytes", "gauge", &[]),
-    ("etcd_server_quota_backend_bytes", "gauge", &[]),
-    ("grpc_server_started_total", "counter", METHOD),
-    (
-        "grpc_server_handled_total",
-        "counter",
-        &["grpc_code", "grpc_method", "grpc_service", "grpc_type"],
-    ),
-    ("grpc_server_handling_seconds", "histogram", METHOD),
-    ("process_resident_memory_bytes", "gauge", &[]),
-];
-
-/// What else a member shows after some work. Snapshots between members are in `src/base/metrics/peers.rs`.
-const FURTHER: &[Metric] = &[
-    ("etcd_cluster_version", "gauge", &["cluster_version"]),
-    ("etcd_debugging_auth_revision", "gauge", &[]),
-    ("etcd_debugging_lease_granted_total", "counter", &[]),
-    ("etcd_debugging_lease_renewed_total", "counter", &[]),
-    ("etcd_debugging_lease_revoked_total", "counter", &[]),
-    ("etcd_debugging_lease_ttl_total", "histogram", &[]),
-    ("etcd_debugging_mvcc_compact_revision", "gauge", &[]),
-    ("etcd_debugging_mvcc_current_revision", "gauge", &[]),
-    ("etcd_debugging_mvcc_db_compaction_keys_total", "counter", &[]),
-    ("etcd_debugging_mvcc_db_compaction_last", "gauge", &[]),
-    (
-        "etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds",
-        "histogram",
-        &[],
-    ),
-    (
-        "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds",
-        "histogram",
-        &[],
-    ),
-    ("etcd_debugging_mvcc_events_total", "counter", &[]),
-    ("etcd_debugging_mvcc_pending_events_total", "gauge", &[]),
-    ("etcd_debugging_mvcc_slow_watcher_total", "gauge", &[]),
-    ("etcd_debugging_mvcc_total_put_size_in_bytes", "gauge", &[]),
-    ("etcd_debugging_mvcc_watch_stream_total", "gauge", &[]),
-    ("etcd_debugging_mvcc_watcher_total", "gauge", &[]),
-    (
-        "etcd_debugging_server_alarms",
-        "gauge",
-        &["alarm_type", "server_id"],
-    ),
-    ("etcd_debugging_server_lease_expired_total", "counter", &[]),
-    ("etcd_disk_backend_defrag_duration_seconds", "histogram", &[]),
-    ("etcd_disk_backend_snapshot_duration_seconds", "histogram", &[]),
-    ("etcd_disk_defrag_inflight", "gauge", &[]),
-    ("etcd_disk_wal_write_bytes_total", "gauge", &[]),
-    ("etcd_disk_wal_write_duration_seconds", "histogram", &[]),
-    ("etcd_mvcc_delete_total", "counter", &[]),
-    ("etcd_mvcc_hash_duration_seconds", "histogram", &[]),
-    ("etcd_mvcc_hash_rev_duration_seconds", "histogram", &[]),
-    ("etcd_mvcc_put_total", "counter", &[]),
-    ("etcd_mvcc_range_total", "counter", &[]),
-    ("etcd_mvcc_txn_total", "counter", &[]),
-    ("etcd_network_active_peers", "gauge", &["Local", "Remote"]),
-    ("etcd_network_known_peers", "gauge", &["Local", "Remote"]),
-    ("etcd_network_peer_received_failures_total", "counter", &["From"]),
-    (
-        "etcd_network_server_stream_failures_total",
-        "counter",
-        &["API", "Type"],
-    ),
-    (
-        "etcd_server_apply_duration_seconds",
-        "histogram",
-        &["op", "success", "version"],
-    ),
-    (
-        "etcd_server_client_requests_total",
-        "counter",
-        &["client_api_version", "type"],
-    ),
-    ("etcd_server_health_failures", "counter", &[]),
-    ("etcd_server_health_success", "counter", &[]),
-    ("etcd_server_healthcheck", "gauge", &["name", "type"]),
-    (
-        "etcd_server_healthchecks_total",
-        "counter",
-        &["name", "status", "type"],
-    ),
-    ("etcd_server_heartbeat_send_failures_total", "counter", &[]),
-    ("etcd_server_id", "gauge", &["server_id"]),
-    ("etcd_server_is_leader", "gauge", &[]),
-    ("etcd_server_is_learner", "gauge", &[]),
-    ("etcd_server_learner_promote_successes", "counter", &[]),
-    ("etcd_server_range_duration_seconds", "histogram", &["success"]),
-    ("etcd_server_read_indexes_failed_total", "counter", &[]),
-    (
-        "etcd_server_request_duration_seconds",
-        "histogram",
-        &["success", "type"],
-    ),
-    ("etcd_server_slow_apply_total", "counter", &[]),
-    ("etcd_server_slow_read_indexes_total", "counter", &[]),
-    ("etcd_server_snapshot_apply_in_progress_total", "gauge", &[]),
-    ("etcd_server_version", "gauge", &["server_version"]),
-    ("grpc_server_msg_received_total", "counter", METHOD),
-    ("grpc_server_msg_sent_total", "counter", METHOD),
-    ("os_fd_limit", "gauge", &[]),
-    ("os_fd_used", "gauge", &[]),
-    ("process_cpu_seconds_total", "counter", &[]),
-    ("process_max_fds", "gauge", &[]),
-    ("process_open_fds", "gauge", &[]),
-    ("process_start_time_seconds", "gauge", &[]),
-    ("process_virtual_memory_bytes", "gauge", &[]),
-];
 
 /// Labels and a value.
 type Sample = (BTreeMap<String, String>, f64);
