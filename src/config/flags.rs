@@ -177,6 +177,11 @@ pub(super) const FLAGS: &[Flag] = &[
         "0",
         "History to keep: 1h, 30m or plain hours (periodic), or a number of revisions; 0: all",
     ),
+    used_switch(
+        "initial-corrupt-check",
+        "false",
+        "Whether to compare the data with those of the other members, and serve nothing if they differ",
+    ),
     used(
         "max-concurrent-streams",
         "4294967295",
@@ -403,7 +408,6 @@ pub(super) const FLAGS: &[Flag] = &[
     ignored("compact-hash-check-enabled", Kind::Switch, CHECKS),
     ignored("compact-hash-check-time", Kind::Duration, CHECKS),
     ignored("corrupt-check-time", Kind::Duration, CHECKS),
-    ignored("initial-corrupt-check", Kind::Switch, CHECKS),
     ignored(
         "downgrade-check-time",
         Kind::Duration,

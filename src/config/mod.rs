@@ -101,6 +101,8 @@ pub struct ServerConfig {
     pub quota_bytes: Option<i64>,
     /// How much history to keep.
     pub auto_compaction: AutoCompaction,
+    /// Whether to serve nothing if other members hold other data.
+    pub initial_corruption_check: bool,
     /// Most streams on one connection of a client.
     pub maximum_concurrent_streams: u32,
     /// Pings on connections of clients.

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::compaction::Compaction;
 use super::departed::Departed;
 use super::failure::Failure;
+use super::fault;
 use super::interface::News;
 use super::log::LogStore;
 use super::snapshot::{SnapshotFolder, SnapshotStore};
@@ -345,7 +346,7 @@ impl Applier {
 
     fn apply(&mut self, entries: &[LogEntry]) -> Result<(), Fatal> {
         let started = Instant::now();
-        let mut applied = self.machine.apply(entries)?;
+        let mut applied = self.machine.apply(&fault::corrupted(entries)?)?;
         let metrics = &self.settings.metrics;
         metrics
             .state_commit_seconds

@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod compaction;
 pub mod contest;
 mod core;
+mod corruption;
 pub mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -44,6 +45,7 @@ use cluster::Cluster;
 use compaction::AutoCompaction;
 use contest::{Contests, Elections, Locks};
 use core::Core;
+pub use corruption::DataError;
 pub use error::ServiceError;
 use header::Headers;
 use health::Health;
@@ -158,6 +160,15 @@ impl Services {
             core,
             lessor,
         }
+    }
+
+    /// Compares this member's data with those of the others, for it to be done before anybody is served. Others that
+    /// cannot be reached, or have got to another point, count as equal.
+    ///
+    /// # Errors
+    /// The data differ, or cannot be read.
+    pub async fn check_data(&self) -> Result<(), DataError> {
+        corruption::check_at_start(&self.core).await
     }
 
     /// Does the background work until `news` ends. `news` is every applied batch in log order, from the start of the node

@@ -166,7 +166,6 @@ fn a_server_under_etcds_name_lives_and_ends_as_its_supervisor_expects() -> TestR
     assert_eq!(&buffer[..length], b"READY=1");
     let log = site.log();
     assert!(log.contains("--pre-vote has no effect: "), "{log}");
-    assert!(log.contains("--initial-corrupt-check has no effect: "), "{log}");
 
     let ipv6 = format!("--endpoints=[::1]:{client}");
     let socket = format!("--endpoints=unix://{}", site.path("client.sock").display());
