@@ -140,7 +140,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         tokens,
     );
     tokio::spawn(services.clone().run(service_news));
-    if config.initial_corruption_check
+    if config.corruption_checks.initial
         && let Err(error) = services.check_data().await
     {
         replication.shutdown().await;
@@ -345,6 +345,7 @@ fn service_settings(config: &ServerConfig, replication: &Replication) -> service
             AutoCompaction::Periodic(retention) => Some(compaction::AutoCompaction::Periodic(retention)),
             AutoCompaction::Revisions(kept) => Some(compaction::AutoCompaction::Revisions(kept)),
         },
+        corruption_check_interval: config.corruption_checks.interval,
     }
 }
 

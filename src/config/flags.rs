@@ -182,6 +182,11 @@ pub(super) const FLAGS: &[Flag] = &[
         "false",
         "Whether to compare the data with those of the other members, and serve nothing if they differ",
     ),
+    used_duration(
+        "corrupt-check-time",
+        "0s",
+        "Time between two comparisons of the members' data by the leader, which raises the alarm CORRUPT; 0: never",
+    ),
     used(
         "max-concurrent-streams",
         "4294967295",
@@ -407,7 +412,6 @@ pub(super) const FLAGS: &[Flag] = &[
     ignored("compaction-sleep-interval", Kind::Duration, COMPACTION),
     ignored("compact-hash-check-enabled", Kind::Switch, CHECKS),
     ignored("compact-hash-check-time", Kind::Duration, CHECKS),
-    ignored("corrupt-check-time", Kind::Duration, CHECKS),
     ignored(
         "downgrade-check-time",
         Kind::Duration,

@@ -101,8 +101,8 @@ pub struct ServerConfig {
     pub quota_bytes: Option<i64>,
     /// How much history to keep.
     pub auto_compaction: AutoCompaction,
-    /// Whether to serve nothing if other members hold other data.
-    pub initial_corruption_check: bool,
+    /// When the data of the members are compared.
+    pub corruption_checks: CorruptionChecks,
     /// Most streams on one connection of a client.
     pub maximum_concurrent_streams: u32,
     /// Pings on connections of clients.
@@ -164,6 +164,15 @@ pub enum AutoCompaction {
     Periodic(Duration),
     /// This many revisions.
     Revisions(i64),
+}
+
+/// When the data of the members are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CorruptionChecks {
+    /// Before this member serves, which it does not if others hold other data.
+    pub initial: bool,
+    /// Time between two comparisons of the newest data; none for never.
+    pub interval: Option<Duration>,
 }
 
 /// Pings on connections of clients.

@@ -12,8 +12,8 @@ use super::sources::{Given, Values};
 use super::tls::Addresses;
 use super::url::HostUrl;
 use super::{
-    AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, duration,
-    parse_switch, tls,
+    AutoCompaction, CorruptionChecks, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig,
+    auth, duration, parse_switch, tls,
 };
 use crate::base::identity;
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
@@ -178,7 +178,10 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
             bytes => (bytes > 0).then_some(bytes),
         },
         auto_compaction: auto_compaction(&values)?,
-        initial_corruption_check: switch(&values, "initial-corrupt-check")?,
+        corruption_checks: CorruptionChecks {
+            initial: switch(&values, "initial-corrupt-check")?,
+            interval: some_unless_zero(interval(&values, "corrupt-check-time")?),
+        },
         maximum_concurrent_streams: number(&values, "max-concurrent-streams", 1..=u32::MAX)?,
         keepalive: Keepalive {
             interval: some_unless_zero(interval(&values, "grpc-keepalive-interval")?),

@@ -1,12 +1,14 @@
 //! Whether the members hold the same data: hashes of all versions at one revision, compared between them.
 //!
-//! [`Services::check_data`](super::Services::check_data) compares before a member serves. Two members are only compared if
+//! [`Services::check_data`](super::Services::check_data) compares before a member serves; the leader compares by the clock,
+//! and raises the alarm `CORRUPT` for who holds something else, after which all members refuse changes. Two members are only compared if
 //! both have the revision and have forgotten the same history; one that cannot answer, or has got to another point, is left
 //! out, never blamed. Hashing reads a snapshot on a thread that may block, and holds nothing up.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -14,10 +16,14 @@ use super::ServiceError;
 use super::core::{Core, read_aside};
 use crate::base::{MemberId, Revision, clock};
 use crate::replication::PeerHash;
+use crate::state::command::{Alarm, Command};
 use crate::state::{KeyValueHash, ReadView};
 
 /// How much longer than this member's hash another member's may take, besides the time of a request.
 const PATIENCE: u32 = 4;
+
+/// Stands for the whole cluster in an alarm, as in etcd: nobody knows which of its members are wrong.
+const NOBODY_IN_PARTICULAR: MemberId = MemberId(0);
 
 /// Why a member must not serve.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -114,6 +120,22 @@ impl Comparison {
         self.members.len() < 2
     }
 
+    /// Who is wrong: whoever does not hold what most of all members hold. Without a majority nobody can tell.
+    fn wrong(&self) -> Vec<MemberId> {
+        if self.agrees() {
+            return Vec::new();
+        }
+        let quorum = (self.compared() + self.left_out.len()) / 2 + 1;
+        let majority = self.members.values().find(|members| members.len() >= quorum);
+        match majority {
+            Some(majority) => {
+                let others = self.members.values().filter(|members| *members != majority);
+                others.flatten().copied().collect()
+            }
+            None => vec![NOBODY_IN_PARTICULAR],
+        }
+    }
+
     /// What the others hold, for `member` to show.
     fn difference(&self, member: MemberId) -> Option<DataError> {
         if self.agrees() {
@@ -182,6 +204,54 @@ pub(super) async fn check_at_start(core: &Core) -> Result<(), DataError> {
     difference.map_or(Ok(()), Err)
 }
 
+/// While this member leads, compares the newest data of the members every `period`, for good.
+pub(super) async fn watch_members(core: Arc<Core>, period: Duration) {
+    let mut ticks = interval(period);
+    loop {
+        ticks.tick().await;
+        if core.replication.status().borrow().is_leader {
+            let compared = compare(&core, core.reader.view(), Revision(0)).await;
+            judge(&core, compared).await;
+        }
+    }
+}
+
+/// Ticks for the first time after one period, as etcd's checks do.
+fn interval(period: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Raises the alarm for each member that is wrong and has none yet. What fails is tried again with the next comparison.
+async fn judge(core: &Core, compared: Result<Option<Comparison>, ServiceError>) {
+    let raised = async {
+        let Some(comparison) = compared? else {
+            return Ok(());
+        };
+        let active = core.reader.view().alarms()?;
+        for member in comparison.wrong() {
+            let alarm = Alarm::Corrupt;
+            if active.contains(&(member, alarm)) {
+                continue;
+            }
+            tracing::error!(
+                %member,
+                revision = %comparison.revision,
+                compacted = %comparison.compacted,
+                holds = ?comparison.members,
+                "the members hold different data; raising the alarm CORRUPT"
+            );
+            let command = Command::AlarmActivate { member, alarm };
+            core.replication.propose(command.by_node()).await?;
+        }
+        Ok::<_, ServiceError>(())
+    };
+    if let Err(error) = raised.await {
+        tracing::warn!(%error, "the data of the members were not compared, or the alarm CORRUPT was not raised");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,6 +290,33 @@ mod tests {
         ]);
         assert_eq!(comparison.difference(MemberId(1)), None);
         assert_eq!((comparison.compared(), comparison.left_out.len()), (2, 4));
+    }
+
+    #[test]
+    fn those_who_do_not_hold_what_most_members_hold_are_wrong() {
+        let wrong = |answers: &[Result<PeerHash, &str>]| -> Vec<u64> {
+            let wrong = compare_with(answers).wrong();
+            wrong.into_iter().map(|member| member.0).collect()
+        };
+        assert_eq!(wrong(&[hashed(7), hashed(7)]), [] as [u64; 0]);
+        assert_eq!(wrong(&[hashed(7), hashed(8)]), [3]);
+        assert_eq!(wrong(&[hashed(8), hashed(8)]), [1], "the leader itself");
+        assert_eq!(wrong(&[hashed(7), Ok(PeerHash::Lacking)]), [3]);
+        assert_eq!(wrong(&[hashed(8), hashed(7), hashed(9), hashed(7)]), [2, 4]);
+        // Two against two, all different, one of three away: nobody can tell.
+        assert_eq!(wrong(&[hashed(7), hashed(8), hashed(8)]), [0]);
+        assert_eq!(wrong(&[hashed(8), hashed(9)]), [0]);
+        assert_eq!(wrong(&[hashed(8), Err("connection refused")]), [0]);
+        assert_eq!(wrong(&[hashed(8)]), [0]);
+        // Those who cannot be compared still count for the majority.
+        assert_eq!(
+            wrong(&[hashed(7), hashed(7), hashed(8), Ok(PeerHash::Behind)]),
+            [4]
+        );
+        assert_eq!(
+            wrong(&[hashed(7), hashed(8), Ok(PeerHash::Behind), Ok(PeerHash::Behind)]),
+            [0]
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! One pipeline for every request: validate, admit, authorize, propose or read, reply.
 //!
 //! [`Services`] is what a node's front doors call. Its background work ([`Services::run`]) learns what is applied, counts
-//! the time of leases while the node leads, raises and clears the alarm of a full database, and compacts.
+//! the time of leases while the node leads, raises and clears the alarm of a full database, compacts, and compares the
+//! members' data.
 //!
 //! How a node is put together: a [`LeaderDesk`] is made first and given to replication as what answers other members; then
 //! replication is started; then [`Services::new`] takes both, and [`Services::run`] the news of every applied batch. Front
@@ -79,6 +80,8 @@ pub struct Settings {
     pub maximum_learners: usize,
     /// When history is forgotten without being asked to; none: never.
     pub auto_compaction: Option<AutoCompaction>,
+    /// Time between two comparisons of the members' data while this one leads; none: never.
+    pub corruption_check_interval: Option<Duration>,
 }
 
 /// All services of a node. A handle: clones share one node.
@@ -180,8 +183,15 @@ impl Services {
                 None => std::future::pending().await,
             }
         };
+        let comparison = async {
+            match self.settings.corruption_check_interval {
+                Some(period) => corruption::watch_members(Arc::clone(&self.core), period).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = compaction => {}
+            () = comparison => {}
             () = quota::run(Arc::clone(&self.core)) => {}
             () = self.expire_leases() => {}
             () = self.follow_log(news) => {}

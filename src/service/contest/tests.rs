@@ -90,6 +90,7 @@ impl Node {
             strict_reconfiguration: true,
             maximum_learners: 1,
             auto_compaction: None,
+            corruption_check_interval: None,
         };
         let ttl = Duration::from_secs(300);
         let tokens = Tokens::open(TokenSettings::Simple { ttl }).unwrap();
