@@ -346,6 +346,7 @@ fn service_settings(config: &ServerConfig, replication: &Replication) -> service
             AutoCompaction::Revisions(kept) => Some(compaction::AutoCompaction::Revisions(kept)),
         },
         corruption_check_interval: config.corruption_checks.interval,
+        compaction_check_interval: config.corruption_checks.compaction_interval,
     }
 }
 

@@ -96,8 +96,6 @@ const DATABASE: &str = "it tunes a database that Stead does not have";
 const TRACING: &str = "traces are not exported yet; the log has the spans";
 const COMPACTION: &str = "compaction works in small steps that pause nothing";
 const ROTATION: &str = "rotate the log with logrotate (copytruncate) or journald";
-const CHECKS: &str =
-    "members are not compared in the background yet; `stead endpoint hashkv --cluster` compares them";
 const PROXY_UNUSED: &str = "there is no proxy mode";
 
 /// All flags: those that are used first, in the order of the help.
@@ -186,6 +184,16 @@ pub(super) const FLAGS: &[Flag] = &[
         "corrupt-check-time",
         "0s",
         "Time between two comparisons of the members' data by the leader, which raises the alarm CORRUPT; 0: never",
+    ),
+    used_switch(
+        "compact-hash-check-enabled",
+        "false",
+        "Whether the leader compares what the members have left after each compaction",
+    ),
+    used_duration(
+        "compact-hash-check-time",
+        "1m",
+        "Time between two looks of the leader whether there was a compaction to compare",
     ),
     used(
         "max-concurrent-streams",
@@ -410,8 +418,6 @@ pub(super) const FLAGS: &[Flag] = &[
     ignored("bootstrap-defrag-threshold-megabytes", Kind::Text, DATABASE),
     ignored("compaction-batch-limit", Kind::Text, COMPACTION),
     ignored("compaction-sleep-interval", Kind::Duration, COMPACTION),
-    ignored("compact-hash-check-enabled", Kind::Switch, CHECKS),
-    ignored("compact-hash-check-time", Kind::Duration, CHECKS),
     ignored(
         "downgrade-check-time",
         Kind::Duration,

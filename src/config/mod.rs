@@ -7,6 +7,7 @@
 //! Reads the files that it checks, never writes to the disk and never opens a socket.
 
 mod auth;
+mod corruption;
 mod duration;
 mod error;
 mod flags;
@@ -173,6 +174,8 @@ pub struct CorruptionChecks {
     pub initial: bool,
     /// Time between two comparisons of the newest data; none for never.
     pub interval: Option<Duration>,
+    /// Time between two looks whether history was forgotten, of which the rest is compared then; none for never.
+    pub compaction_interval: Option<Duration>,
 }
 
 /// Pings on connections of clients.

@@ -22,6 +22,9 @@ use crate::state::{KeyValueHash, ReadView};
 /// How much longer than this member's hash another member's may take, besides the time of a request.
 const PATIENCE: u32 = 4;
 
+/// How often one compaction is compared while not all members can be: each time hashes all data.
+const MAXIMUM_ATTEMPTS: u32 = 3;
+
 /// Stands for the whole cluster in an alarm, as in etcd: nobody knows which of its members are wrong.
 const NOBODY_IN_PARTICULAR: MemberId = MemberId(0);
 
@@ -216,6 +219,31 @@ pub(super) async fn watch_members(core: Arc<Core>, period: Duration) {
     }
 }
 
+/// While this member leads, looks every `period` whether history was forgotten since the last comparison, and compares then
+/// what the members kept of it, for good. If not all of them could be compared, that is tried again a few times.
+pub(super) async fn watch_compactions(core: Arc<Core>, period: Duration) {
+    let mut ticks = interval(period);
+    let mut known = Revision(0);
+    let mut attempts = 0;
+    loop {
+        ticks.tick().await;
+        let view = core.reader.view();
+        let compacted = view.compacted().unwrap_or_default();
+        if compacted > known {
+            known = compacted;
+            attempts = MAXIMUM_ATTEMPTS;
+        }
+        let is_leader = core.replication.status().borrow().is_leader;
+        if is_leader && attempts > 0 {
+            attempts -= 1;
+            let compared = compare(&core, view, compacted).await;
+            if judge(&core, compared).await {
+                attempts = 0;
+            }
+        }
+    }
+}
+
 /// Ticks for the first time after one period, as etcd's checks do.
 fn interval(period: Duration) -> tokio::time::Interval {
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
@@ -223,11 +251,12 @@ fn interval(period: Duration) -> tokio::time::Interval {
     ticks
 }
 
-/// Raises the alarm for each member that is wrong and has none yet. What fails is tried again with the next comparison.
-async fn judge(core: &Core, compared: Result<Option<Comparison>, ServiceError>) {
+/// Raises the alarm for each member that is wrong and has none yet. Whether nothing is left to find out: all members could
+/// be compared, and have their alarms.
+async fn judge(core: &Core, compared: Result<Option<Comparison>, ServiceError>) -> bool {
     let raised = async {
         let Some(comparison) = compared? else {
-            return Ok(());
+            return Ok(true);
         };
         let active = core.reader.view().alarms()?;
         for member in comparison.wrong() {
@@ -245,11 +274,12 @@ async fn judge(core: &Core, compared: Result<Option<Comparison>, ServiceError>) 
             let command = Command::AlarmActivate { member, alarm };
             core.replication.propose(command.by_node()).await?;
         }
-        Ok::<_, ServiceError>(())
+        Ok::<_, ServiceError>(comparison.left_out.is_empty())
     };
-    if let Err(error) = raised.await {
+    raised.await.unwrap_or_else(|error| {
         tracing::warn!(%error, "the data of the members were not compared, or the alarm CORRUPT was not raised");
-    }
+        false
+    })
 }
 
 #[cfg(test)]

@@ -82,6 +82,8 @@ pub struct Settings {
     pub auto_compaction: Option<AutoCompaction>,
     /// Time between two comparisons of the members' data while this one leads; none: never.
     pub corruption_check_interval: Option<Duration>,
+    /// Time between two looks whether history was forgotten, after which the leader compares what is left of it; none: never.
+    pub compaction_check_interval: Option<Duration>,
 }
 
 /// All services of a node. A handle: clones share one node.
@@ -189,9 +191,16 @@ impl Services {
                 None => std::future::pending().await,
             }
         };
+        let comparison_of_compactions = async {
+            match self.settings.compaction_check_interval {
+                Some(period) => corruption::watch_compactions(Arc::clone(&self.core), period).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = compaction => {}
             () = comparison => {}
+            () = comparison_of_compactions => {}
             () = quota::run(Arc::clone(&self.core)) => {}
             () = self.expire_leases() => {}
             () = self.follow_log(news) => {}

@@ -191,6 +191,35 @@ async fn the_leader_finds_the_member_whose_data_differ_also_if_it_is_itself() ->
 }
 
 #[tokio::test]
+async fn a_difference_that_outlives_a_compaction_is_found_after_it() -> TestResult {
+    let cluster = Cluster::builder(Program::stead()?)
+        .nodes(3)
+        .argument("--experimental-compact-hash-check-enabled=true")
+        .argument("--experimental-compact-hash-check-time=200ms")
+        .environment_of(FAULTY, "STEAD_FAULT", FAULT)
+        .start()
+        .await?;
+    let member = member_id(&cluster, FAULTY).await?;
+    let mut clients = cluster.clients(0)?;
+    let compact = async |clients: &mut Clients, revision| {
+        let request = CompactionRequest {
+            revision,
+            physical: false,
+        };
+        clients.kv.compact(request).await
+    };
+    for compactions in 1..=3 {
+        let revision = put(&mut clients, "key").await?;
+        compact(&mut clients, revision).await?;
+        compared(&cluster, compactions).await?;
+    }
+    let revision = put(&mut clients, FAULT).await?;
+    assert_eq!(alarms(&cluster, 0).await?, [], "nothing was compacted since");
+    compact(&mut clients, revision).await?;
+    is_found_corrupt(&cluster, member).await
+}
+
+#[tokio::test]
 async fn members_with_the_same_data_raise_no_alarm_under_load() -> TestResult {
     const SHAPE: Shape = Shape {
         writers: 8,
@@ -201,6 +230,8 @@ async fn members_with_the_same_data_raise_no_alarm_under_load() -> TestResult {
     let mut cluster = Cluster::builder(Program::stead()?)
         .nodes(3)
         .argument("--corrupt-check-time=100ms")
+        .argument("--compact-hash-check-enabled")
+        .argument("--compact-hash-check-time=150ms")
         .argument("--snapshot-count=100")
         .start()
         .await?;

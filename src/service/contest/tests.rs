@@ -91,6 +91,7 @@ impl Node {
             maximum_learners: 1,
             auto_compaction: None,
             corruption_check_interval: None,
+            compaction_check_interval: None,
         };
         let ttl = Duration::from_secs(300);
         let tokens = Tokens::open(TokenSettings::Simple { ttl }).unwrap();
