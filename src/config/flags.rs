@@ -196,6 +196,11 @@ pub(super) const FLAGS: &[Flag] = &[
         "Time between two looks of the leader whether there was a compaction to compare",
     ),
     used(
+        "feature-gates",
+        "",
+        "etcd's feature gates, NAME=true,...: InitialCorruptCheck and CompactHashCheck switch these checks",
+    ),
+    used(
         "max-concurrent-streams",
         "4294967295",
         "Most streams on one connection",
@@ -441,11 +446,6 @@ pub(super) const FLAGS: &[Flag] = &[
     ignored("enable-log-rotation", Kind::Switch, ROTATION),
     ignored("log-rotation-config-json", Kind::Text, ROTATION),
     ignored("enable-pprof", Kind::Switch, "profile with `perf` instead"),
-    ignored(
-        "feature-gates",
-        Kind::Text,
-        "etcd's feature gates switch code that Stead does not have",
-    ),
     ignored(
         "grpc-keepalive-min-time",
         Kind::Duration,

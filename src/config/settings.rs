@@ -178,7 +178,7 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
             bytes => (bytes > 0).then_some(bytes),
         },
         auto_compaction: auto_compaction(&values)?,
-        corruption_checks: corruption::checks(&values)?,
+        corruption_checks: corruption::checks(&mut values)?,
         maximum_concurrent_streams: number(&values, "max-concurrent-streams", 1..=u32::MAX)?,
         keepalive: Keepalive {
             interval: some_unless_zero(interval(&values, "grpc-keepalive-interval")?),
