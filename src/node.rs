@@ -22,6 +22,7 @@ use crate::base::metrics::{Metrics, MetricsError};
 use crate::base::tls::{Entrance, Side, Tls, TlsError, TlsSettings};
 use crate::config::{AutoCompaction, ListenAddress, ListenSocket, ServerConfig};
 use crate::replication::{self, News, PeerListener, Replication, StartError};
+use crate::service::DataError;
 use crate::service::auth::Tokens;
 use crate::service::auth::tokens::KeyError;
 use crate::service::compaction;
@@ -84,6 +85,9 @@ pub enum NodeError {
     /// Replication cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The data are not those of the other members.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// Something without which the node must not go on has failed. It may be started again.
     #[error("the node stops: {0}")]
     Failed(String),
@@ -136,6 +140,12 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         tokens,
     );
     tokio::spawn(services.clone().run(service_news));
+    if config.corruption_checks.initial
+        && let Err(error) = services.check_data().await
+    {
+        replication.shutdown().await;
+        return Err(error.into());
+    }
     let publication = tokio::spawn(publish(
         services.clone(),
         config.name.clone(),
@@ -342,6 +352,8 @@ fn service_settings(config: &ServerConfig, replication: &Replication) -> service
             AutoCompaction::Periodic(retention) => Some(compaction::AutoCompaction::Periodic(retention)),
             AutoCompaction::Revisions(kept) => Some(compaction::AutoCompaction::Revisions(kept)),
         },
+        corruption_check_interval: config.corruption_checks.interval,
+        compaction_check_interval: config.corruption_checks.compaction_interval,
     }
 }
 

@@ -96,8 +96,6 @@ const DATABASE: &str = "it tunes a database that Stead does not have";
 const TRACING: &str = "traces are not exported yet; the log has the spans";
 const COMPACTION: &str = "compaction works in small steps that pause nothing";
 const ROTATION: &str = "rotate the log with logrotate (copytruncate) or journald";
-const CHECKS: &str =
-    "members are not compared in the background yet; `stead endpoint hashkv --cluster` compares them";
 const PROXY_UNUSED: &str = "there is no proxy mode";
 
 /// All flags: those that are used first, in the order of the help.
@@ -176,6 +174,31 @@ pub(super) const FLAGS: &[Flag] = &[
         "auto-compaction-retention",
         "0",
         "History to keep: 1h, 30m or plain hours (periodic), or a number of revisions; 0: all",
+    ),
+    used_switch(
+        "initial-corrupt-check",
+        "false",
+        "Whether to compare the data with those of the other members, and serve nothing if they differ",
+    ),
+    used_duration(
+        "corrupt-check-time",
+        "0s",
+        "Time between two comparisons of the members' data by the leader, which raises the alarm CORRUPT; 0: never",
+    ),
+    used_switch(
+        "compact-hash-check-enabled",
+        "false",
+        "Whether the leader compares what the members have left after each compaction",
+    ),
+    used_duration(
+        "compact-hash-check-time",
+        "1m",
+        "Time between two looks of the leader whether there was a compaction to compare",
+    ),
+    used(
+        "feature-gates",
+        "",
+        "etcd's feature gates, NAME=true,...: InitialCorruptCheck and CompactHashCheck switch these checks",
     ),
     used(
         "max-concurrent-streams",
@@ -415,10 +438,6 @@ pub(super) const FLAGS: &[Flag] = &[
     ignored("bootstrap-defrag-threshold-megabytes", Kind::Text, DATABASE),
     ignored("compaction-batch-limit", Kind::Text, COMPACTION),
     ignored("compaction-sleep-interval", Kind::Duration, COMPACTION),
-    ignored("compact-hash-check-enabled", Kind::Switch, CHECKS),
-    ignored("compact-hash-check-time", Kind::Duration, CHECKS),
-    ignored("corrupt-check-time", Kind::Duration, CHECKS),
-    ignored("initial-corrupt-check", Kind::Switch, CHECKS),
     ignored(
         "downgrade-check-time",
         Kind::Duration,
@@ -442,11 +461,6 @@ pub(super) const FLAGS: &[Flag] = &[
     ignored("enable-log-rotation", Kind::Switch, ROTATION),
     ignored("log-rotation-config-json", Kind::Text, ROTATION),
     ignored("enable-pprof", Kind::Switch, "profile with `perf` instead"),
-    ignored(
-        "feature-gates",
-        Kind::Text,
-        "etcd's feature gates switch code that Stead does not have",
-    ),
     ignored(
         "grpc-keepalive-min-time",
         Kind::Duration,

@@ -7,6 +7,7 @@
 //! Reads the files that it checks, never writes to the disk and never opens a socket.
 
 mod auth;
+mod corruption;
 mod duration;
 mod error;
 mod flags;
@@ -101,6 +102,8 @@ pub struct ServerConfig {
     pub quota_bytes: Option<i64>,
     /// How much history to keep.
     pub auto_compaction: AutoCompaction,
+    /// When the data of the members are compared.
+    pub corruption_checks: CorruptionChecks,
     /// Most streams on one connection of a client.
     pub maximum_concurrent_streams: u32,
     /// Pings on connections of clients.
@@ -168,6 +171,17 @@ pub enum AutoCompaction {
     Periodic(Duration),
     /// This many revisions.
     Revisions(i64),
+}
+
+/// When the data of the members are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CorruptionChecks {
+    /// Before this member serves, which it does not if others hold other data.
+    pub initial: bool,
+    /// Time between two comparisons of the newest data; none for never.
+    pub interval: Option<Duration>,
+    /// Time between two looks whether history was forgotten, of which the rest is compared then; none for never.
+    pub compaction_interval: Option<Duration>,
 }
 
 /// Pings on connections of clients.

@@ -12,8 +12,8 @@ use super::sources::{Given, Values};
 use super::tls::Addresses;
 use super::url::HostUrl;
 use super::{
-    AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, duration,
-    parse_switch, tls,
+    AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, corruption,
+    duration, parse_switch, tls,
 };
 use crate::base::identity;
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
@@ -67,7 +67,7 @@ where
     }
 }
 
-fn interval(values: &Values, flag: &'static str) -> Result<Duration> {
+pub(super) fn interval(values: &Values, flag: &'static str) -> Result<Duration> {
     let given = values.get(flag);
     duration::parse(&given.value).ok_or_else(|| {
         invalid(
@@ -112,7 +112,7 @@ fn extensive_metrics(values: &Values) -> Result<bool> {
     }
 }
 
-fn some_unless_zero(duration: Duration) -> Option<Duration> {
+pub(super) fn some_unless_zero(duration: Duration) -> Option<Duration> {
     (!duration.is_zero()).then_some(duration)
 }
 
@@ -187,6 +187,7 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
             bytes => (bytes > 0).then_some(bytes),
         },
         auto_compaction: auto_compaction(&values)?,
+        corruption_checks: corruption::checks(&mut values)?,
         maximum_concurrent_streams: number(&values, "max-concurrent-streams", 1..=u32::MAX)?,
         keepalive: Keepalive {
             interval: some_unless_zero(interval(&values, "grpc-keepalive-interval")?),

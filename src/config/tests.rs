@@ -420,3 +420,96 @@ fn requests_that_are_larger_than_is_good_are_warned_of() {
     assert_eq!(warnings("10485760"), "");
     assert!(warnings("10485761").contains("--max-request-bytes is 10485761"));
 }
+
+fn checks(arguments: &[&str]) -> CorruptionChecks {
+    parse_with(arguments, &[]).unwrap().corruption_checks
+}
+
+#[test]
+fn members_compare_their_data_as_the_flags_of_etcd_say() {
+    let off = CorruptionChecks {
+        initial: false,
+        interval: None,
+        compaction_interval: None,
+    };
+    let minute = Some(Duration::from_secs(60));
+    assert_eq!(checks(&[]), off);
+    for argument in [
+        "--initial-corrupt-check",
+        "--experimental-initial-corrupt-check=true",
+        "--feature-gates=InitialCorruptCheck=true",
+    ] {
+        let initial = true;
+        assert_eq!(
+            checks(&[argument]),
+            CorruptionChecks { initial, ..off },
+            "{argument}"
+        );
+    }
+    for flag in ["corrupt-check-time", "experimental-corrupt-check-time"] {
+        let argument = format!("--{flag}=1h");
+        let interval = Some(Duration::from_secs(3_600));
+        assert_eq!(checks(&[&argument]), CorruptionChecks { interval, ..off });
+    }
+    for argument in [
+        "--compact-hash-check-enabled",
+        "--experimental-compact-hash-check-enabled=true",
+        "--feature-gates=CompactHashCheck=true",
+    ] {
+        let compaction_interval = minute;
+        assert_eq!(
+            checks(&[argument]),
+            CorruptionChecks {
+                compaction_interval,
+                ..off
+            },
+            "{argument}"
+        );
+        let checks = checks(&[argument, "--compact-hash-check-time=5s"]);
+        assert_eq!(checks.compaction_interval, Some(Duration::from_secs(5)));
+    }
+    assert!(error_of(&["--compact-hash-check-time=0s"]).contains("write a time above 0"));
+    assert!(error_of(&["--corrupt-check-time=-1s"]).contains("write a number with a unit"));
+}
+
+#[test]
+fn feature_gates_are_known_or_an_error_and_say_when_they_make_no_difference() {
+    let all = checks(&["--feature-gates=AllAlpha=true, CompactHashCheck=false"]);
+    assert_eq!((all.initial, all.compaction_interval), (true, None));
+    let config = parse_with(
+        &["--feature-gates=InitialCorruptCheck=true,LeaseCheckpoint=true,PriorityRequest=false"],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(
+        config.warnings,
+        [
+            "--feature-gates LeaseCheckpoint has no effect: a new leader starts each lease's time afresh",
+            "--feature-gates PriorityRequest has no effect: there is no queue in which a request could go first",
+        ]
+    );
+    let unknown = error_of(&["--feature-gates=InitialCorruptCheck=true,Nonsense=true"]);
+    for part in [
+        "unrecognized feature gate \"Nonsense\"",
+        "InitialCorruptCheck, CompactHashCheck, AllAlpha, AllBeta, StopGRPCServiceOnDefrag",
+        "FastLeaseKeepAlive, PriorityRequest",
+    ] {
+        assert!(unknown.contains(part), "{unknown}");
+    }
+    for (arguments, part) in [
+        (&["--feature-gates=InitialCorruptCheck"][..], "has no value"),
+        (
+            &["--feature-gates=InitialCorruptCheck=yes"],
+            "write InitialCorruptCheck=true",
+        ),
+        (
+            &[
+                "--feature-gates=InitialCorruptCheck=false",
+                "--initial-corrupt-check",
+            ],
+            "--initial-corrupt-check is true and --feature-gates has InitialCorruptCheck=false",
+        ),
+    ] {
+        assert!(error_of(arguments).contains(part), "{}", error_of(arguments));
+    }
+}

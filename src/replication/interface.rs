@@ -118,6 +118,24 @@ pub struct Roster {
     pub view: Arc<ReadView>,
 }
 
+/// What another member holds at a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerHash {
+    /// The revision hashed.
+    Hashed {
+        /// The hash, in etcd's definition.
+        hash: u32,
+        /// The compacted revision that it holds for, -1 if never compacted.
+        compacted: Revision,
+    },
+    /// It has forgotten the revision: it was compacted here.
+    Compacted(Revision),
+    /// It has not applied as much of the log yet.
+    Behind,
+    /// It has applied as much of the log, and yet has no such revision.
+    Lacking,
+}
+
 /// Why a change of the members has no answer. The text is etcd's, since clients compare it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ChangeError {

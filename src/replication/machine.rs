@@ -20,6 +20,7 @@ use super::apply_seconds::ApplySeconds;
 use super::compaction::Compaction;
 use super::departed::Departed;
 use super::failure::Failure;
+use super::fault;
 use super::interface::News;
 use super::log::LogStore;
 use super::snapshot::{SnapshotFolder, SnapshotStore};
@@ -369,15 +370,13 @@ impl Applier {
 
     fn apply(&mut self, entries: &[LogEntry]) -> Result<(), Fatal> {
         let started = Instant::now();
-        let mut applied = self.machine.apply(entries)?;
+        let mut applied = self.machine.apply(&fault::corrupted(entries)?)?;
         let took = started.elapsed();
-        self.settings
-            .metrics
-            .state_commit_seconds
-            .observe(took.as_secs_f64());
+        let metrics = &self.settings.metrics;
+        metrics.state_commit_seconds.observe(took.as_secs_f64());
         self.settings.apply_seconds.observe(&applied, took);
         if took > self.settings.slow_after {
-            self.settings.metrics.requests.slow.inc();
+            metrics.requests.slow.inc();
             warn_of_slow(entries, took);
         }
         let mut effects = Vec::new();

@@ -1,7 +1,8 @@
 //! One pipeline for every request: validate, admit, authorize, propose or read, reply.
 //!
 //! [`Services`] is what a node's front doors call. Its background work ([`Services::run`]) learns what is applied, counts
-//! the time of leases while the node leads, raises and clears the alarm of a full database, and compacts.
+//! the time of leases while the node leads, raises and clears the alarm of a full database, compacts, and compares the
+//! members' data.
 //!
 //! How a node is put together: a [`LeaderDesk`] is made first and given to replication as what answers other members; then
 //! replication is started; then [`Services::new`] takes both, and [`Services::run`] the news of every applied batch. Front
@@ -15,6 +16,7 @@ pub mod cluster;
 pub mod compaction;
 pub mod contest;
 mod core;
+mod corruption;
 pub mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -44,6 +46,7 @@ use cluster::Cluster;
 use compaction::AutoCompaction;
 use contest::{Contests, Elections, Locks};
 use core::Core;
+pub use corruption::DataError;
 pub use error::ServiceError;
 use header::Headers;
 use health::Health;
@@ -79,6 +82,10 @@ pub struct Settings {
     pub maximum_learners: usize,
     /// When history is forgotten without being asked to; none: never.
     pub auto_compaction: Option<AutoCompaction>,
+    /// Time between two comparisons of the members' data while this one leads; none: never.
+    pub corruption_check_interval: Option<Duration>,
+    /// Time between two looks whether history was forgotten, after which the leader compares what is left of it; none: never.
+    pub compaction_check_interval: Option<Duration>,
 }
 
 /// All services of a node. A handle: clones share one node.
@@ -166,6 +173,15 @@ impl Services {
         }
     }
 
+    /// Compares this member's data with those of the others, for it to be done before anybody is served. Others that
+    /// cannot be reached, or have got to another point, count as equal.
+    ///
+    /// # Errors
+    /// The data differ, or cannot be read.
+    pub async fn check_data(&self) -> Result<(), DataError> {
+        corruption::check_at_start(&self.core).await
+    }
+
     /// Does the background work until `news` ends. `news` is every applied batch in log order, from the start of the node
     /// on; the caller bounds the channel, and a full one slows apply down, so this never waits for the log.
     pub async fn run(self, news: mpsc::Receiver<Arc<News>>) {
@@ -175,8 +191,22 @@ impl Services {
                 None => std::future::pending().await,
             }
         };
+        let comparison = async {
+            match self.settings.corruption_check_interval {
+                Some(period) => corruption::watch_members(Arc::clone(&self.core), period).await,
+                None => std::future::pending().await,
+            }
+        };
+        let comparison_of_compactions = async {
+            match self.settings.compaction_check_interval {
+                Some(period) => corruption::watch_compactions(Arc::clone(&self.core), period).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = compaction => {}
+            () = comparison => {}
+            () = comparison_of_compactions => {}
             () = quota::run(Arc::clone(&self.core)) => {}
             () = self.expire_leases() => {}
             () = self.follow_log(news) => {}

@@ -153,7 +153,7 @@ fn a_server_under_etcds_name_lives_and_ends_as_its_supervisor_expects() -> TestR
             &format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer}"),
             &format!("--initial-cluster=one=http://127.0.0.1:{peer}"),
             "--pre-vote=true",
-            "--experimental-initial-corrupt-check",
+            "--feature-gates=InitialCorruptCheck=true,LeaseCheckpoint=true",
         ],
     );
     command
@@ -166,7 +166,10 @@ fn a_server_under_etcds_name_lives_and_ends_as_its_supervisor_expects() -> TestR
     assert_eq!(&buffer[..length], b"READY=1");
     let log = site.log();
     assert!(log.contains("--pre-vote has no effect: "), "{log}");
-    assert!(log.contains("--initial-corrupt-check has no effect: "), "{log}");
+    assert!(
+        log.contains("--feature-gates LeaseCheckpoint has no effect: "),
+        "{log}"
+    );
 
     let ipv6 = format!("--endpoints=[::1]:{client}");
     let socket = format!("--endpoints=unix://{}", site.path("client.sock").display());

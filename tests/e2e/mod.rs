@@ -3,6 +3,7 @@
 
 mod auth;
 mod contests;
+mod corruption;
 mod data_folder;
 mod drop_in;
 mod durability;

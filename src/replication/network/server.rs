@@ -25,6 +25,7 @@ use crate::replication::Raft;
 use crate::replication::barrier::LeaderReads;
 use crate::replication::bundle::Bundle;
 use crate::replication::failure::Failure;
+use crate::replication::hash::Hasher;
 use crate::replication::intake::Intake;
 use crate::replication::interface::{LeaderRequests, PeerListener};
 use crate::replication::machine::Snapshot;
@@ -43,6 +44,8 @@ pub struct PeerService {
     pub intake: Intake,
     /// Read indexes.
     pub leader_reads: LeaderReads,
+    /// Hashes of the state.
+    pub hasher: Hasher,
     /// Who leads.
     pub status: StatusBoard,
     /// The layer above.
@@ -315,6 +318,14 @@ impl Peer for Handler {
             .await
             .map_err(Status::unavailable)?;
         Ok(Response::new(peer::ReadIndexResponse { index }))
+    }
+
+    async fn hash(
+        &self,
+        request: Request<peer::HashRequest>,
+    ) -> Result<Response<peer::HashResponse>, Status> {
+        let answer = self.service.hasher.answer(request.into_inner()).await;
+        answer.map(Response::new).map_err(Status::internal)
     }
 
     async fn ask(&self, request: Request<peer::AskRequest>) -> Result<Response<peer::AskResponse>, Status> {

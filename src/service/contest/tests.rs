@@ -92,6 +92,8 @@ impl Node {
             strict_reconfiguration: true,
             maximum_learners: 1,
             auto_compaction: None,
+            corruption_check_interval: None,
+            compaction_check_interval: None,
         };
         let ttl = Duration::from_secs(300);
         let tokens = Tokens::open(TokenSettings::Simple { ttl }).unwrap();
