@@ -1,4 +1,4 @@
-//! The crate `etcd-client`.
+//! The crate `etcd-client`, and the tests that come with it.
 
 use std::time::Duration;
 
@@ -6,12 +6,21 @@ use etcd_client::{
     Client, Compare, CompareOp, EventType, GetOptions, PutOptions, SortOrder, SortTarget, Txn, TxnOp,
     TxnOpResponse, WatchOptions,
 };
+use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::three_nodes;
-use crate::support::{Cluster, Program, Result, TestResult};
+use super::{succeeds_within, three_nodes};
+use crate::support::{Cluster, Program, Result, TestResult, clients_directory};
 
 const MAXIMUM_WAIT: Duration = Duration::from_secs(30);
+
+/// How long the client's own tests may take. They wait half a minute for tokens to be void.
+const MAXIMUM_SUITE: Duration = Duration::from_secs(300);
+
+/// How many tests come with the client, and how many of them ask for what 3.5.1 does not have, or for a node that is
+/// started while they run.
+const SUITE_SIZE: usize = 29;
+const SUITE_IGNORED: usize = 3;
 
 async fn keys(cluster: &Cluster) -> Result<()> {
     let mut client = Client::connect(cluster.endpoints(), None).await?;
@@ -144,4 +153,51 @@ async fn the_rust_client_works_with_stead() -> TestResult {
 #[tokio::test]
 async fn the_rust_client_works_with_etcd() -> TestResult {
     Ok(passes(Program::etcd()?).await?)
+}
+
+/// Runs the tests that come with the client, as `setup.sh` has built them; returns the outcome of each.
+async fn suite(program: Program, arguments: &[&str]) -> Result<Vec<String>> {
+    let cluster = Cluster::builder(program)
+        .argument("--auth-token-ttl=3")
+        .start()
+        .await?;
+    let mut client = Client::connect(cluster.endpoints(), None).await?;
+    client.user_add("root", "rootpwd", None).await?;
+    client.role_add("root").await?;
+    client.user_grant_role("root", "root").await?;
+    let mut outcomes = Vec::new();
+    for name in ["client", "namespace"] {
+        let mut tests = Command::new(clients_directory().join("rust").join(name));
+        tests
+            .args(["--test-threads", "4"])
+            .args(arguments)
+            .env("TEST_ENDPOINT", &cluster.addresses()[0]);
+        let printed = succeeds_within(MAXIMUM_SUITE, &mut tests).await?;
+        let lines = printed.lines().filter(|line| line.starts_with("test test_"));
+        outcomes.extend(lines.map(str::to_owned));
+    }
+    outcomes.sort();
+    Ok(outcomes)
+}
+
+#[tokio::test]
+async fn the_tests_of_the_rust_client_pass_with_stead_as_with_etcd() -> TestResult {
+    // At the same time, because most of it is sleep.
+    let (of_stead, of_etcd) = tokio::try_join!(suite(Program::stead()?, &[]), suite(Program::etcd()?, &[]))?;
+    assert_eq!(of_stead, of_etcd);
+    let passed = of_stead.iter().filter(|line| line.ends_with(" ... ok")).count();
+    assert_eq!(
+        (of_stead.len(), passed),
+        (SUITE_SIZE, SUITE_SIZE - SUITE_IGNORED),
+        "{of_stead:#?}"
+    );
+    let of_later_versions = suite(Program::stead()?, &["--ignored", "test_get_stream"]).await?;
+    assert_eq!(
+        of_later_versions,
+        [
+            "test test_get_stream ... ok",
+            "test test_get_stream_chunked ... ok"
+        ]
+    );
+    Ok(())
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and did not write themselves: a real etcd, etcdctl, the clients for Python (with its own
-# tests), Go, Node and Java, and what building the Rust client needs.
+# tests), Go, Node and Java, and what building the Rust client needs, with its tests.
 # What is there already is left alone, so that the script can run before every test.
 #
 # Everything but the Debian packages goes to $STEAD_TEST_CLIENTS, by default stead-test-clients in the user's cache
@@ -78,4 +78,25 @@ if [ -n "$(find "$here/java" -newer "$clients/java/compiled" -type f 2>/dev/null
     mvn --file "$here/java/pom.xml" --batch-mode --quiet --no-transfer-progress -Dstyle.color=never \
         -Dmaven.repo.local="$clients/maven" -Dclients="$clients/java" compiler:compile dependency:copy-dependencies >&2
     touch "$clients/java/compiled"
+fi
+
+# The tests of the Rust client come with its source; here they ask the server that TEST_ENDPOINT names. Built without what
+# a debugger needs, and the folder of the build is not kept.
+version=$(sed -n '/^name = "etcd-client"$/{n;s/^version = "\(.*\)"$/\1/p}' "$here/../../Cargo.lock")
+if [ ! -f "$clients/rust/$version" ]; then
+    say "building the tests of the Rust client"
+    cargo fetch --quiet --locked --manifest-path "$here/../../Cargo.toml"
+    rm -rf "$clients/rust"
+    cp -r "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"etcd-client-$version" "$clients/rust"
+    sed -i -e '/^use /s/DEFAULT_TEST_ENDPOINT/endpoint/' \
+        -e 's/^pub const DEFAULT_TEST_ENDPOINT: .*$/pub fn endpoint() -> \&'"'static"' str { std::env::var("TEST_ENDPOINT").unwrap().leak() }/' \
+        -e 's/DEFAULT_TEST_ENDPOINT/endpoint()/g' "$clients/rust/tests/"*.rs
+    for name in client namespace; do
+        built=$(cd "$clients/rust" && CARGO_TARGET_DIR="$clients/rust/target" CARGO_PROFILE_TEST_DEBUG=0 CARGO_PROFILE_DEV_DEBUG=0 \
+            cargo test --quiet --locked --test "$name" --no-run --message-format=json |
+            sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+        cp "$built" "$clients/rust/$name"
+    done
+    rm -rf "$clients/rust/target"
+    touch "$clients/rust/$version"
 fi
