@@ -31,7 +31,7 @@ const PROCESSES_BETWEEN_DEATHS: usize = 3;
 const MAXIMUM_PUT: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 
-const MAXIMUM_WAIT: Duration = Duration::from_secs(60);
+const MAXIMUM_WAIT: Duration = Duration::from_secs(180);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 type Acknowledged = Arc<Mutex<BTreeSet<String>>>;
