@@ -1,7 +1,7 @@
 //! Whole clusters through what happens to them: signals, deaths under load, bad input, damaged folders, and the data
 //! of a Kubernetes control plane.
 
-mod auth;
+pub mod auth;
 mod contests;
 mod corruption;
 mod data_folder;
@@ -26,7 +26,7 @@ mod readme;
 mod reflection;
 mod slow_follower;
 mod snapshots;
-mod tls;
+pub mod tls;
 mod transfer;
 mod watcher;
 mod writers;

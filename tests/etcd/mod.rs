@@ -12,6 +12,7 @@ mod etcdctl;
 mod kv;
 mod lease;
 mod members;
+mod protected;
 mod script;
 mod session;
 mod watch;
@@ -30,14 +31,21 @@ use session::Session;
 /// How many clusters run at a time.
 const MAXIMUM_CLUSTERS: usize = 3;
 
-fn script_paths() -> Result<Vec<PathBuf>> {
+/// The scripts in a folder here whose name was asked for.
+fn script_paths(folder: &str) -> Result<Vec<PathBuf>> {
     let wanted = env::var("STEAD_SCRIPT").unwrap_or_default();
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/etcd/scripts");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/etcd")
+        .join(folder);
     let mut paths: Vec<PathBuf> = fs::read_dir(directory)?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_>>()?;
-    paths.retain(|path| path.to_string_lossy().contains(&wanted));
+    paths.retain(|path| {
+        let is_script = path.extension().is_some_and(|extension| extension == "txt");
+        is_script && path.to_string_lossy().contains(&wanted)
+    });
     paths.sort();
+    assert!(!paths.is_empty(), "no script has this name");
     Ok(paths)
 }
 
@@ -58,16 +66,26 @@ async fn run(path: &Path, program: &Program, nodes: usize) -> Result<Vec<String>
     let cluster = Cluster::builder(program.clone()).nodes(nodes).start().await?;
     let is_etcd = matches!(program, Program::Etcd(_));
     let answers = Session::new(&cluster, is_etcd)?.run(&script).await?;
-    if is_etcd && nodes == 1 && env::var_os("STEAD_UPDATE_SCRIPTS").is_some() {
+    if is_etcd && nodes == 1 && is_to_be_recorded() {
         fs::write(path, script.with_answers(&answers))?;
         return Ok(Vec::new());
     }
+    Ok(differences(&script, &answers, is_etcd))
+}
+
+/// Whether what an etcd answers is to be written into the scripts.
+fn is_to_be_recorded() -> bool {
+    env::var_os("STEAD_UPDATE_SCRIPTS").is_some()
+}
+
+/// The steps whose answer is not that of the script.
+fn differences(script: &Script, answers: &[Vec<String>], is_etcd: bool) -> Vec<String> {
     let expected = if is_etcd { answer_of_etcd } else { answer_of_stead };
     let differences = script
         .steps()
-        .zip(&answers)
+        .zip(answers)
         .filter(|(step, answer)| expected(step) != answer.as_slice());
-    Ok(differences
+    differences
         .map(|(step, answer)| {
             format!(
                 "{}:{}\n  {}\n expected\n  {}\n got\n  {}\n",
@@ -78,13 +96,12 @@ async fn run(path: &Path, program: &Program, nodes: usize) -> Result<Vec<String>
                 answer.join("\n  ")
             )
         })
-        .collect())
+        .collect()
 }
 
 /// Runs every script, each on its own cluster, and shows all differences at once.
 async fn every_script_gives_its_answers(program: Program, nodes: usize) -> Result<()> {
-    let paths = script_paths()?;
-    assert!(!paths.is_empty(), "no script has this name");
+    let paths = script_paths("scripts")?;
     let runs = stream::iter(&paths).map(|path| {
         let program = &program;
         async move {

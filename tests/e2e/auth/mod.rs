@@ -24,14 +24,15 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
+use crate::e2e::tls::site::Site;
 use crate::support::{Clients, Cluster, Program, Result, TestResult};
 
 /// How long anything here may take before it is taken not to happen.
 const MAXIMUM_WAIT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-const ROOT_PASSWORD: &str = "correct horse battery staple";
-const ALICE_PASSWORD: &str = "tr0ub4dor & 3";
+pub const ROOT_PASSWORD: &str = "correct horse battery staple";
+pub const ALICE_PASSWORD: &str = "tr0ub4dor & 3";
 
 async fn add_user(clients: &mut Clients, name: &str, password: &str) -> Result<()> {
     let request = AuthUserAddRequest {
@@ -84,6 +85,15 @@ async fn set_up(cluster: &Cluster) -> Result<(String, String)> {
     let root = log_in(&mut clients, "root", ROOT_PASSWORD).await?;
     cluster.act_as(Some(&root));
     Ok((root, alice))
+}
+
+/// Three nodes with all of that, which speak TLS and want certificates. Clients of the cluster show alice's.
+pub async fn protected(program: Program) -> Result<(Site, Cluster)> {
+    let site = Site::new(3)?;
+    // Logins are many, and how a password is hashed is no matter.
+    let cluster = site.cluster(program).argument("--bcrypt-cost=4").start().await?;
+    set_up(&cluster).await?;
+    Ok((site, cluster))
 }
 
 /// Clients of a node for another user than the cluster acts as.

@@ -127,13 +127,6 @@ fn with_flags(site: &Site, mut command: Command) -> Command {
     command
 }
 
-async fn go_client_works(site: &Site, cluster: &Cluster) -> Result<()> {
-    let client = Command::new(clients_directory().join("go-client"));
-    let output = run(with_flags(site, client).arg(cluster.endpoints().join(","))).await?;
-    assert!(output.status.success(), "{}", printed(&output));
-    Ok(())
-}
-
 async fn python_client_works(site: &Site, cluster: &Cluster) -> Result<()> {
     let mut python = Command::new(clients_directory().join("venv/bin/python"));
     python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python_client.py"));
@@ -230,7 +223,6 @@ async fn all_clients_work_with_a_cluster_that_wants_their_certificates() -> Test
     etcdctl_works(&site, &cluster).await?;
     curl_works(&site, &cluster).await?;
     rust_client_works(&site, &cluster).await?;
-    go_client_works(&site, &cluster).await?;
     python_client_works(&site, &cluster).await?;
     own_client_works(&site, &cluster, &program).await?;
     Ok(())
