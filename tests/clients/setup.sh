@@ -55,10 +55,11 @@ if ! cmp -s "$here/requirements.txt" "$clients/venv/requirements.txt"; then
     cp "$here/requirements.txt" "$clients/venv/requirements.txt"
 fi
 
-# Cargo builds nothing of Go: the program is built here, when its sources are newer.
+# Cargo builds nothing of Go: the program is built here, when its sources are newer. It tells what it has called of the
+# library, where GOCOVERDIR says so.
 if [ -n "$(find "$here/go" -newer "$clients/go-client" -type f 2>/dev/null || echo missing)" ]; then
     say "building the program of the Go client"
-    (cd "$here/go" && go build -o "$clients/go-client" .)
+    (cd "$here/go" && go build -cover -coverpkg=./...,go.etcd.io/etcd/client/v3/... -o "$clients/go-client" .)
     touch "$clients/go-client"
 fi
 

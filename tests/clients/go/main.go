@@ -1,7 +1,9 @@
 // The official Go client against a cluster: one function for each claim.
 //
-// Usage: go-client [--cacert FILE --cert FILE --key FILE] http://host:port,...  It exits with 0 if every claim holds. With
-// `writes` before the endpoints it does what writes.go says.
+// Usage: go-client [--cacert FILE --cert FILE --key FILE] [--user NAME:PASSWORD --other NAME:PASSWORD]
+// http://host:port,...  It exits with 0 if every claim holds, and prints what the servers answered, without what differs
+// from run to run. The user may do everything, the other all with keys that begin with `a`; without users only the claims
+// that need none are shown. With `writes` before the endpoints it does what writes.go says.
 package main
 
 import (
@@ -19,13 +21,24 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.uber.org/zap"
 )
 
-const timeLimit = 90 * time.Second
+const timeLimit = 5 * time.Minute
+
+// A cluster as the user sees it, and how to connect to it in another way.
+type cluster struct {
+	*clientv3.Client
+	config clientv3.Config
+	// How the other user connects.
+	other clientv3.Config
+	// A client of each member.
+	members []*clientv3.Client
+}
 
 type claim struct {
 	name string
-	show func(context.Context, *clientv3.Client) error
+	show func(context.Context, *cluster) error
 }
 
 var claims = []claim{
@@ -40,22 +53,59 @@ var claims = []claim{
 	{"an election has one leader after another", election},
 	{"software transactional memory adds up", transactionalMemory},
 	{"members and their status are told", members},
+	{"every option of a read, a put and a deletion does what it says", options},
+	{"every comparison compares", comparisons},
+	{"every option of a watch does what it says", watchOptions},
+	{"leases have times, keys and ids", leaseOptions},
+	{"sessions, locks and elections are as in the library's examples", contests},
+	{"memory has every isolation", isolations},
+	{"recipes work", recipes},
+	{"a namespace hides its prefix", namespaces},
+	{"reads are never older than those before", orderings},
+	{"keys that are leased are read from the client", leasings},
+	{"a mirror gets all keys and every change", mirrors},
+	{"services are found by their names", names},
+	{"what Kubernetes asks for is answered", kubernetesCalls},
+	{"members are added, changed and removed", membership},
+	{"a member is maintained", maintenance},
+	{"a snapshot comes whole", snapshots},
+}
+
+// What needs users.
+var claimsOfUsers = []claim{
+	{"users and roles are managed", users},
+	{"a user does what its roles allow, and nothing else", restricted},
+	{"authentication is disabled and enabled", authentication},
 }
 
 func main() {
 	authorities := flag.String("cacert", "", "authorities to trust, PEM; none: no TLS")
 	certificate := flag.String("cert", "", "certificate to show, PEM")
 	key := flag.String("key", "", "its key, PEM")
+	user := flag.String("user", "", "who may do everything: name:password; none: nobody")
+	other := flag.String("other", "", "who may do all with keys that begin with a, and nothing else")
 	flag.Parse()
-	arguments, task := flag.Args(), run
-	if arguments[0] == "writes" {
-		arguments, task = arguments[1:], writes
+	arguments := flag.Args()
+	isWriter := arguments[0] == "writes"
+	if isWriter {
+		arguments = arguments[1:]
 	}
-	config := clientv3.Config{Endpoints: strings.Split(arguments[0], ","), DialTimeout: 5 * time.Second}
+	config := clientv3.Config{
+		Endpoints:   strings.Split(arguments[0], ","),
+		DialTimeout: 30 * time.Second,
+		Logger:      zap.NewNop(),
+	}
 	protection, err := protect(*authorities, *certificate, *key)
 	if err == nil {
 		config.TLS = protection
-		err = task(config)
+		config.Username, config.Password, _ = strings.Cut(*user, ":")
+		if isWriter {
+			err = writes(config)
+		} else {
+			others := config
+			others.Username, others.Password, _ = strings.Cut(*other, ":")
+			err = run(config, others)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -83,7 +133,7 @@ func protect(authorities, certificate, key string) (*tls.Config, error) {
 	return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}}, nil
 }
 
-func run(config clientv3.Config) error {
+func run(config, other clientv3.Config) error {
 	client, err := clientv3.New(config)
 	if err != nil {
 		return err
@@ -91,9 +141,24 @@ func run(config clientv3.Config) error {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), timeLimit)
 	defer cancel()
-	for _, claim := range claims {
+	shown := &cluster{Client: client, config: config, other: other}
+	for _, endpoint := range config.Endpoints {
+		member, err := connect(ctx, at(config, endpoint))
+		if err != nil {
+			return err
+		}
+		shown.members = append(shown.members, member)
+	}
+	if err := shown.settle(ctx); err != nil {
+		return err
+	}
+	all := claims
+	if config.Username != "" {
+		all = append(all, claimsOfUsers...)
+	}
+	for _, claim := range all {
 		fmt.Println(claim.name)
-		if err := claim.show(ctx, client); err != nil {
+		if err := claim.show(ctx, shown); err != nil {
 			return fmt.Errorf("%s: %w", claim.name, err)
 		}
 	}
@@ -108,7 +173,7 @@ func equal[T comparable](what string, got, expected T) error {
 	return nil
 }
 
-func keys(ctx context.Context, client *clientv3.Client) error {
+func keys(ctx context.Context, client *cluster) error {
 	put, err := client.Put(ctx, "go/a", "1")
 	if err != nil {
 		return err
@@ -140,7 +205,7 @@ func keys(ctx context.Context, client *clientv3.Client) error {
 	)
 }
 
-func pages(ctx context.Context, client *clientv3.Client) error {
+func pages(ctx context.Context, client *cluster) error {
 	const total, size = 25, 10
 	for number := range total {
 		if _, err := client.Put(ctx, fmt.Sprintf("go/page/%03d", number), "v"); err != nil {
@@ -175,7 +240,7 @@ func pages(ctx context.Context, client *clientv3.Client) error {
 	}
 }
 
-func transactions(ctx context.Context, client *clientv3.Client) error {
+func transactions(ctx context.Context, client *cluster) error {
 	create := func() (*clientv3.TxnResponse, error) {
 		return client.Txn(ctx).
 			If(clientv3.Compare(clientv3.ModRevision("go/txn"), "=", 0)).
@@ -200,7 +265,7 @@ func transactions(ctx context.Context, client *clientv3.Client) error {
 	)
 }
 
-func typedErrors(ctx context.Context, client *clientv3.Client) error {
+func typedErrors(ctx context.Context, client *cluster) error {
 	put, err := client.Put(ctx, "go/errors", "1")
 	if err != nil {
 		return err
@@ -227,7 +292,7 @@ func typedErrors(ctx context.Context, client *clientv3.Client) error {
 	)
 }
 
-func watches(ctx context.Context, client *clientv3.Client) error {
+func watches(ctx context.Context, client *cluster) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	const changes = 50
@@ -252,6 +317,7 @@ func watches(ctx context.Context, client *clientv3.Client) error {
 				equal("value", string(event.Kv.Value), fmt.Sprint(next)),
 				equal("revision", event.Kv.ModRevision, first.Header.Revision+int64(next)),
 				equal("is new", event.IsCreate(), next == 0),
+				equal("is changed", event.IsModify(), next > 0),
 				equal("has a previous value", event.PrevKv != nil, next > 0),
 			)
 			if err != nil {
@@ -266,7 +332,7 @@ func watches(ctx context.Context, client *clientv3.Client) error {
 	return errors.New("the watch has ended")
 }
 
-func compactedWatch(ctx context.Context, client *clientv3.Client) error {
+func compactedWatch(ctx context.Context, client *cluster) error {
 	first, err := client.Put(ctx, "go/compacted", "1")
 	if err != nil {
 		return err
@@ -289,7 +355,7 @@ func compactedWatch(ctx context.Context, client *clientv3.Client) error {
 	return errors.New("the watch has ended without saying why")
 }
 
-func leases(ctx context.Context, client *clientv3.Client) error {
+func leases(ctx context.Context, client *cluster) error {
 	grant, err := client.Grant(ctx, 60)
 	if err != nil {
 		return err
@@ -338,13 +404,13 @@ func leases(ctx context.Context, client *clientv3.Client) error {
 	)
 }
 
-func mutex(ctx context.Context, client *clientv3.Client) error {
-	one, err := concurrency.NewSession(client)
+func mutex(ctx context.Context, client *cluster) error {
+	one, err := concurrency.NewSession(client.Client)
 	if err != nil {
 		return err
 	}
 	defer one.Close()
-	two, err := concurrency.NewSession(client)
+	two, err := concurrency.NewSession(client.Client)
 	if err != nil {
 		return err
 	}
@@ -367,12 +433,12 @@ func mutex(ctx context.Context, client *clientv3.Client) error {
 	return second.Unlock(ctx)
 }
 
-func election(ctx context.Context, client *clientv3.Client) error {
-	one, err := concurrency.NewSession(client)
+func election(ctx context.Context, client *cluster) error {
+	one, err := concurrency.NewSession(client.Client)
 	if err != nil {
 		return err
 	}
-	two, err := concurrency.NewSession(client)
+	two, err := concurrency.NewSession(client.Client)
 	if err != nil {
 		return err
 	}
@@ -404,13 +470,13 @@ func election(ctx context.Context, client *clientv3.Client) error {
 	return errors.Join(equal("next leader", string(leader.Kvs[0].Value), "two"), second.Resign(ctx))
 }
 
-func transactionalMemory(ctx context.Context, client *clientv3.Client) error {
+func transactionalMemory(ctx context.Context, client *cluster) error {
 	const workers, rounds = 4, 10
 	failed := make(chan error, workers)
 	for range workers {
 		go func() {
 			for range rounds {
-				_, err := concurrency.NewSTM(client, func(memory concurrency.STM) error {
+				_, err := concurrency.NewSTM(client.Client, func(memory concurrency.STM) error {
 					memory.Put("go/sum", memory.Get("go/sum")+"x")
 					return nil
 				})
@@ -434,7 +500,7 @@ func transactionalMemory(ctx context.Context, client *clientv3.Client) error {
 	return equal("sum", len(sum.Kvs[0].Value), workers*rounds)
 }
 
-func members(ctx context.Context, client *clientv3.Client) error {
+func members(ctx context.Context, client *cluster) error {
 	list, err := client.MemberList(ctx)
 	if err != nil {
 		return err
