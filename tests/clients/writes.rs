@@ -19,6 +19,7 @@ use tokio::process::Command;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 
 use super::{java_client, node_client, succeeds, three_nodes};
 use crate::support::{Cluster, Program, Result, TestResult, clients_directory};
@@ -209,7 +210,17 @@ async fn check(cluster: &Cluster, acknowledged: &BTreeSet<String>) -> Result<()>
             range_end: "writes0".into(),
             ..RangeRequest::default()
         };
-        let answer = cluster.clients(node)?.kv.range(request).await?.into_inner();
+        let mut clients = cluster.clients(node)?;
+        let deadline = Instant::now() + MAXIMUM_WAIT;
+        // A node that has just started may not be in touch with the others yet, and says so.
+        let answer = loop {
+            match clients.kv.range(request.clone()).await {
+                Err(status) if status.code() == Code::Unavailable && Instant::now() < deadline => {
+                    tokio::time::sleep(POLL_INTERVAL).await;
+                }
+                answer => break answer?.into_inner(),
+            }
+        };
         let found: BTreeMap<_, _> = answer
             .kvs
             .into_iter()
