@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/kubernetes"
@@ -181,7 +182,12 @@ func names(ctx context.Context, c *cluster) error {
 			remaining--
 		}
 	}
+	// The library asks any member for what it has itself, and that may lag.
 	list, err := manager.List(ctx)
+	for err == nil && len(list) > 1 && ctx.Err() == nil {
+		time.Sleep(10 * time.Millisecond)
+		list, err = manager.List(ctx)
+	}
 	seeOutcome(fmt.Sprint(len(list), " is left: ", list["go/service/one"].Metadata), err)
 
 	builder, err := resolver.NewBuilder(c.Client)
