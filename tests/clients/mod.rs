@@ -45,6 +45,18 @@ async fn three_nodes(program: Program) -> Result<Cluster> {
     Cluster::builder(program).nodes(3).start().await
 }
 
+/// Whether a client is told the same by Stead as by etcd: its program prints all that it saw, but for what differs from run
+/// to run.
+async fn sees_the_same(client: fn() -> Command) -> Result<()> {
+    let seen = async |program| {
+        let cluster = three_nodes(program).await?;
+        succeeds(client().arg(cluster.endpoints().join(","))).await
+    };
+    let of_etcd = seen(Program::etcd()?).await?;
+    assert_eq!(seen(Program::stead()?).await?, of_etcd);
+    Ok(())
+}
+
 /// Runs a program of a client, which checks for itself and exits with 0 if all was as it should be. Returns what it
 /// printed.
 async fn succeeds(command: &mut Command) -> Result<String> {
