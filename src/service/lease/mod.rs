@@ -87,7 +87,7 @@ impl Leases {
         } else {
             id
         };
-        let ttl_seconds = ttl_seconds.max(minimum_ttl_seconds(self.core.settings.election));
+        let ttl_seconds = self.least(ttl_seconds);
         let pick = |answer| match answer {
             Answer::LeaseGrant { id, ttl_seconds } => Some(Granted { id, ttl_seconds }),
             _ => None,
@@ -101,6 +101,12 @@ impl Leases {
             header: self.core.headers.at(revision),
             answer,
         })
+    }
+
+    /// The time to live that is granted to whoever asks for `ttl_seconds`.
+    #[must_use]
+    pub(super) fn least(&self, ttl_seconds: i64) -> i64 {
+        ttl_seconds.max(minimum_ttl_seconds(self.core.settings.election))
     }
 
     /// Ends a lease and removes its keys.
@@ -133,6 +139,12 @@ impl Leases {
                 .admit(&self.caller, &Request::LeaseKeepAlive(*id))
                 .await?;
         }
+        self.renew(ids).await
+    }
+
+    /// As [`Leases::keep_alive`], for whoever is known to have the right to it, and with no more than fit into a message
+    /// to the leader.
+    pub(super) async fn renew(&self, ids: &[LeaseId]) -> Result<Answered<Vec<i64>>, ServiceError> {
         // Before the renewal, so that it is never ahead of the revision of a later revocation.
         let header = self.core.headers.at(self.core.reader.view().revision());
         let question = LeaderQuestion::Renew(ids.to_vec());

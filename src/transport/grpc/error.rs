@@ -8,6 +8,7 @@
 use tonic::{Code, Status};
 
 use crate::service::ServiceError;
+use crate::service::registry::RegistryError;
 use crate::service::watch::WatchRefusal;
 
 /// The code of an error.
@@ -67,6 +68,7 @@ pub fn code(error: &ServiceError) -> Code {
         | E::Unhealthy => Code::Unavailable,
         E::WatchRefused(WatchRefusal::Forbidden(error)) => code(error),
         E::WatchRefused(_) => Code::ResourceExhausted,
+        E::Registry(error) => registry_code(error),
         // etcd maps none of these, and sends them as Unknown.
         E::TimeoutTransfer
         | E::NotPrimaryLessor
@@ -80,6 +82,23 @@ pub fn code(error: &ServiceError) -> Code {
         E::Corrupt => Code::DataLoss,
         E::StreamSort | E::StreamFilter | E::Unimplemented(_) => Code::Unimplemented,
         E::Internal(_) => Code::Internal,
+    }
+}
+
+fn registry_code(error: &RegistryError) -> Code {
+    use RegistryError as E;
+    match error {
+        E::Missing { .. }
+        | E::Invalid { .. }
+        | E::TooLong { .. }
+        | E::TooMany { .. }
+        | E::UnknownEpoch { .. } => Code::InvalidArgument,
+        E::UnknownInstance { .. } | E::UnknownNode { .. } | E::UnknownCheck { .. } => Code::NotFound,
+        E::Maintenance { .. } | E::OlderEpoch { .. } | E::Gone { .. } => Code::FailedPrecondition,
+        E::Changed { .. } | E::Deregistered { .. } => Code::Aborted,
+        E::Full | E::TooManyChanges | E::TooManyWatches => Code::ResourceExhausted,
+        E::Compacted { .. } | E::Future { .. } => Code::OutOfRange,
+        E::Unreadable(_) => Code::Internal,
     }
 }
 
