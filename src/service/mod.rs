@@ -28,6 +28,8 @@ mod quota;
 pub mod range_stream;
 pub mod registry;
 pub mod snapshot;
+#[cfg(test)]
+mod testing;
 mod validate;
 pub mod watch;
 

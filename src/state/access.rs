@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::base::{LeaseId, Namespace};
-use crate::state::apply::{attached_keys, lease_ids};
+use crate::state::apply::{attached_keys, visible_leases};
 use crate::state::command::{Command, Compare, DeleteRange, Keys, Operation, Put, Range, Txn};
 use crate::storage::{StorageError, View};
 
@@ -217,7 +217,7 @@ pub fn accesses(view: &dyn View, request: &Request<'_>) -> Result<Vec<Access>, S
         Request::LeaseRevoke(id) | Request::LeaseKeepAlive(id) => listed.lease(*id, Right::Write)?,
         Request::LeaseTimeToLive { id, keys: true } => listed.lease(*id, Right::Read)?,
         Request::LeaseList => {
-            for id in lease_ids(view)? {
+            for id in visible_leases(view)? {
                 listed.lease(id, Right::Read)?;
             }
         }

@@ -19,6 +19,8 @@ mod members;
 mod mirror;
 mod readme;
 mod reflection;
+mod service_load;
+mod services;
 mod slow_follower;
 mod snapshots;
 mod tls;

@@ -213,7 +213,7 @@ impl Leases {
         })
     }
 
-    /// All leases as this node knows them; the leader's answer is in the order in which they end.
+    /// All leases as this node knows them but those of services; the leader's answer is in the order in which they end.
     ///
     /// # Errors
     /// The caller may not read all their keys, or the disk failed.
@@ -221,14 +221,13 @@ impl Leases {
         let identity = self.core.gate.recognize(&self.caller).await?;
         let view = self.core.reader.view();
         let header = self.core.headers.at(view.revision());
-        let leases = read_aside(view, move |view| {
+        let mut answer = read_aside(view, move |view| {
             match view.authorize(identity.as_ref().into(), &Request::LeaseList)? {
-                Ok(()) => view.leases().map(Ok),
+                Ok(()) => view.visible_leases().map(Ok),
                 Err(refusal) => Ok(Err(refusal)),
             }
         })
         .await?;
-        let mut answer: Vec<LeaseId> = leases.into_iter().map(|(id, _)| id).collect();
         self.lessor.order(&mut answer);
         Ok(Answered { header, answer })
     }

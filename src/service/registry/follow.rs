@@ -134,7 +134,7 @@ impl Board {
     }
 
     /// Begins anew with a catalog that was read.
-    fn begin(&self, catalog: &Catalog) {
+    pub fn begin(&self, catalog: &Catalog) {
         *self.failure.lock() = None;
         let mut recent = self.recent.lock();
         recent.changes.clear();

@@ -38,6 +38,8 @@ mod model;
 mod plan;
 mod record;
 mod renew;
+#[cfg(test)]
+mod tests;
 mod validate;
 mod watch;
 
@@ -48,7 +50,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::ServiceError;
 use super::auth::Caller;
 use super::core::Core;
-use super::header::Answered;
+use super::header::{Answered, Header};
 use super::lease::Leases;
 use super::watch::WatchHub;
 use crate::base::limits::{
@@ -149,6 +151,12 @@ impl Registry {
             Ok(reached) => reached,
             Err(_) => Err(ServiceError::TimeoutApplied),
         }
+    }
+
+    /// The header of an answer from a catalog at `revision`.
+    #[must_use]
+    pub fn header_at(&self, revision: Revision) -> Header {
+        self.core.headers.at(revision)
     }
 
     /// Resolves when the catalog of this member is past `revision`.

@@ -186,12 +186,9 @@ pub(super) fn register(
             value = stored.value.clone();
         }
     }
-    put_if_new(&mut success, owner.key(), value, lease, seen.record.as_ref());
-    if claim == Claim::New && success.is_empty() {
-        return Err(RegistryError::Unreadable(
-            "a new registration has an epoch".into(),
-        ));
-    }
+    // A new registration is written even if it says the same: its epoch is the revision at which that is done.
+    let replaced = seen.record.as_ref().filter(|_| claim != Claim::New);
+    put_if_new(&mut success, owner.key(), value, lease, replaced);
     let drop_others = claim != Claim::Whichever;
     let keep_states = claim != Claim::New;
     write_checks(&mut success, owner, checks, seen, lease, drop_others, keep_states)?;

@@ -117,6 +117,7 @@ pub fn status_without_code(error: &ServiceError) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Revision;
 
     /// Every error a request can meet, with the code and text that clients of etcd know.
     #[test]
@@ -313,6 +314,55 @@ mod tests {
                 "Not served here.",
             ),
             (E::Internal("disk".into()), C::Internal, "stead: disk"),
+            (
+                E::Registry(RegistryError::Missing { field: "the port" }),
+                C::InvalidArgument,
+                "stead: the port is missing",
+            ),
+            (
+                E::Registry(RegistryError::UnknownInstance {
+                    node: "n".into(),
+                    id: "i".into(),
+                }),
+                C::NotFound,
+                "stead: no instance \"i\" is registered on node \"n\"",
+            ),
+            (
+                E::Registry(RegistryError::OlderEpoch {
+                    node: "n".into(),
+                    id: "i".into(),
+                    given: Revision(5),
+                    current: Revision(7),
+                }),
+                C::FailedPrecondition,
+                "stead: the registration of \"i\" on node \"n\" with epoch 5 was replaced by one with epoch 7",
+            ),
+            (
+                E::Registry(RegistryError::Changed {
+                    node: "n".into(),
+                    id: "i".into(),
+                }),
+                C::Aborted,
+                "stead: \"i\" on node \"n\" was changed by another request at the same time; look, and ask again",
+            ),
+            (
+                E::Registry(RegistryError::Full),
+                C::ResourceExhausted,
+                "stead: there are 200000 instances already; deregister some first",
+            ),
+            (
+                E::Registry(RegistryError::TooManyChanges),
+                C::ResourceExhausted,
+                "stead: this member works on 4096 changes of services already; ask again later, or another member",
+            ),
+            (
+                E::Registry(RegistryError::Compacted {
+                    after: Revision(5),
+                    compacted: Revision(7),
+                }),
+                C::OutOfRange,
+                "stead: the changes after revision 5 are compacted up to 7; watch anew, without a revision",
+            ),
             (
                 E::RootUserMissing,
                 C::FailedPrecondition,

@@ -1,4 +1,4 @@
-//! Every method of etcd's interface: where it is served, and its counters, resolved once so that a call costs two atomic
+//! Every method of etcd's interface and of the registry's: where it is served, and its counters, resolved once so that a call costs two atomic
 //! additions.
 
 use std::collections::HashMap;
@@ -20,6 +20,7 @@ pub(super) enum Target {
     Auth,
     Lock,
     Election,
+    Registry,
     Health,
     Reflection,
     ReflectionAlpha,
@@ -44,7 +45,7 @@ impl Kind {
 }
 
 /// The methods of each service that take and give one message.
-const UNARY: [(&str, Target, &[&str]); 11] = [
+const UNARY: [(&str, Target, &[&str]); 12] = [
     (
         "etcdserverpb.KV",
         Target::Kv,
@@ -109,6 +110,22 @@ const UNARY: [(&str, Target, &[&str]); 11] = [
         Target::Election,
         &["Campaign", "Proclaim", "Leader", "Resign"],
     ),
+    (
+        "stead.registry.v1.Registry",
+        Target::Registry,
+        &[
+            "Register",
+            "Deregister",
+            "Get",
+            "List",
+            "ListServices",
+            "SetMaintenance",
+            "UpdateCheck",
+            "RegisterNode",
+            "DeregisterNode",
+            "ListNodes",
+        ],
+    ),
     ("etcdserverpb.Watch", Target::Watch, &[]),
     ("grpc.reflection.v1.ServerReflection", Target::Reflection, &[]),
     (
@@ -119,7 +136,7 @@ const UNARY: [(&str, Target, &[&str]); 11] = [
 ];
 
 /// The methods that stream.
-const STREAMS: [(&str, Target, &str, Kind); 8] = [
+const STREAMS: [(&str, Target, &str, Kind); 10] = [
     (
         "grpc.reflection.v1.ServerReflection",
         Target::Reflection,
@@ -162,6 +179,18 @@ const STREAMS: [(&str, Target, &str, Kind); 8] = [
         Target::Election,
         "Observe",
         Kind::ServerStream,
+    ),
+    (
+        "stead.registry.v1.Registry",
+        Target::Registry,
+        "Watch",
+        Kind::ServerStream,
+    ),
+    (
+        "stead.registry.v1.Registry",
+        Target::Registry,
+        "Heartbeat",
+        Kind::BidirectionalStream,
     ),
 ];
 
@@ -220,9 +249,13 @@ fn is_for_learners(target: Target, name: &str) -> bool {
         Target::Health | Target::Reflection | Target::ReflectionAlpha => true,
         Target::Kv => name == "Range",
         Target::Maintenance => matches!(name, "Status" | "Snapshot"),
-        Target::Watch | Target::Lease | Target::Cluster | Target::Auth | Target::Lock | Target::Election => {
-            false
-        }
+        Target::Watch
+        | Target::Lease
+        | Target::Cluster
+        | Target::Auth
+        | Target::Lock
+        | Target::Election
+        | Target::Registry => false,
     }
 }
 
@@ -295,7 +328,7 @@ mod tests {
     fn every_method_of_the_interface_is_known_and_anything_else_has_etcds_text() {
         let metrics = Metrics::new().expect("metrics register once");
         let methods = Methods::new(&metrics);
-        assert_eq!(methods.by_path.len(), 54);
+        assert_eq!(methods.by_path.len(), 66);
         let text = |path: &str| methods.at(path).err();
         assert_eq!(text("/etcdserverpb.KV/Range"), None);
         assert_eq!(
