@@ -19,6 +19,7 @@ mod members;
 mod mirror;
 mod readme;
 mod reflection;
+mod service_command;
 mod service_load;
 mod services;
 mod slow_follower;

@@ -6,184 +6,19 @@
 //!
 //! Never reads the store and never waits: [`super::follow`] does both.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rpds::RedBlackTreeMapSync;
 
+use super::entries::{Change, Checks, EntryChange, NodeEntry, Parts, Place, ServiceEntry};
 use super::error::RegistryError;
 use super::keys::{self, Key, Owner, folded};
-use super::model::{
-    Check, CheckDefinition, CheckState, Entry, Filter, Instance, KnownNode, NodeState, Status,
-};
+use super::model::{Entry, Filter, Instance, KnownNode};
 use super::record::{StoredInstance, decode};
 use crate::base::limits::{MAXIMUM_REGISTRY_PAGE_BYTES, MAXIMUM_REGISTRY_PAGE_INSTANCES};
 use crate::base::{LeaseId, Revision};
 use crate::state::applied::{EventKind, KeyValue};
-
-/// Where an entry is in the order of lists. The names of service and node are folded.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// The service.
-    pub service: Arc<str>,
-    /// The node.
-    pub node: Arc<str>,
-    /// The id of the instance.
-    pub id: Arc<str>,
-}
-
-impl Place {
-    /// A place by its names, whatever their case.
-    #[must_use]
-    pub fn new(service: &str, node: &str, id: &str) -> Self {
-        Self {
-            service: folded(service).into(),
-            node: folded(node).into(),
-            id: id.into(),
-        }
-    }
-
-    fn of(entry: &Entry) -> Self {
-        let registration = &entry.instance.registration;
-        Self::new(&registration.service, &registration.node, &registration.id)
-    }
-}
-
-/// What became of one entry.
-#[derive(Debug, Clone)]
-pub struct EntryChange {
-    /// As it was; none: it was not there.
-    pub before: Option<Arc<Entry>>,
-    /// As it is; none: it is gone.
-    pub after: Option<Arc<Entry>>,
-}
-
-/// All that changed at one revision.
-#[derive(Debug, Clone)]
-pub struct Change {
-    /// The revision.
-    pub revision: Revision,
-    /// The entries.
-    pub entries: Vec<EntryChange>,
-}
-
-/// What is known of a node: itself, and what is on it.
-#[derive(Debug, Clone, Default)]
-pub struct NodeEntry {
-    /// Its name, as whoever came first wrote it.
-    pub name: Arc<str>,
-    /// The node itself.
-    pub state: Arc<NodeState>,
-    /// The revision at which something of it or on it changed last.
-    pub changed: Revision,
-    checks: Checks,
-    instances: RedBlackTreeMapSync<Arc<str>, Arc<Parts>>,
-}
-
-impl NodeEntry {
-    /// Its instances, by id.
-    pub fn instances(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.instances.values().filter_map(|parts| parts.entry.as_ref())
-    }
-
-    /// An instance on it.
-    #[must_use]
-    pub fn instance(&self, id: &str) -> Option<&Arc<Entry>> {
-        self.instances.get(id)?.entry.as_ref()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.state.known.is_none() && self.checks.is_empty() && self.instances.is_empty()
-    }
-}
-
-/// The instances of a service.
-#[derive(Debug, Clone, Default)]
-pub struct ServiceEntry {
-    /// Its name, as whoever came first wrote it.
-    pub name: Arc<str>,
-    /// The revision at which one of its instances changed last, or went.
-    pub changed: Revision,
-    entries: RedBlackTreeMapSync<(Arc<str>, Arc<str>), Arc<Entry>>,
-}
-
-impl ServiceEntry {
-    /// Its instances, by node and id.
-    pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.entries.values()
-    }
-
-    /// How many they are.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.entries.size()
-    }
-}
-
-/// What is stored of the checks of one owner. A definition may come before its state, and the other way round.
-#[derive(Debug, Clone, Default)]
-struct Checks {
-    definitions: BTreeMap<Arc<str>, (Arc<CheckDefinition>, Revision, Revision)>,
-    states: BTreeMap<Arc<str>, (Arc<CheckState>, Revision)>,
-}
-
-impl Checks {
-    fn is_empty(&self) -> bool {
-        self.definitions.is_empty() && self.states.is_empty()
-    }
-
-    /// The checks whose definition and state are there.
-    fn complete(&self) -> Vec<Check> {
-        let checks = self.definitions.iter().filter_map(|(id, definition)| {
-            let (definition, create_revision, modified) = definition;
-            let (state, said) = self.states.get(id)?;
-            Some(Check {
-                definition: Arc::clone(definition),
-                state: Arc::clone(state),
-                create_revision: *create_revision,
-                modification_revision: (*modified).max(*said),
-            })
-        });
-        checks.collect()
-    }
-
-    fn define(&mut self, id: &str, stored: Option<&KeyValue>) -> Result<(), RegistryError> {
-        match stored {
-            Some(stored) => {
-                let definition = Arc::new(decode(&stored.value)?);
-                let (created, modified) = (stored.create_revision, stored.modification_revision);
-                self.definitions
-                    .insert(id.into(), (definition, created, modified));
-            }
-            None => {
-                self.definitions.remove(id);
-            }
-        }
-        Ok(())
-    }
-
-    fn say(&mut self, id: &str, stored: Option<&KeyValue>) -> Result<(), RegistryError> {
-        match stored {
-            Some(stored) => {
-                let state = Arc::new(decode(&stored.value)?);
-                self.states
-                    .insert(id.into(), (state, stored.modification_revision));
-            }
-            None => {
-                self.states.remove(id);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What is stored of one instance, and the entry that it makes.
-#[derive(Debug, Clone, Default)]
-struct Parts {
-    instance: Option<Arc<Instance>>,
-    checks: Checks,
-    entry: Option<Arc<Entry>>,
-}
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
@@ -376,20 +211,11 @@ impl Catalog {
                         })
                     })
                     .transpose()?;
-                self.with_node(name, |node| {
-                    if let Some(known) = &known {
-                        node.name = known.node.name.as_str().into();
-                    }
-                    Arc::make_mut(&mut node.state).known = known;
-                });
+                self.with_node(name, |node| Arc::make_mut(&mut node.state).known = known);
                 touched.nodes.insert(name.into());
             }
             Key::Instance(node, id) => {
                 let instance = stored.map(read_instance).transpose()?.map(Arc::new);
-                if let (false, Some(instance)) = (self.nodes.contains_key(node), &instance) {
-                    let name = instance.registration.node.as_str();
-                    self.with_node(node, |node| node.name = name.into());
-                }
                 self.with_parts(node, id, |parts| parts.instance = instance);
                 touched.instances.insert((node.into(), id.into()));
             }
@@ -425,7 +251,7 @@ impl Catalog {
     fn with_node<T>(&mut self, name: &str, change: impl FnOnce(&mut NodeEntry) -> T) -> T {
         if !self.nodes.contains_key(name) {
             let node = NodeEntry {
-                name: name.into(),
+                key: name.into(),
                 ..NodeEntry::default()
             };
             self.nodes.insert_mut(name.into(), Arc::new(node));
@@ -501,12 +327,11 @@ impl Catalog {
             self.instances -= 1;
             self.leases.remove_mut(&before.instance.lease);
             let place = Place::of(before);
-            let is_empty =
-                self.with_service(&place.service, &before.instance.registration.service, |service| {
-                    service.changed = revision;
-                    service.entries.remove_mut(&(place.node, place.id));
-                    service.entries.is_empty()
-                });
+            let is_empty = self.with_service(&place.service, |service| {
+                service.changed = revision;
+                service.entries.remove_mut(&(place.node, place.id));
+                service.entries.is_empty()
+            });
             let stays = after
                 .as_ref()
                 .is_some_and(|after| Place::of(after).service == place.service);
@@ -523,7 +348,7 @@ impl Catalog {
                 self.leases
                     .insert_mut(lease, (Arc::clone(&place.node), Arc::clone(&place.id)));
             }
-            self.with_service(&place.service, &after.instance.registration.service, |service| {
+            self.with_service(&place.service, |service| {
                 service.changed = revision;
                 service
                     .entries
@@ -545,16 +370,11 @@ impl Catalog {
         }
     }
 
-    fn with_service<T>(
-        &mut self,
-        key: &Arc<str>,
-        name: &str,
-        change: impl FnOnce(&mut ServiceEntry) -> T,
-    ) -> T {
+    fn with_service<T>(&mut self, key: &Arc<str>, change: impl FnOnce(&mut ServiceEntry) -> T) -> T {
         let mut service = match self.services.get(key) {
             Some(service) => Arc::clone(service),
             None => Arc::new(ServiceEntry {
-                name: name.into(),
+                key: Arc::clone(key),
                 ..ServiceEntry::default()
             }),
         };
@@ -586,30 +406,4 @@ fn read_instance(stored: &KeyValue) -> Result<Instance, RegistryError> {
         modification_revision: stored.modification_revision,
         lease: stored.lease,
     })
-}
-
-/// The summary of a service for lists of names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
-    /// All tags of its instances, each once.
-    pub tags: BTreeSet<String>,
-    /// How many instances pass all checks.
-    pub passing: usize,
-}
-
-impl ServiceEntry {
-    /// Its summary.
-    #[must_use]
-    pub fn summary(&self) -> Summary {
-        let tags = self
-            .entries()
-            .flat_map(|entry| entry.instance.registration.tags.iter());
-        Summary {
-            tags: tags.cloned().collect(),
-            passing: self
-                .entries()
-                .filter(|entry| entry.status() == Status::Passing)
-                .count(),
-        }
-    }
 }

@@ -20,7 +20,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use super::catalog::{Catalog, Change};
+use super::catalog::Catalog;
+use super::entries::Change;
 use super::error::RegistryError;
 use super::keys;
 use crate::base::Revision;

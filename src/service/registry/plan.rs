@@ -192,14 +192,7 @@ pub(super) fn register(
     let drop_others = claim != Claim::Whichever;
     let keep_states = claim != Claim::New;
     write_checks(&mut success, owner, checks, seen, lease, drop_others, keep_states)?;
-    if success.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Txn {
-        compare: unchanged(owner, seen),
-        success,
-        failure: Vec::new(),
-    }))
+    Ok(if_unchanged(owner, seen, success))
 }
 
 /// The transaction that registers a node and checks of it; none if that would change nothing.
@@ -221,14 +214,7 @@ pub(super) fn register_node(
         seen.record.as_ref(),
     );
     write_checks(&mut success, owner, checks, seen, LeaseId::NONE, false, true)?;
-    if success.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Txn {
-        compare: unchanged(owner, seen),
-        success,
-        failure: Vec::new(),
-    }))
+    Ok(if_unchanged(owner, seen, success))
 }
 
 /// The transaction that gives an owner one more check, or changes it, with its state; none if that would change nothing.
@@ -245,14 +231,7 @@ pub(super) fn put_check(
     let mut success = Vec::new();
     let checks = std::slice::from_ref(check);
     write_checks(&mut success, owner, checks, seen, lease, false, keep_state)?;
-    if success.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Txn {
-        compare: unchanged(owner, seen),
-        success,
-        failure: Vec::new(),
-    }))
+    Ok(if_unchanged(owner, seen, success))
 }
 
 /// The transaction that takes a check from an owner.
@@ -378,6 +357,15 @@ pub(super) fn may_retry(
 
 fn modification(stored: Option<&KeyValue>) -> Revision {
     stored.map_or(Revision(0), |stored| stored.modification_revision)
+}
+
+/// The operations, if there are any, where an owner, its checks and its fences are as they were seen.
+fn if_unchanged(owner: Owner<'_>, seen: &Seen, success: Vec<Operation>) -> Option<Txn> {
+    (!success.is_empty()).then(|| Txn {
+        compare: unchanged(owner, seen),
+        success,
+        failure: Vec::new(),
+    })
 }
 
 /// The conditions that an owner, its checks and its fences are as they were seen.

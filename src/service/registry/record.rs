@@ -99,7 +99,10 @@ mod tests {
                 enable_tag_override: true,
             },
         };
-        check(&instance, "");
+        check(
+            &instance,
+            "0101fb580203776562027731026e310831302e302e302e31fb901f01016101016b01760a0101036c616e0168501401",
+        );
         let node = Node {
             name: "n1".into(),
             id: "i".into(),
@@ -107,19 +110,19 @@ mod tests {
             tagged_addresses: tagged(),
             metadata: text_map("k", "v"),
         };
-        check(&node, "");
+        check(&node, "01026e310169016101036c616e01685001016b0176");
         let definition = |kind| CheckDefinition {
             id: "c".into(),
             name: "n".into(),
             notes: "x".into(),
             kind,
         };
-        check(&definition(CheckKind::Reported), "");
-        check(&definition(CheckKind::Maintenance), "");
+        check(&definition(CheckKind::Reported), "010163016e017800");
+        check(&definition(CheckKind::Maintenance), "010163016e017801");
         for (status, golden) in [
-            (Status::Passing, ""),
-            (Status::Warning, ""),
-            (Status::Critical, ""),
+            (Status::Passing, "0100016f"),
+            (Status::Warning, "0101016f"),
+            (Status::Critical, "0102016f"),
         ] {
             let output = "o".into();
             check(&CheckState { status, output }, golden);
@@ -127,7 +130,7 @@ mod tests {
         let fence = StoredFence {
             key: Bytes::from("k"),
         };
-        check(&fence, "");
+        check(&fence, "01016b");
     }
 
     #[test]

@@ -18,7 +18,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::catalog::{Catalog, Change, EntryChange, Place};
+use super::catalog::Catalog;
+use super::entries::{Change, EntryChange, Place};
 use super::error::RegistryError;
 use super::follow::{self, Board};
 use super::model::{Entry, Filter};

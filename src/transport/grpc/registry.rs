@@ -424,7 +424,7 @@ fn instance(entry: &Entry) -> wire::Instance {
 fn service(found: &ServiceEntry) -> wire::Service {
     let summary = found.summary();
     wire::Service {
-        name: found.name.to_string(),
+        name: found.name().to_owned(),
         tags: summary.tags.into_iter().collect(),
         instances: count(found.size()),
         passing: count(summary.passing),
@@ -445,7 +445,7 @@ fn node_entry(found: &NodeEntry) -> wire::NodeEntry {
         },
         // Nobody registered it: it is there because of what is on it.
         None => wire::Node {
-            name: found.name.to_string(),
+            name: found.name().to_owned(),
             ..wire::Node::default()
         },
     };

@@ -117,11 +117,11 @@ fn act(store: &mut Stored, revision: Revision, step: &Step) -> Vec<(EventKind, K
 fn shown(catalog: &Catalog) -> Vec<String> {
     let mut lines = Vec::new();
     for node in catalog.nodes() {
-        lines.push(format!("{} {:?}", node.name, node.state));
+        lines.push(format!("{} {:?}", node.name(), node.state));
         lines.extend(node.instances().map(|entry| format!("{entry:?}")));
     }
     for service in catalog.services() {
-        lines.push(format!("{} {:?}", service.name, service.summary()));
+        lines.push(format!("{} {:?}", service.name(), service.summary()));
         lines.extend(service.entries().map(|entry| format!("{entry:?}")));
     }
     lines.push(format!("{}", catalog.instances()));

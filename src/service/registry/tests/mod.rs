@@ -1,6 +1,7 @@
 //! The registry on a node of its own, and its catalog by itself.
 
 mod catalog;
+mod checks;
 mod model;
 mod registration;
 mod rights;
@@ -11,8 +12,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::keys::Owner;
 use super::*;
 use crate::service::testing::{Node as TestNode, PATIENCE};
+use crate::state::command::Range;
 
 /// An instance with an address.
 fn instance(service: &str, node: &str, id: &str) -> Registration {
@@ -123,6 +126,9 @@ impl Watcher {
         known: BTreeMap<Place, Arc<Entry>>,
         told: Revision,
     ) -> Self {
+        if told == Revision(0) {
+            return Self::open(node, filter, None).await;
+        }
         Self {
             known,
             ..Self::open(node, filter, Some(told)).await
@@ -165,8 +171,15 @@ impl Watcher {
 
     /// Holds what is known against the catalog.
     fn must_know(&self, catalog: &Catalog, filter: &Filter) {
-        let (entries, next) = catalog.page(filter, None, 1_000);
-        assert_eq!(next, None);
+        let (mut entries, mut after) = (Vec::new(), None);
+        loop {
+            let (page, next) = catalog.page(filter, after.as_ref(), 1_000);
+            entries.extend(page);
+            match next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
         let known: Vec<&Arc<Entry>> = self.known.values().collect();
         assert_eq!(known, entries.iter().collect::<Vec<_>>());
     }

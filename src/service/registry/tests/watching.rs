@@ -147,6 +147,12 @@ async fn a_watch_goes_on_after_any_revision_that_is_not_compacted() {
         future.err(),
         Some(RegistryError::Future { after, current }.into())
     );
+    for after in [0, -1] {
+        let none = registry.watch(passing(), Some(Revision(after))).await;
+        let none = none.map(|_| "a watch").map_err(|error| error.to_string());
+        let text = format!("the revision to go on after \"{after}\" is invalid");
+        assert!(none.is_err_and(|error| error.contains(&text)));
+    }
 }
 
 #[tokio::test]
