@@ -15,10 +15,12 @@ use stead::proto::registry::{
 use tokio::sync::{Barrier, mpsc};
 use tokio::time::{interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Response};
 
 use crate::support::{Clients, Cluster, Error, Program, Result, TestResult};
 
 const MAXIMUM_RUN: Duration = Duration::from_secs(900);
+const PAUSE: Duration = Duration::from_millis(100);
 const TTL_SECONDS: u64 = 10;
 /// Registrations under way at one time.
 const WRITERS: usize = 64;
@@ -45,6 +47,23 @@ fn processor_seconds(process: u32) -> Result<f64> {
         .map(|field| field.parse::<u64>().unwrap_or(0))
         .sum();
     Ok(ticks as f64 / TICKS)
+}
+
+/// Asks until there is an answer: on a machine that does other things, too, leaders change.
+async fn patiently<T, F>(ask: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = std::result::Result<Response<T>, tonic::Status>>,
+{
+    let asking = async {
+        loop {
+            match ask().await {
+                Ok(answer) => return Ok(answer.into_inner()),
+                Err(status) if status.code() == Code::Unavailable => sleep(PAUSE).await,
+                Err(status) => return Err(status.into()),
+            }
+        }
+    };
+    timeout(MAXIMUM_RUN, asking).await?
 }
 
 fn instance(number: usize) -> Instance {
@@ -102,15 +121,18 @@ async fn keep(
     };
     let clients = Clients::of(&endpoint)?;
     let writers = mine.chunks(mine.len().div_ceil(WRITERS).max(1)).map(|part| {
-        let (mut clients, part, leases) = (clients.registry.clone(), part.to_vec(), Arc::clone(&leases));
+        let (clients, part, leases) = (clients.registry.clone(), part.to_vec(), Arc::clone(&leases));
         tokio::spawn(async move {
             for number in part {
                 let request = RegisterRequest {
                     instance: Some(instance(number)),
                     epoch: 0,
                 };
-                let answer = clients.register(request).await?.into_inner();
-                leases.push(answer.lease);
+                let answer = patiently(|| {
+                    let (mut clients, request) = (clients.clone(), request.clone());
+                    async move { clients.register(request).await }
+                });
+                leases.push(answer.await?.lease);
             }
             Ok::<(), Error>(())
         })
@@ -245,12 +267,16 @@ async fn many_instances_live_and_every_watcher_is_told_every_change() -> TestRes
             status: 1,
             output: number.to_string(),
         };
-        let mut client = clients.registry.clone();
+        let client = clients.registry.clone();
         let sent = Arc::clone(&sent);
         reports.push(tokio::spawn(async move {
             let now = u64::try_from(began.elapsed().as_micros()).unwrap_or(0);
             sent[number].store(now, Ordering::Release);
-            client.update_check(report).await
+            patiently(|| {
+                let (mut client, report) = (client.clone(), report.clone());
+                async move { client.update_check(report).await }
+            })
+            .await
         }));
     }
     for report in reports {
@@ -272,13 +298,13 @@ async fn many_instances_live_and_every_watcher_is_told_every_change() -> TestRes
         percentile(100)
     );
 
-    let answer = cluster
-        .clients(1)?
-        .registry
-        .list_services(ListServicesRequest::default())
-        .await?;
+    let client = cluster.clients(1)?.registry;
+    let answer = patiently(|| {
+        let mut client = client.clone();
+        async move { client.list_services(ListServicesRequest::default()).await }
+    });
     let alive: u32 = answer
-        .into_inner()
+        .await?
         .services
         .iter()
         .map(|service| service.instances)

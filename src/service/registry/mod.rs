@@ -124,10 +124,8 @@ impl Registry {
 
     /// Keeps the catalog up to date and sends heartbeats on, until the node stops.
     pub(super) async fn run(&self) {
-        tokio::select! {
-            () = follow::run(&self.board, self.core.reader.clone(), self.hub.clone()) => {}
-            () = self.renewals.run() => {}
-        }
+        let following = follow::run(&self.board, self.core.reader.clone(), self.hub.clone());
+        tokio::join!(following, self.renewals.run());
     }
 
     /// The catalog: as this member knows it if `stale`, else with everything that was acknowledged. Cheap to hold on to.
