@@ -1,16 +1,21 @@
 //! The cluster under test: real processes, the proxies between them, and what a nemesis may do to both.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use stead::proto::etcdserverpb::cluster_client::ClusterClient;
 use stead::proto::etcdserverpb::kv_client::KvClient;
 use stead::proto::etcdserverpb::maintenance_client::MaintenanceClient;
-use stead::proto::etcdserverpb::{MoveLeaderRequest, RangeRequest, StatusRequest, StatusResponse};
+use stead::proto::etcdserverpb::{
+    MemberAddRequest, MemberListRequest, MemberRemoveRequest, MoveLeaderRequest, RangeRequest, StatusRequest,
+    StatusResponse,
+};
 use tokio::sync::Mutex;
 
-use crate::client::Connection;
+use crate::client::{Connection, Failure};
 use crate::network::Network;
 use crate::support::{self, Program, Result};
 
@@ -44,6 +49,8 @@ pub struct Cluster {
     data: Vec<PathBuf>,
     /// The nodes that ended without being told to, each with how.
     ended: Mutex<Vec<String>>,
+    /// The nodes that were asked to leave the cluster, each with the member id that it had.
+    leaving: Mutex<BTreeMap<usize, u64>>,
 }
 
 impl Cluster {
@@ -89,6 +96,7 @@ impl Cluster {
             clients,
             logs,
             ended: Mutex::default(),
+            leaving: Mutex::default(),
         };
         for node in 0..plan.nodes {
             cluster.start_node(node).await?;
@@ -176,7 +184,9 @@ impl Cluster {
     /// Whether the process of a node is there. If it has ended by itself, that is noted.
     async fn runs(&self, processes: &mut support::Cluster, node: usize) -> Result<bool> {
         let process = processes.node(node);
-        if let Some(status) = process.exit_status()? {
+        if let Some(status) = process.exit_status()?
+            && !self.leaving.lock().await.contains_key(&node)
+        {
             let text = format!("{} ended by itself with {status}", process.name());
             self.ended.lock().await.push(text);
         }
@@ -230,19 +240,112 @@ impl Cluster {
         Ok(())
     }
 
-    /// Undoes every fault: links open, paused processes go on, dead ones start again.
+    /// Removes the member that is `node`; it ends by itself, or stays without a say.
     ///
     /// # Errors
-    /// When a process cannot be started or signalled.
+    /// When it is still a member for certain.
+    pub async fn remove_member(&self, node: usize) -> Result<()> {
+        let status = self.status(node).await.ok_or("the node does not answer")?;
+        let id = status.header.ok_or("the node does not name itself")?.member_id;
+        self.leaving.lock().await.insert(node, id);
+        let mut connection = Connection::new(self.client_addresses(), self.next_to(node));
+        let outcome = connection
+            .call(|channel| async move {
+                ClusterClient::new(channel)
+                    .member_remove(MemberRemoveRequest { id })
+                    .await
+            })
+            .await;
+        if let Err(Failure::DidNotHappen(reason)) = outcome {
+            self.leaving.lock().await.remove(&node);
+            return Err(reason.into());
+        }
+        Ok(())
+    }
+
+    /// Makes `node`, which was the member `left`, another member with an empty disk.
+    async fn join_again(&self, node: usize, left: u64) -> Result<()> {
+        let url = {
+            let mut processes = self.processes.lock().await;
+            let process = processes.node(node);
+            process.kill()?;
+            process.peer_url().to_owned()
+        };
+        let mut connection = Connection::new(self.client_addresses(), self.next_to(node));
+        let deadline = Instant::now() + MAXIMUM_RECOVERY;
+        // Any answer may be lost: what has been done is what the list says.
+        loop {
+            let list = MemberListRequest { linearizable: true };
+            let answer = connection
+                .call(|channel| async move { ClusterClient::new(channel).member_list(list).await })
+                .await
+                .map(|answer| answer.members);
+            let step = match answer {
+                Ok(members) => match members.iter().find(|member| member.peer_ur_ls.contains(&url)) {
+                    Some(member) if member.id != left => break,
+                    Some(_) => {
+                        let remove = MemberRemoveRequest { id: left };
+                        connection
+                            .call(|channel| async move { ClusterClient::new(channel).member_remove(remove).await })
+                            .await
+                            .map(drop)
+                    }
+                    None => {
+                        let add = MemberAddRequest {
+                            peer_ur_ls: vec![url.clone()],
+                            is_learner: false,
+                        };
+                        connection
+                            .call(|channel| async move { ClusterClient::new(channel).member_add(add).await })
+                            .await
+                            .map(drop)
+                    }
+                },
+                Err(failure) => {
+                    connection.hop();
+                    Err(failure)
+                }
+            };
+            if let Err(failure) = step {
+                if Instant::now() > deadline {
+                    return Err(format!(
+                        "node {node} is not made a member within {MAXIMUM_RECOVERY:?}: {failure:?}"
+                    )
+                    .into());
+                }
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+        }
+        self.processes.lock().await.node(node).forget_identity()?;
+        self.start_node(node).await?;
+        self.leaving.lock().await.remove(&node);
+        Ok(())
+    }
+
+    fn next_to(&self, node: usize) -> usize {
+        (node + 1) % self.size()
+    }
+
+    /// Undoes every fault: links open, paused processes go on, dead ones start again, who left joins again.
+    ///
+    /// # Errors
+    /// When a process cannot be started or signalled, or does not become a member again.
     pub async fn heal(&self) -> Result<()> {
         self.network.heal();
         for node in 0..self.size() {
+            if self.leaving.lock().await.contains_key(&node) {
+                continue;
+            }
             let runs = self.runs(&mut *self.processes.lock().await, node).await?;
             if runs {
                 self.resume_node(node).await?
             } else {
                 self.start_node(node).await?
             }
+        }
+        let leaving = self.leaving.lock().await.clone();
+        for (node, left) in leaving {
+            self.join_again(node, left).await?;
         }
         Ok(())
     }

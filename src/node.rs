@@ -22,13 +22,14 @@ use crate::base::metrics::{Metrics, MetricsError};
 use crate::base::tls::{Entrance, Side, Tls, TlsError, TlsSettings};
 use crate::config::{AutoCompaction, ListenAddress, ListenSocket, ServerConfig};
 use crate::replication::{self, News, PeerListener, Replication, StartError};
+use crate::service::DataError;
 use crate::service::auth::Tokens;
 use crate::service::auth::tokens::KeyError;
 use crate::service::compaction;
 use crate::service::leader::LeaderDesk;
 use crate::service::watch::{WatchHub, WatchSettings};
 use crate::service::{self, Services};
-use crate::transport::{ConnectionSettings, FrontDoors, HttpSettings, Names};
+use crate::transport::{CallSettings, ConnectionSettings, FrontDoors, HttpSettings, Names};
 
 /// Applied batches that one consumer of news may lag behind before apply waits for it.
 const MAXIMUM_PENDING_NEWS: usize = 1_024;
@@ -84,6 +85,9 @@ pub enum NodeError {
     /// Replication cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The data are not those of the other members.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// Something without which the node must not go on has failed. It may be started again.
     #[error("the node stops: {0}")]
     Failed(String),
@@ -136,6 +140,12 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         tokens,
     );
     tokio::spawn(services.clone().run(service_news));
+    if config.corruption_checks.initial
+        && let Err(error) = services.check_data().await
+    {
+        replication.shutdown().await;
+        return Err(error.into());
+    }
     let publication = tokio::spawn(publish(
         services.clone(),
         config.name.clone(),
@@ -159,6 +169,10 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         keepalive_interval: config.keepalive.interval,
         keepalive_timeout: config.keepalive.timeout,
     };
+    let calls = CallSettings {
+        measures_handling: config.extensive_metrics,
+        slow_after: config.slow_request,
+    };
     let http = HttpSettings {
         gateway: config.gateway,
         origins: config.cors_origins.clone().map_or(Names::All, Names::Only),
@@ -169,6 +183,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         hub.clone(),
         &metrics,
         connections,
+        calls,
         http,
         stopping.clone(),
     );
@@ -316,6 +331,7 @@ fn replication_settings(
         election: config.election,
         snapshot_entries: config.snapshot_entries,
         maximum_command_bytes: bytes(config.maximum_request_bytes),
+        slow_apply: config.slow_apply,
         leader_requests: desk,
     }
 }
@@ -329,12 +345,15 @@ fn service_settings(config: &ServerConfig, replication: &Replication) -> service
         election: config.election,
         maximum_request_bytes: bytes(config.maximum_request_bytes),
         maximum_txn_operations: bytes(config.maximum_txn_operations),
+        slow_read: config.slow_apply,
         quota_bytes: config.quota_bytes.and_then(|quota| u64::try_from(quota).ok()),
         auto_compaction: match config.auto_compaction {
             AutoCompaction::Off => None,
             AutoCompaction::Periodic(retention) => Some(compaction::AutoCompaction::Periodic(retention)),
             AutoCompaction::Revisions(kept) => Some(compaction::AutoCompaction::Revisions(kept)),
         },
+        corruption_check_interval: config.corruption_checks.interval,
+        compaction_check_interval: config.corruption_checks.compaction_interval,
     }
 }
 

@@ -9,6 +9,7 @@ use super::kill::{KillAll, KillOne};
 use super::leader::Leader;
 use super::partition::{Flaky, Partition};
 use super::pause::Pause;
+use super::replace::Replace;
 use super::{Fault, Nemesis};
 use crate::cluster::Cluster;
 use crate::edn::Edn;
@@ -32,6 +33,7 @@ impl Mixed {
                 Box::new(KillAll),
                 Box::new(Pause),
                 Box::new(Leader),
+                Box::new(Replace),
             ],
             networks: vec![Box::new(Partition), Box::new(Flaky)],
         }

@@ -8,6 +8,7 @@ mod leader;
 mod mixed;
 mod partition;
 mod pause;
+mod replace;
 mod rollback;
 
 use std::time::Duration;
@@ -83,6 +84,7 @@ pub fn all() -> Vec<Box<dyn Nemesis>> {
         Box::new(partition::Partition),
         Box::new(partition::Flaky),
         Box::new(leader::Leader),
+        Box::new(replace::Replace),
         Box::new(mixed::Mixed::new()),
     ]
 }

@@ -89,8 +89,8 @@ impl Called {
     /// The form of answers.
     pub(super) fn format(self, arguments: &ClientArguments) -> Format {
         let write_out = match self {
-            Self::Etcdctl => Some(arguments.write_out.unwrap_or(WriteOut::Simple)),
-            _ => arguments.write_out,
+            Self::Etcdctl | Self::Etcdutl => Some(arguments.write_out.unwrap_or(WriteOut::Simple)),
+            Self::Stead | Self::Etcd => arguments.write_out,
         };
         Format::new(arguments.output, write_out, arguments.hex)
     }

@@ -20,15 +20,18 @@ use crate::proto::etcdserverpb::{
 /// The key that a health check reads; it need not exist.
 const HEALTH_KEY: &str = "health";
 
-/// A client of one endpoint of each member.
-async fn of_cluster(client: &Client) -> Result<Client, CliError> {
+/// With `cluster`, a client of one endpoint of each member in place of those that were given.
+async fn of_cluster(client: &Client, cluster: bool) -> Result<Option<Client>, CliError> {
+    if !cluster {
+        return Ok(None);
+    }
     let urls: Vec<String> = members(client)
         .await?
         .members
         .into_iter()
         .filter_map(|member| member.client_ur_ls.into_iter().next())
         .collect();
-    client.with_endpoints(&urls.join(","))
+    client.with_endpoints(&urls.join(",")).map(Some)
 }
 
 /// The arguments of `stead defrag`.
@@ -45,13 +48,8 @@ impl Defragment {
     /// # Errors
     /// An endpoint did not answer; the others are asked all the same.
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
-        let whole;
-        let client = if self.cluster {
-            whole = of_cluster(client).await?;
-            &whole
-        } else {
-            client
-        };
+        let whole = of_cluster(client, self.cluster).await?;
+        let client = whole.as_ref().unwrap_or(client);
         let mut failed = None;
         for node in client.nodes() {
             let (endpoint, started) = (&node.endpoint, clock::now());
@@ -117,13 +115,8 @@ impl Endpoint {
     /// # Errors
     /// An endpoint did not answer or is not healthy; the others are shown all the same.
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
-        let whole;
-        let client = if self.cluster {
-            whole = of_cluster(client).await?;
-            &whole
-        } else {
-            client
-        };
+        let whole = of_cluster(client, self.cluster).await?;
+        let client = whole.as_ref().unwrap_or(client);
         match self.command {
             EndpointCommand::Status => {
                 let ask = |only| async move { Ok((status(&only).await?, None)) };

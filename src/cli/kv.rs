@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use tonic::{Response, Status, Streaming};
 
 use super::client::Client;
 use super::exit::{CliError, Exit};
@@ -17,7 +18,7 @@ use super::output::{Format, PairView, Plain, RangeView, pairs, revision, write_l
 use crate::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use crate::proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest,
-    RangeResponse,
+    RangeResponse, RangeStreamResponse,
 };
 
 /// Largest value that is read from standard input: above every limit that a server has by default.
@@ -150,6 +151,9 @@ pub(super) struct Get {
     /// Only keys created at this revision or earlier
     #[arg(long, default_value_t = 0)]
     max_create_rev: i64,
+    /// Ask for the answer in pieces, which spares the server's memory when it is large
+    #[arg(long)]
+    stream: bool,
 }
 
 impl Get {
@@ -195,7 +199,12 @@ impl Get {
         let answer = client
             .read(|node| {
                 let request = request.clone();
-                async move { node.kv().range(request).await }
+                async move {
+                    if self.stream {
+                        return whole(node.kv().range_stream(request).await?.into_inner()).await;
+                    }
+                    node.kv().range(request).await
+                }
             })
             .await?;
         format.show(&answer, |out| self.write(out, &answer), || RangeView(&answer))
@@ -228,6 +237,18 @@ impl Get {
         }
         Ok(())
     }
+}
+
+/// The pieces of an answer as one: all but the keys is in the last of them.
+async fn whole(mut pieces: Streaming<RangeStreamResponse>) -> Result<Response<RangeResponse>, Status> {
+    let mut answer = RangeResponse::default();
+    while let Some(piece) = pieces.message().await? {
+        let mut piece = piece.range_response.unwrap_or_default();
+        let mut pairs = std::mem::take(&mut answer.kvs);
+        pairs.append(&mut piece.kvs);
+        answer = RangeResponse { kvs: pairs, ..piece };
+    }
+    Ok(Response::new(answer))
 }
 
 /// Shows an answer to a range as text.

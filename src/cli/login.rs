@@ -51,13 +51,22 @@ pub(super) struct LoginArguments {
         hide_env_values = true
     )]
     password: Option<String>,
+    /// JSON Web Token to show in place of a user and a password (also from ETCDCTL_AUTH_JWT_TOKEN)
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        global = true,
+        env = "STEAD_AUTH_JWT_TOKEN",
+        hide_env_values = true
+    )]
+    auth_jwt_token: Option<String>,
 }
 
 impl LoginArguments {
     /// The login that they ask for.
     ///
     /// # Errors
-    /// A password without a user, or one that cannot be read.
+    /// A password without a user, one that cannot be read, or a token beside a user.
     pub(super) fn login(&self) -> Result<Option<Login>, CliError> {
         let or_environment = |given: &Option<String>, name: &str| {
             given
@@ -67,7 +76,13 @@ impl LoginArguments {
         };
         let user = or_environment(&self.user, "ETCDCTL_USER");
         let password = or_environment(&self.password, "ETCDCTL_PASSWORD");
-        login("--", user, password)
+        match or_environment(&self.auth_jwt_token, "ETCDCTL_AUTH_JWT_TOKEN") {
+            None => login("--", user, password),
+            Some(_) if user.is_some() || password.is_some() => Err(CliError::invalid(
+                "--auth-jwt-token stands in place of --user and --password: give one of the two",
+            )),
+            Some(token) => Login::of_token(token).map(Some),
+        }
     }
 }
 
@@ -112,8 +127,7 @@ fn login(flags: &str, user: Option<String>, password: Option<String>) -> Result<
         },
     };
     Ok(Some(Login {
-        user,
-        password,
+        user: Some((user, password)),
         token: Token::default(),
     }))
 }
@@ -124,15 +138,25 @@ pub(super) fn split(text: &str) -> Option<(&str, Secret<String>)> {
     Some((name, Secret::new(password.to_owned())))
 }
 
-/// A user with a password, and the token of the server.
+/// A user with a password, and the token of the server; or a token that came from elsewhere.
 #[derive(Debug, Clone)]
 pub(super) struct Login {
-    user: String,
-    password: Secret<String>,
+    /// Whom the token is asked for; none if it cannot be asked for.
+    user: Option<(String, Secret<String>)>,
     token: Token,
 }
 
 impl Login {
+    fn of_token(token: String) -> Result<Self, CliError> {
+        let mut token = AsciiMetadataValue::try_from(token)
+            .map_err(|_| CliError::invalid("--auth-jwt-token has characters that no token has"))?;
+        token.set_sensitive(true);
+        Ok(Self {
+            user: None,
+            token: Token(Arc::new(Mutex::new(State::Given(token)))),
+        })
+    }
+
     /// What goes along with every call.
     pub(super) fn token(&self) -> &Token {
         &self.token
@@ -146,15 +170,19 @@ impl Login {
         if matches!(*self.token.0.lock(), State::Given(_) | State::NotNeeded) {
             return Ok(());
         }
+        let Some((name, password)) = &self.user else {
+            return Ok(());
+        };
         let request = AuthenticateRequest {
-            name: self.user.clone(),
-            password: self.password.expose().clone(),
+            name: name.clone(),
+            password: password.expose().clone(),
         };
         let state = match node.auth_without_token().authenticate(request).await {
             Ok(answer) => {
                 let token = answer.into_inner().token;
-                let token = AsciiMetadataValue::try_from(token)
+                let mut token = AsciiMetadataValue::try_from(token)
                     .map_err(|_| Status::internal("the server's token cannot be sent back"))?;
+                token.set_sensitive(true);
                 State::Given(token)
             }
             Err(status) if status.message() == NOT_ENABLED => State::NotNeeded,
@@ -164,9 +192,11 @@ impl Login {
         Ok(())
     }
 
-    /// Forgets the token.
+    /// Forgets the token, if another can be asked for.
     pub(super) fn forget(&self) {
-        *self.token.0.lock() = State::Missing;
+        if self.user.is_some() {
+            *self.token.0.lock() = State::Missing;
+        }
     }
 }
 
@@ -263,14 +293,31 @@ mod tests {
         LoginArguments {
             user: user.map(str::to_owned),
             password: password.map(str::to_owned),
+            auth_jwt_token: None,
         }
+    }
+
+    #[test]
+    fn a_token_stands_in_place_of_a_user_and_is_not_printed() {
+        let with = |user| LoginArguments {
+            auth_jwt_token: Some("hunter2".to_owned()),
+            ..arguments(user, None)
+        };
+        let login = with(None).login().unwrap().unwrap();
+        login.forget();
+        let mut token = login.token().clone();
+        let request = token.call(Request::new(())).unwrap();
+        assert_eq!(request.metadata().get(TOKEN).unwrap(), "hunter2");
+        assert!(!format!("{login:?} {request:?}").contains("hunter2"));
+        assert!(with(Some("alice:pw")).login().is_err());
     }
 
     #[test]
     fn the_password_is_behind_the_first_colon_unless_it_is_given_apart() {
         let login = |user, password| {
             let login = arguments(user, password).login().unwrap().unwrap();
-            (login.user, login.password.expose().clone())
+            let (user, password) = login.user.unwrap();
+            (user, password.expose().clone())
         };
         let pair = |user: &str, password: &str| (user.to_owned(), password.to_owned());
         assert_eq!(login(Some("alice:a:b"), None), pair("alice", "a:b"));
@@ -291,10 +338,8 @@ mod tests {
         };
         assert!(of(None, None).unwrap().is_none());
         let login = of(Some("bob:pw"), None).unwrap().unwrap();
-        assert_eq!(
-            (login.user.as_str(), login.password.expose().as_str()),
-            ("bob", "pw")
-        );
+        let (user, password) = login.user.unwrap();
+        assert_eq!((user.as_str(), password.expose().as_str()), ("bob", "pw"));
         let error = of(None, Some("pw")).unwrap_err();
         assert!(
             error.message.contains("--dest-password needs --dest-user"),

@@ -353,8 +353,8 @@ fn run(called: Called, arguments: Vec<OsString>) -> Result<(), CliError> {
     let rest = |first| texts(arguments.get(first..).unwrap_or_default());
     match called {
         Called::Etcd => return server::run("etcd", &rest(1)?),
-        Called::Etcdutl => return etcdutl::run(&arguments),
-        Called::Stead | Called::Etcdctl => {}
+        Called::Etcdutl if !etcdutl::is_of_snapshots(&arguments) => return etcdutl::run(&arguments),
+        Called::Stead | Called::Etcdctl | Called::Etcdutl => {}
     }
     if called == Called::Stead && arguments.get(1).is_some_and(|command| command == "server") {
         return server::run("stead server", &rest(2)?);

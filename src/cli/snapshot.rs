@@ -89,6 +89,12 @@ struct Restore {
     /// Take a file without a checksum: a copy of the database of an etcd that was stopped
     #[arg(long)]
     skip_hash_check: bool,
+    /// Folder of etcd's log: log and state share --data-dir here
+    #[arg(long, hide = true)]
+    wal_dir: Option<String>,
+    /// Most memory of etcd's database: none is needed here
+    #[arg(long, hide = true)]
+    initial_memory_map_size: Option<u64>,
 }
 
 impl Snapshot {
@@ -222,6 +228,11 @@ impl Restore {
                 Exit::BadArguments,
                 "--bump-revision and --mark-compacted belong together: give both or none",
             ));
+        }
+        if let Some(folder) = self.wal_dir.as_ref().filter(|folder| !folder.is_empty()) {
+            return Err(CliError::invalid(format!(
+                "--wal-dir is {folder:?}: log and state share --data-dir; leave it out"
+            )));
         }
         let config = self.config()?;
         let member = NewMember {

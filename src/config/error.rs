@@ -23,6 +23,14 @@ pub enum ConfigError {
         /// As it was written.
         argument: String,
     },
+    /// A program of etcd's that is started like its server.
+    #[error(
+        "{proxy:?} is a proxy of etcd's that stead does not have: give clients the addresses of all members, they find one that answers"
+    )]
+    NoProxy {
+        /// As it was written.
+        proxy: String,
+    },
     /// A value that cannot be.
     #[error("{origin} is {value:?}: {mend}")]
     Invalid {

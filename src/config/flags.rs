@@ -96,8 +96,6 @@ const DATABASE: &str = "it tunes a database that Stead does not have";
 const TRACING: &str = "traces are not exported yet; the log has the spans";
 const COMPACTION: &str = "compaction works in small steps that pause nothing";
 const ROTATION: &str = "rotate the log with logrotate (copytruncate) or journald";
-const CHECKS: &str =
-    "members are not compared in the background yet; `stead endpoint hashkv --cluster` compares them";
 const PROXY_UNUSED: &str = "there is no proxy mode";
 
 /// All flags: those that are used first, in the order of the help.
@@ -177,15 +175,35 @@ pub(super) const FLAGS: &[Flag] = &[
         "0",
         "History to keep: 1h, 30m or plain hours (periodic), or a number of revisions; 0: all",
     ),
+    used_switch(
+        "initial-corrupt-check",
+        "false",
+        "Whether to compare the data with those of the other members, and serve nothing if they differ",
+    ),
+    used_duration(
+        "corrupt-check-time",
+        "0s",
+        "Time between two comparisons of the members' data by the leader, which raises the alarm CORRUPT; 0: never",
+    ),
+    used_switch(
+        "compact-hash-check-enabled",
+        "false",
+        "Whether the leader compares what the members have left after each compaction",
+    ),
+    used_duration(
+        "compact-hash-check-time",
+        "1m",
+        "Time between two looks of the leader whether there was a compaction to compare",
+    ),
+    used(
+        "feature-gates",
+        "",
+        "etcd's feature gates, NAME=true,...: InitialCorruptCheck and CompactHashCheck switch these checks",
+    ),
     used(
         "max-concurrent-streams",
         "4294967295",
         "Most streams on one connection",
-    ),
-    used_duration(
-        "grpc-keepalive-min-time",
-        "5s",
-        "Shortest time between two pings of a client",
     ),
     used_duration(
         "grpc-keepalive-interval",
@@ -339,6 +357,21 @@ pub(super) const FLAGS: &[Flag] = &[
         "Cipher suites of TLS 1.2, by Go's names; all safe ones if not given",
     ),
     used(
+        "metrics",
+        "basic",
+        "basic, or extensive: with the time of calls for each method as well",
+    ),
+    used_duration(
+        "warning-unary-request-duration",
+        "300ms",
+        "Time after which a request is logged as slow",
+    ),
+    used_duration(
+        "warning-apply-duration",
+        "100ms",
+        "Time after which applying changes, or reading keys, is logged as slow",
+    ),
+    used(
         "log-level",
         "info",
         "Least severe lines to log: debug, info, warn, error, panic, fatal",
@@ -382,7 +415,7 @@ pub(super) const FLAGS: &[Flag] = &[
         "force-new-cluster",
         Kind::Switch,
         "false",
-        "a lost quorum cannot be given up by a flag; start a new cluster and `stead import` what `stead export` wrote",
+        "a lost quorum cannot be given up by a flag; `stead snapshot save` from the member that is left, and restore that into a new cluster",
     ),
     refused(
         "wal-dir",
@@ -405,10 +438,6 @@ pub(super) const FLAGS: &[Flag] = &[
     ignored("bootstrap-defrag-threshold-megabytes", Kind::Text, DATABASE),
     ignored("compaction-batch-limit", Kind::Text, COMPACTION),
     ignored("compaction-sleep-interval", Kind::Duration, COMPACTION),
-    ignored("compact-hash-check-enabled", Kind::Switch, CHECKS),
-    ignored("compact-hash-check-time", Kind::Duration, CHECKS),
-    ignored("corrupt-check-time", Kind::Duration, CHECKS),
-    ignored("initial-corrupt-check", Kind::Switch, CHECKS),
     ignored(
         "downgrade-check-time",
         Kind::Duration,
@@ -433,9 +462,9 @@ pub(super) const FLAGS: &[Flag] = &[
     ignored("log-rotation-config-json", Kind::Text, ROTATION),
     ignored("enable-pprof", Kind::Switch, "profile with `perf` instead"),
     ignored(
-        "feature-gates",
-        Kind::Text,
-        "etcd's feature gates switch code that Stead does not have",
+        "grpc-keepalive-min-time",
+        Kind::Duration,
+        "clients may ping as often as they like; the HTTP/2 library has no hook to send them away",
     ),
     ignored(
         "initial-election-tick-advance",
@@ -462,7 +491,6 @@ pub(super) const FLAGS: &[Flag] = &[
         Kind::Switch,
         "the data are not held in memory; turn swap off instead",
     ),
-    ignored("metrics", Kind::Text, "all metrics are always there"),
     ignored(
         "pre-vote",
         Kind::Switch,
@@ -501,14 +529,4 @@ pub(super) const FLAGS: &[Flag] = &[
         "every write is synced before it is acknowledged",
     ),
     ignored("v2-deprecation", Kind::Text, "there never was a v2 store"),
-    ignored(
-        "warning-apply-duration",
-        Kind::Duration,
-        "slow requests show in the metrics",
-    ),
-    ignored(
-        "warning-unary-request-duration",
-        Kind::Duration,
-        "slow requests show in the metrics",
-    ),
 ];

@@ -7,6 +7,7 @@
 //! Reads the files that it checks, never writes to the disk and never opens a socket.
 
 mod auth;
+mod corruption;
 mod duration;
 mod error;
 mod flags;
@@ -101,6 +102,8 @@ pub struct ServerConfig {
     pub quota_bytes: Option<i64>,
     /// How much history to keep.
     pub auto_compaction: AutoCompaction,
+    /// When the data of the members are compared.
+    pub corruption_checks: CorruptionChecks,
     /// Most streams on one connection of a client.
     pub maximum_concurrent_streams: u32,
     /// Pings on connections of clients.
@@ -115,6 +118,12 @@ pub struct ServerConfig {
     pub cors_origins: Option<BTreeSet<String>>,
     /// Host names under which HTTP may be asked for; none for all.
     pub host_names: Option<BTreeSet<String>>,
+    /// Whether the time of calls is measured for each method.
+    pub extensive_metrics: bool,
+    /// A call with one answer that takes longer is logged.
+    pub slow_request: Duration,
+    /// What takes longer to apply, or to read once it may begin, is logged.
+    pub slow_apply: Duration,
     /// What to log, how and where.
     pub log: LogConfig,
     /// What the operator should know: settings that have no effect, and why. To be logged at the start.
@@ -164,11 +173,20 @@ pub enum AutoCompaction {
     Revisions(i64),
 }
 
+/// When the data of the members are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CorruptionChecks {
+    /// Before this member serves, which it does not if others hold other data.
+    pub initial: bool,
+    /// Time between two comparisons of the newest data; none for never.
+    pub interval: Option<Duration>,
+    /// Time between two looks whether history was forgotten, of which the rest is compared then; none for never.
+    pub compaction_interval: Option<Duration>,
+}
+
 /// Pings on connections of clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
-    /// Shortest time between two pings of a client before its connection is closed.
-    pub minimum_client_interval: Duration,
     /// Time without traffic before the server pings; none for never.
     pub interval: Option<Duration>,
     /// Time to wait for the answer to a ping before the connection is closed; none for forever.

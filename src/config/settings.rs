@@ -12,8 +12,8 @@ use super::sources::{Given, Values};
 use super::tls::Addresses;
 use super::url::HostUrl;
 use super::{
-    AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, duration,
-    parse_switch, tls,
+    AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, corruption,
+    duration, parse_switch, tls,
 };
 use crate::base::identity;
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
@@ -27,6 +27,9 @@ const MINIMUM_HEARTBEATS_PER_ELECTION: u64 = 5;
 
 /// What a request may have at most, so that its gRPC message still has a length of 31 bits.
 const MAXIMUM_REQUEST_BYTES: u32 = i32::MAX as u32 - GRPC_OVERHEAD_BYTES;
+
+/// The size of a request above which there is a warning, as in etcd.
+const RECOMMENDED_REQUEST_BYTES: u32 = 10 * 1024 * 1024;
 
 /// Time between progress notes if the flag is 0, as in etcd.
 const DEFAULT_PROGRESS_INTERVAL: Duration = Duration::from_secs(600);
@@ -64,7 +67,7 @@ where
     }
 }
 
-fn interval(values: &Values, flag: &'static str) -> Result<Duration> {
+pub(super) fn interval(values: &Values, flag: &'static str) -> Result<Duration> {
     let given = values.get(flag);
     duration::parse(&given.value).ok_or_else(|| {
         invalid(
@@ -100,7 +103,16 @@ fn cors_origins(values: &Values) -> Result<Option<BTreeSet<String>>> {
     }
 }
 
-fn some_unless_zero(duration: Duration) -> Option<Duration> {
+fn extensive_metrics(values: &Values) -> Result<bool> {
+    let given = values.get("metrics");
+    match given.value.as_str() {
+        "basic" => Ok(false),
+        "extensive" => Ok(true),
+        _ => Err(invalid(&given, "write basic or extensive")),
+    }
+}
+
+pub(super) fn some_unless_zero(duration: Duration) -> Option<Duration> {
     (!duration.is_zero()).then_some(duration)
 }
 
@@ -175,9 +187,9 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
             bytes => (bytes > 0).then_some(bytes),
         },
         auto_compaction: auto_compaction(&values)?,
+        corruption_checks: corruption::checks(&mut values)?,
         maximum_concurrent_streams: number(&values, "max-concurrent-streams", 1..=u32::MAX)?,
         keepalive: Keepalive {
-            minimum_client_interval: interval(&values, "grpc-keepalive-min-time")?,
             interval: some_unless_zero(interval(&values, "grpc-keepalive-interval")?),
             timeout: some_unless_zero(interval(&values, "grpc-keepalive-timeout")?),
         },
@@ -186,10 +198,19 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         gateway: switch(&values, "enable-grpc-gateway")?,
         cors_origins: cors_origins(&values)?,
         host_names: names(&values.get("host-whitelist")),
+        extensive_metrics: extensive_metrics(&values)?,
+        slow_request: interval(&values, "warning-unary-request-duration")?,
+        slow_apply: interval(&values, "warning-apply-duration")?,
         log: log(&values)?,
         warnings: Vec::new(),
     };
     config.warnings = values.warnings;
+    if config.maximum_request_bytes > RECOMMENDED_REQUEST_BYTES {
+        config.warnings.push(format!(
+            "--max-request-bytes is {}, more than {RECOMMENDED_REQUEST_BYTES}: one large request holds up all others",
+            config.maximum_request_bytes
+        ));
+    }
     Ok(config)
 }
 

@@ -18,8 +18,11 @@ const MAXIMUM_FILE_BYTES: u64 = 1024 * 1024;
 const CLIENT_SECTION: &str = "client-transport-security";
 const PEER_SECTION: &str = "peer-transport-security";
 
+/// The other programs that etcd's binary is.
+const PROXIES: [&str; 2] = ["gateway", "grpc-proxy"];
+
 /// Variables of Stead's that are no flag of the server.
-const OTHER_VARIABLES: [&str; 13] = [
+const OTHER_VARIABLES: [&str; 16] = [
     "STEAD_PEER_DIAL_MAP",
     "STEAD_PARENT_PROCESS",
     "STEAD_ENDPOINTS",
@@ -28,6 +31,9 @@ const OTHER_VARIABLES: [&str; 13] = [
     "STEAD_KEEPALIVE_TIME",
     "STEAD_KEEPALIVE_TIMEOUT",
     "STEAD_OUTPUT",
+    "STEAD_USER",
+    "STEAD_PASSWORD",
+    "STEAD_AUTH_JWT_TOKEN",
     "STEAD_CACERT",
     "STEAD_CERT",
     "STEAD_KEY",
@@ -72,8 +78,14 @@ impl Arguments {
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             let Some(body) = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-')) else {
-                return Err(ConfigError::UnexpectedArgument {
-                    argument: argument.clone(),
+                return Err(if PROXIES.contains(&argument.as_str()) {
+                    ConfigError::NoProxy {
+                        proxy: argument.clone(),
+                    }
+                } else {
+                    ConfigError::UnexpectedArgument {
+                        argument: argument.clone(),
+                    }
                 });
             };
             let (name, value) = match body.split_once('=') {

@@ -1,3 +1,5 @@
+mod errors;
+
 use super::*;
 
 fn parse_with(arguments: &[&str], environment: &[(&str, &str)]) -> Result<ServerConfig, ConfigError> {
@@ -59,17 +61,36 @@ fn without_flags_the_defaults_of_etcd_hold() {
     assert_eq!(config.quota_bytes, Some(2_147_483_648));
     assert_eq!(config.auto_compaction, AutoCompaction::Off);
     assert_eq!(config.maximum_concurrent_streams, u32::MAX);
-    assert_eq!(config.keepalive.minimum_client_interval, Duration::from_secs(5));
     assert_eq!(config.keepalive.interval, Some(Duration::from_secs(7_200)));
     assert_eq!(config.keepalive.timeout, Some(Duration::from_secs(20)));
     assert_eq!(config.watch_progress_interval, Duration::from_secs(600));
     let ttl = Duration::from_secs(300);
     assert_eq!(config.tokens, TokenSettings::Simple { ttl });
     assert!(config.gateway);
+    assert!(!config.extensive_metrics);
+    assert_eq!(config.slow_request, Duration::from_millis(300));
+    assert_eq!(config.slow_apply, Duration::from_millis(100));
     assert_eq!((&config.cors_origins, &config.host_names), (&None, &None));
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.log.outputs, [LogOutput::Stderr]);
     assert_eq!(config.warnings, [] as [&str; 0]);
+}
+
+#[test]
+fn metrics_are_basic_or_extensive() {
+    let config = parse_with(
+        &["--metrics=extensive", "--experimental-warning-apply-duration=1s"],
+        &[],
+    )
+    .unwrap();
+    assert!(config.extensive_metrics);
+    assert_eq!(config.slow_apply, Duration::from_secs(1));
+    assert_eq!(config.warnings, [] as [&str; 0]);
+    let error = parse_with(&["--metrics=all"], &[]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "--metrics is \"all\": write basic or extensive"
+    );
 }
 
 #[test]
@@ -103,7 +124,7 @@ fn a_file_replaces_flags_and_environment() {
     std::fs::write(
         &path,
         "# etcd's keys\nname: file\nheartbeat-interval: 50\nlog-outputs: [stderr, stdout]\nstrict-reconfig-check: false\n\
-         quota-backend-bytes: -1\ngrpc-keepalive-min-time: 7000000000\nauto-compaction-retention: \"2\"\ndiscovery:\n\
+         quota-backend-bytes: -1\ngrpc-keepalive-interval: 7000000000\nauto-compaction-retention: \"2\"\ndiscovery:\n\
          client-transport-security:\n  cert-file:\n  client-cert-auth: false\n",
     )
     .unwrap();
@@ -113,7 +134,7 @@ fn a_file_replaces_flags_and_environment() {
     assert_eq!(config.heartbeat, Duration::from_millis(50));
     assert_eq!(config.election, Duration::from_secs(1));
     assert_eq!(config.quota_bytes, None);
-    assert_eq!(config.keepalive.minimum_client_interval, Duration::from_secs(7));
+    assert_eq!(config.keepalive.interval, Some(Duration::from_secs(7)));
     assert_eq!(
         config.auto_compaction,
         AutoCompaction::Periodic(Duration::from_secs(7_200))
@@ -160,120 +181,6 @@ fn a_cluster_has_the_same_ids_on_all_members() {
     assert_eq!(first.initial_members, second.initial_members);
     assert_ne!(first.member, second.member);
     assert!(first.initial_members.iter().any(|peer| peer.id == second.member));
-}
-
-#[test]
-fn each_error_names_the_flag_the_value_and_the_mend() {
-    for (arguments, parts) in [
-        (
-            &["--nonsense=1"][..],
-            &["unknown flag --nonsense=1", "--help"][..],
-        ),
-        (&["--name"], &["--name needs a value"]),
-        (&["start"], &["unexpected argument \"start\""]),
-        (&["--name="], &["--name is \"\"", "1 to 255"]),
-        (&["--name=a/b"], &["--name is \"a/b\"", "without"]),
-        (
-            &["--heartbeat-interval=x"],
-            &["--heartbeat-interval is \"x\"", "from 1 to"],
-        ),
-        (
-            &["--heartbeat-interval=0"],
-            &["--heartbeat-interval is \"0\"", "from 1 to"],
-        ),
-        (
-            &["--heartbeat-interval=201"],
-            &["--election-timeout is 1000 ms", "at least 5 heartbeats"],
-        ),
-        (
-            &["--election-timeout=50001"],
-            &["--election-timeout is \"50001\"", "to 50000"],
-        ),
-        (
-            &["--listen-client-urls=http://127.0.0.1:1"],
-            &["--advertise-client-urls must be given", "=http://127.0.0.1:1"],
-        ),
-        (
-            &["--listen-peer-urls=http://name:1"],
-            &["--listen-peer-urls is", "write an IP address"],
-        ),
-        (
-            &["--listen-peer-urls=https://127.0.0.1:1"],
-            &[
-                "\"https://127.0.0.1:1\" is to be listened on with TLS",
-                "--peer-cert-file",
-            ],
-        ),
-        (
-            &["--initial-cluster=a=http://a:1"],
-            &["does not have this member, \"default\"", "add default="],
-        ),
-        (
-            &["--initial-cluster=default=http://a:1"],
-            &["it has default at http://a:1", "make them equal"],
-        ),
-        (
-            &["--initial-cluster=http://a:1"],
-            &["has no name", "write name=http"],
-        ),
-        (
-            &["--initial-cluster=default=http://a:1,b=http://a:1"],
-            &["for \"default\" and for \"b\""],
-        ),
-        (
-            &["--initial-cluster-state=old"],
-            &["--initial-cluster-state is \"old\"", "new"],
-        ),
-        (&["--max-request-bytes=0"], &["--max-request-bytes is \"0\""]),
-        (&["--max-txn-ops=-1"], &["--max-txn-ops is \"-1\""]),
-        (
-            &["--quota-backend-bytes=2GB"],
-            &["--quota-backend-bytes is \"2GB\""],
-        ),
-        (&["--auto-compaction-mode=daily"], &["periodic or revision"]),
-        (&["--auto-compaction-retention=x"], &["30m or 1h"]),
-        (
-            &[
-                "--auto-compaction-mode=revision",
-                "--auto-compaction-retention=1h",
-            ],
-            &["how many revisions"],
-        ),
-        (
-            &["--grpc-keepalive-min-time=5"],
-            &["--grpc-keepalive-min-time is \"5\"", "such as 5s"],
-        ),
-        (&["--watch-progress-notify-interval=1ms"], &["at least 100ms"]),
-        (&["--log-level=loud"], &["--log-level is \"loud\""]),
-        (&["--log-format=xml"], &["json or console"]),
-        (&["--log-outputs=systemd/journal"], &["journald"]),
-        (
-            &["--auth-token=jwt,pub-key=a"],
-            &[
-                "--auth-token is \"jwt,pub-key=a\"",
-                "sign-method is missing",
-                "RS256",
-            ],
-        ),
-        (
-            &["--auth-token="],
-            &["--auth-token is \"\"", "write simple, or jwt"],
-        ),
-        (
-            &["--auth-token-ttl=0"],
-            &["--auth-token-ttl is \"0\"", "from 1 to"],
-        ),
-        (&["--force-new-cluster"], &["not supported yet"]),
-        (
-            &["--discovery-srv=example.com"],
-            &["not supported yet", "--initial-cluster"],
-        ),
-    ] {
-        let error = error_of(arguments);
-        for part in parts {
-            assert!(error.contains(part), "{arguments:?}: {error}");
-        }
-    }
 }
 
 #[test]
@@ -385,5 +292,108 @@ fn names_for_http_are_a_list_and_a_star_means_all() {
         ("--enable-grpc-gateway=perhaps", "write true or false"),
     ] {
         assert!(error_of(&[flag]).contains(part), "{}", error_of(&[flag]));
+    }
+}
+
+#[test]
+fn requests_that_are_larger_than_is_good_are_warned_of() {
+    let warnings = |bytes: &str| {
+        let flag = format!("--max-request-bytes={bytes}");
+        parse_with(&[&flag], &[]).unwrap().warnings.join("\n")
+    };
+    assert_eq!(warnings("10485760"), "");
+    assert!(warnings("10485761").contains("--max-request-bytes is 10485761"));
+}
+
+fn checks(arguments: &[&str]) -> CorruptionChecks {
+    parse_with(arguments, &[]).unwrap().corruption_checks
+}
+
+#[test]
+fn members_compare_their_data_as_the_flags_of_etcd_say() {
+    let off = CorruptionChecks {
+        initial: false,
+        interval: None,
+        compaction_interval: None,
+    };
+    let minute = Some(Duration::from_secs(60));
+    assert_eq!(checks(&[]), off);
+    for argument in [
+        "--initial-corrupt-check",
+        "--experimental-initial-corrupt-check=true",
+        "--feature-gates=InitialCorruptCheck=true",
+    ] {
+        let initial = true;
+        assert_eq!(
+            checks(&[argument]),
+            CorruptionChecks { initial, ..off },
+            "{argument}"
+        );
+    }
+    for flag in ["corrupt-check-time", "experimental-corrupt-check-time"] {
+        let argument = format!("--{flag}=1h");
+        let interval = Some(Duration::from_secs(3_600));
+        assert_eq!(checks(&[&argument]), CorruptionChecks { interval, ..off });
+    }
+    for argument in [
+        "--compact-hash-check-enabled",
+        "--experimental-compact-hash-check-enabled=true",
+        "--feature-gates=CompactHashCheck=true",
+    ] {
+        let compaction_interval = minute;
+        assert_eq!(
+            checks(&[argument]),
+            CorruptionChecks {
+                compaction_interval,
+                ..off
+            },
+            "{argument}"
+        );
+        let checks = checks(&[argument, "--compact-hash-check-time=5s"]);
+        assert_eq!(checks.compaction_interval, Some(Duration::from_secs(5)));
+    }
+    assert!(error_of(&["--compact-hash-check-time=0s"]).contains("write a time above 0"));
+    assert!(error_of(&["--corrupt-check-time=-1s"]).contains("write a number with a unit"));
+}
+
+#[test]
+fn feature_gates_are_known_or_an_error_and_say_when_they_make_no_difference() {
+    let all = checks(&["--feature-gates=AllAlpha=true, CompactHashCheck=false"]);
+    assert_eq!((all.initial, all.compaction_interval), (true, None));
+    let config = parse_with(
+        &["--feature-gates=InitialCorruptCheck=true,LeaseCheckpoint=true,PriorityRequest=false"],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(
+        config.warnings,
+        [
+            "--feature-gates LeaseCheckpoint has no effect: a new leader starts each lease's time afresh",
+            "--feature-gates PriorityRequest has no effect: there is no queue in which a request could go first",
+        ]
+    );
+    let unknown = error_of(&["--feature-gates=InitialCorruptCheck=true,Nonsense=true"]);
+    for part in [
+        "unrecognized feature gate \"Nonsense\"",
+        "InitialCorruptCheck, CompactHashCheck, AllAlpha, AllBeta, StopGRPCServiceOnDefrag",
+        "FastLeaseKeepAlive, PriorityRequest",
+    ] {
+        assert!(unknown.contains(part), "{unknown}");
+    }
+    for (arguments, part) in [
+        (&["--feature-gates=InitialCorruptCheck"][..], "has no value"),
+        (
+            &["--feature-gates=InitialCorruptCheck=yes"],
+            "write InitialCorruptCheck=true",
+        ),
+        (
+            &[
+                "--feature-gates=InitialCorruptCheck=false",
+                "--initial-corrupt-check",
+            ],
+            "--initial-corrupt-check is true and --feature-gates has InitialCorruptCheck=false",
+        ),
+    ] {
+        assert!(error_of(arguments).contains(part), "{}", error_of(arguments));
     }
 }

@@ -144,9 +144,14 @@ impl Rounds {
                 Some(leader) => {
                     let node = status.node(leader.0).ok_or("the leader is no member")?;
                     let mut client = self.settings.peers.client(leader.0, &node, Lane::Control)?;
+                    let asked = Instant::now();
                     match client.read_index(peer::ReadIndexRequest {}).await {
                         Ok(response) => {
                             self.settings.peers.succeeded(leader.0);
+                            self.settings
+                                .peers
+                                .round_trip_seconds(leader.0)
+                                .observe(asked.elapsed().as_secs_f64());
                             Ok(response.into_inner().index)
                         }
                         Err(failed) => Err(failed.to_string()),

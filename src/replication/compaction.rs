@@ -2,14 +2,14 @@
 //! Never runs on the thread that applies, and pauses between steps, so that it never holds up a write.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
 use super::failure::Failure;
-use crate::base::Revision;
 use crate::base::metrics::Metrics;
+use crate::base::{Revision, clock};
 use crate::state::Compactor;
 
 /// Changes looked at in one step.
@@ -86,11 +86,29 @@ impl Compaction {
     }
 
     fn run(&self, metrics: &Metrics, failure: &Failure) {
+        // When the removal that is on its way began.
+        let mut began = None;
         while let Some(compactor) = self.next() {
+            let step_began = Instant::now();
             match compactor.step(MAXIMUM_STEP_EVENTS) {
                 Ok(progress) => {
                     metrics.compaction_removed.inc_by(progress.removed);
+                    let began_at = *began.get_or_insert(step_began);
+                    if progress.compacted.is_some() {
+                        let step = milliseconds(step_began.elapsed());
+                        metrics.maintenance.compaction_step_milliseconds.observe(step);
+                    }
                     if progress.finished {
+                        if progress.compacted.is_some() {
+                            let all = milliseconds(began_at.elapsed());
+                            metrics.maintenance.compaction_milliseconds.observe(all);
+                            let seconds = clock::unix_time().as_secs();
+                            metrics
+                                .maintenance
+                                .last_compaction
+                                .set(i64::try_from(seconds).unwrap_or(i64::MAX));
+                        }
+                        began = None;
                         self.removed.send_replace(progress.compacted);
                     } else {
                         self.wanted.lock().has_work = true;
@@ -120,4 +138,8 @@ impl Compaction {
             self.changed.wait(&mut wanted);
         }
     }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
 }

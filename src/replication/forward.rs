@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use futures::Stream;
 use parking_lot::Mutex;
-use prost::Message;
+use prometheus::IntCounter;
 use tokio::sync::{mpsc, watch};
 use tonic::Streaming;
 
 use super::bundle::Bundle;
 use super::interface::Status;
-use super::network::{Lane, Peers};
+use super::network::{Lane, Peers, count};
 use super::types::{Node, Rejections};
 use super::waiters::Waiters;
 use crate::base::MemberId;
@@ -29,13 +29,21 @@ const MAXIMUM_WAITING_MESSAGES: usize = 4;
 /// What waits for the connection: taken by the stream, or taken back when it breaks.
 type Outbox = Arc<Mutex<mpsc::Receiver<peer::ForwardRequest>>>;
 
-struct OutboxStream(Outbox);
+/// What goes to the leader, counted.
+struct OutboxStream {
+    outbox: Outbox,
+    sent_bytes: IntCounter,
+}
 
 impl Stream for OutboxStream {
     type Item = peer::ForwardRequest;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.lock().poll_recv(context)
+        let polled = self.outbox.lock().poll_recv(context);
+        if let Poll::Ready(Some(message)) = &polled {
+            count(&self.sent_bytes, message);
+        }
+        polled
     }
 }
 
@@ -62,7 +70,11 @@ impl Link {
         let mut client = peers.client(leader.0, node, Lane::Data)?;
         let (messages, receiver) = mpsc::channel(MAXIMUM_WAITING_MESSAGES);
         let outbox = Arc::new(Mutex::new(receiver));
-        let opened = tokio::time::timeout(limit, client.forward(OutboxStream(outbox.clone()))).await;
+        let stream = OutboxStream {
+            outbox: outbox.clone(),
+            sent_bytes: peers.sent_bytes(leader.0),
+        };
+        let opened = tokio::time::timeout(limit, client.forward(stream)).await;
         let reason = match opened {
             Ok(Ok(response)) => {
                 let answers = response.into_inner();
@@ -143,10 +155,11 @@ async fn read_answers(
     peers: Arc<Peers>,
     leader: MemberId,
 ) {
+    let received_bytes = peers.received_bytes(leader.0);
     loop {
         match answers.message().await {
             Ok(Some(answer)) => {
-                peers.received(leader.0, answer.encoded_len());
+                count(&received_bytes, &answer);
                 for sequence in answer.rejected_sequences {
                     rejections.rejected(sequence);
                 }

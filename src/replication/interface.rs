@@ -43,6 +43,8 @@ pub struct Settings {
     pub snapshot_entries: u64,
     /// Largest encoded command.
     pub maximum_command_bytes: usize,
+    /// A batch of commands that takes longer to apply is logged.
+    pub slow_apply: Duration,
     /// Answers requests that only the leader can answer, on this node while it leads (see
     /// [`super::Replication::ask_leader`]).
     pub leader_requests: Arc<dyn LeaderRequests>,
@@ -114,6 +116,24 @@ pub struct Roster {
     pub last_index: u64,
     /// The state with these members.
     pub view: Arc<ReadView>,
+}
+
+/// What another member holds at a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerHash {
+    /// The revision hashed.
+    Hashed {
+        /// The hash, in etcd's definition.
+        hash: u32,
+        /// The compacted revision that it holds for, -1 if never compacted.
+        compacted: Revision,
+    },
+    /// It has forgotten the revision: it was compacted here.
+    Compacted(Revision),
+    /// It has not applied as much of the log yet.
+    Behind,
+    /// It has applied as much of the log, and yet has no such revision.
+    Lacking,
 }
 
 /// Why a change of the members has no answer. The text is etcd's, since clients compare it.

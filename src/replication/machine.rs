@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::{FutureExt, Stream, StreamExt};
 use openraft::entry::RaftEntry;
@@ -16,9 +16,11 @@ use openraft::{OptionalSend, RaftSnapshotBuilder};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::apply_seconds::ApplySeconds;
 use super::compaction::Compaction;
 use super::departed::Departed;
 use super::failure::Failure;
+use super::fault;
 use super::interface::News;
 use super::log::LogStore;
 use super::snapshot::{SnapshotFolder, SnapshotStore};
@@ -28,8 +30,8 @@ use super::types::{
 use super::waiters::Waiters;
 use crate::base::MemberId;
 use crate::base::metrics::Metrics;
-use crate::state::applied::{Effect, Fatal};
-use crate::state::{AppliedPosition, LogEntry, Machine, Reader};
+use crate::state::applied::{Effect, EventKind, Fatal};
+use crate::state::{AppliedPosition, LogEntry, Machine, Payload, Reader};
 use crate::storage::{Engine, StorageError};
 
 /// Entries in one batch of apply.
@@ -78,6 +80,10 @@ pub struct ApplySettings {
     pub news: mpsc::Sender<News>,
     /// Where the batches are measured.
     pub metrics: Arc<Metrics>,
+    /// Where the changes in them are measured.
+    pub apply_seconds: ApplySeconds,
+    /// A batch that takes longer is logged.
+    pub slow_after: Duration,
     /// Where a panic or failure is reported.
     pub failure: Failure,
     /// Woken when history was compacted.
@@ -311,6 +317,25 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     }
 }
 
+/// Logs a batch that took long: where in the log it is and how large, never what is in it.
+fn warn_of_slow(entries: &[LogEntry], took: Duration) {
+    let bytes: usize = entries
+        .iter()
+        .map(|entry| match &entry.payload {
+            Payload::Blank => 0,
+            Payload::Proposals(encoded) => encoded.len(),
+            Payload::Membership { membership, .. } => membership.len(),
+        })
+        .sum();
+    tracing::warn!(
+        first_index = entries.first().map(|entry| entry.index),
+        last_index = entries.last().map(|entry| entry.index),
+        bytes,
+        took_milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "applying changes took long (--warning-apply-duration)"
+    );
+}
+
 /// The thread that owns the machine.
 struct Applier {
     machine: Machine,
@@ -345,15 +370,20 @@ impl Applier {
 
     fn apply(&mut self, entries: &[LogEntry]) -> Result<(), Fatal> {
         let started = Instant::now();
-        let mut applied = self.machine.apply(entries)?;
+        let mut applied = self.machine.apply(&fault::corrupted(entries)?)?;
+        let took = started.elapsed();
         let metrics = &self.settings.metrics;
-        metrics
-            .state_commit_seconds
-            .observe(started.elapsed().as_secs_f64());
+        metrics.state_commit_seconds.observe(took.as_secs_f64());
+        self.settings.apply_seconds.observe(&applied, took);
+        if took > self.settings.slow_after {
+            metrics.requests.slow.inc();
+            warn_of_slow(entries, took);
+        }
         let mut effects = Vec::new();
         for entry in &mut applied {
             effects.extend(entry.effects.drain(..));
         }
+        self.count_changes(&effects);
         if let Some(last) = entries.last() {
             self.settings
                 .applied_end
@@ -373,6 +403,29 @@ impl Applier {
             .runtime
             .spawn(async move { waiters.answer(applied) });
         Ok(())
+    }
+
+    fn count_changes(&self, effects: &[Effect]) {
+        let (mut puts, mut deletes, mut put_bytes) = (0, 0, 0);
+        let changed = effects.iter().filter_map(|effect| match effect {
+            Effect::Changed { events, .. } => Some(events),
+            _ => None,
+        });
+        for event in changed.flatten() {
+            match event.kind {
+                EventKind::Put => {
+                    puts += 1;
+                    put_bytes += event.key_value.key.len() + event.key_value.value.len();
+                }
+                EventKind::Delete => deletes += 1,
+            }
+        }
+        let metrics = &self.settings.metrics;
+        metrics.puts.inc_by(puts);
+        metrics.deletes.inc_by(deletes);
+        metrics
+            .put_bytes
+            .add(i64::try_from(put_bytes).unwrap_or(i64::MAX));
     }
 
     fn replace(&mut self, engine: Arc<dyn Engine>) -> Result<(), Fatal> {

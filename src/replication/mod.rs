@@ -13,8 +13,10 @@
 //! | `machine`, `compaction`, `maintenance` | apply, removal of compacted history, flush and snapshots by the clock |
 //! | `network` | connections to the peers, the service they call, streams of appends and snapshots |
 //! | `propose`, `pace`, `bundle`, `forward`, `waiters` | the way of proposals to the leader's log, and the answers from the local apply |
-//! | `barrier`, `status`, `failure`, `fault` | linearizable reads, who leads, what ended the node, faults on purpose |
+//! | `barrier`, `hash` | linearizable reads; what the members hold at a revision |
+//! | `status`, `failure`, `fault` | who leads, what ended the node, faults on purpose |
 
+mod apply_seconds;
 mod barrier;
 mod bundle;
 mod compaction;
@@ -24,6 +26,7 @@ mod fault;
 mod forward;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod hash;
 mod identity;
 mod intake;
 pub mod interface;
@@ -46,8 +49,8 @@ mod waiting;
 
 pub use identity::IDENTITY_FILE;
 pub use interface::{
-    AskError, ChangeError, Committed, LeaderRequests, MemberChange, MemberProgress, News, PeerListener,
-    PeerMember, ProposeError, ReadError, Roster, Settings, StartError, Status, TransferError,
+    AskError, ChangeError, Committed, LeaderRequests, MemberChange, MemberProgress, News, PeerHash,
+    PeerListener, PeerMember, ProposeError, ReadError, Roster, Settings, StartError, Status, TransferError,
 };
 
 pub use restore::{NewMember, create_member};
@@ -177,18 +180,21 @@ impl Replication {
     /// # Errors
     /// No leader answered within `timeout`.
     pub async fn ask_leader(&self, request: Bytes, timeout: Duration) -> Result<Bytes, AskError> {
-        let deadline = Instant::now() + timeout;
-        loop {
-            if self.parts.stop.is_cancelled() {
-                return Err(AskError::Stopped);
+        let asking = async {
+            loop {
+                if self.parts.stop.is_cancelled() {
+                    return Err(AskError::Stopped);
+                }
+                match self.ask_once(request.clone()).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(unanswered) => tracing::debug!(unanswered.reason, "the leader did not answer"),
+                }
+                tokio::time::sleep(Duration::from_millis(LEADER_PAUSE_MILLISECONDS)).await;
             }
-            match tokio::time::timeout_at(deadline, self.ask_once(request.clone())).await {
-                Err(_) => return Err(AskError::NoLeader),
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(unanswered)) => tracing::debug!(unanswered.reason, "the leader did not answer"),
-            }
-            tokio::time::sleep(Duration::from_millis(LEADER_PAUSE_MILLISECONDS)).await;
-        }
+        };
+        tokio::time::timeout(timeout, asking)
+            .await
+            .unwrap_or(Err(AskError::NoLeader))
     }
 
     /// Sends a request to the leader as [`Replication::ask_leader`] does, but never a second time if the first may have
@@ -297,6 +303,25 @@ impl Replication {
     #[must_use]
     pub fn status(&self) -> watch::Receiver<Status> {
         self.parts.status.subscribe()
+    }
+
+    /// What every other member of the cluster holds at `revision`, which this node had when it had applied the log up to
+    /// `applied_index`; or why that is not known within `limit`.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub async fn peer_hashes(
+        &self,
+        revision: Revision,
+        applied_index: u64,
+        limit: Duration,
+    ) -> Result<Vec<(MemberId, Result<PeerHash, String>)>, Fatal> {
+        let parts = &self.parts;
+        let request = peer::HashRequest {
+            revision: revision.0,
+            applied_index,
+        };
+        hash::ask_all(&parts.peers, &parts.reader, parts.member, request, limit).await
     }
 
     /// The members in a state, by id.

@@ -10,10 +10,12 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::apply_seconds::ApplySeconds;
 use super::barrier::{Barrier, BarrierSettings, LeaderReads};
 use super::compaction::Compaction;
 use super::departed::Departed;
 use super::failure::Failure;
+use super::hash::Hasher;
 use super::identity::{DataFolder, LOG_FOLDER};
 use super::intake::Intake;
 use super::interface::{News, PeerMember, Settings, StartError};
@@ -219,7 +221,7 @@ pub async fn start(
         log: log.clone(),
         snapshots: snapshots.clone(),
         peers: peers.clone(),
-        applied_end,
+        applied_end: applied_end.clone(),
         snapshot_entries: settings.snapshot_entries,
         failure: failure.clone(),
     };
@@ -228,6 +230,11 @@ pub async fn start(
         raft: raft.clone(),
         intake,
         leader_reads: leader_reads.clone(),
+        hasher: Hasher {
+            reader: reader.clone(),
+            applied_end,
+            running: Arc::default(),
+        },
         status: status.clone(),
         leader_requests: settings.leader_requests.clone(),
         snapshots: snapshots.clone(),
@@ -340,6 +347,8 @@ fn open_databases(
         waiters: waiters.clone(),
         runtime: tokio::runtime::Handle::current(),
         news,
+        apply_seconds: ApplySeconds::new(&metrics.requests),
+        slow_after: settings.slow_apply,
         metrics: metrics.clone(),
         failure: failure.clone(),
         compaction: compaction.clone(),

@@ -97,6 +97,7 @@ impl TestCluster {
             election: ELECTION,
             snapshot_entries: self.snapshot_entries,
             maximum_command_bytes: 2 * 1024 * 1024,
+            slow_apply: ELECTION,
             leader_requests: Arc::new(Echo(MemberId(id))),
         }
     }

@@ -10,7 +10,7 @@ use super::ServiceError;
 use crate::base::MemberId;
 use crate::replication::News;
 use crate::state::ReadView;
-use crate::state::applied::{Effect, Fatal};
+use crate::state::applied::{Effect, Fatal, Refusal};
 use crate::state::command::{Alarm, Operation, Put, Txn};
 
 /// Bytes that a put is taken to need besides its key and value (etcd's estimate).
@@ -56,7 +56,7 @@ impl Admission {
     /// The cluster is corrupt.
     pub fn change(&self) -> Result<(), ServiceError> {
         if self.corrupt.load(Ordering::Relaxed) {
-            Err(ServiceError::Corrupt)
+            Err(ServiceError::Refused(Refusal::Corrupt))
         } else {
             Ok(())
         }
@@ -92,13 +92,13 @@ impl Admission {
     fn growth(&self, bytes: u64) -> Result<(), ServiceError> {
         self.change()?;
         if self.no_space.load(Ordering::Relaxed) {
-            return Err(ServiceError::NoSpace);
+            return Err(ServiceError::Refused(Refusal::NoSpace));
         }
         if let Some(quota) = self.quota_bytes
             && self.database_bytes.load(Ordering::Relaxed).saturating_add(bytes) >= quota
         {
             self.wants_alarm.store(true, Ordering::Relaxed);
-            return Err(ServiceError::NoSpace);
+            return Err(ServiceError::Refused(Refusal::NoSpace));
         }
         Ok(())
     }
@@ -209,7 +209,10 @@ mod tests {
         admission.measure(500);
         assert_eq!(admission.put(&put_of(242)), Ok(()));
         assert!(!admission.take_wish_for_alarm());
-        assert_eq!(admission.put(&put_of(243)), Err(ServiceError::NoSpace));
+        assert_eq!(
+            admission.put(&put_of(243)),
+            Err(ServiceError::Refused(Refusal::NoSpace))
+        );
         assert!(admission.take_wish_for_alarm());
         assert!(!admission.take_wish_for_alarm());
     }
@@ -268,8 +271,14 @@ mod tests {
             })],
             ..deleting
         };
-        assert_eq!(admission.txn(&putting), Err(ServiceError::NoSpace));
-        assert_eq!(admission.lease_grant(), Err(ServiceError::NoSpace));
+        assert_eq!(
+            admission.txn(&putting),
+            Err(ServiceError::Refused(Refusal::NoSpace))
+        );
+        assert_eq!(
+            admission.lease_grant(),
+            Err(ServiceError::Refused(Refusal::NoSpace))
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::base::Revision;
 use crate::base::metrics::Metrics;
 use crate::replication::Replication;
 use crate::state::access::Request;
-use crate::state::applied::{Answer, Fatal, Refusal};
+use crate::state::applied::{Answer, Fatal, RangeAnswer, Refusal};
 use crate::state::command::Command;
 use crate::state::{ReadView, Reader};
 
@@ -43,6 +43,32 @@ impl Core {
     /// How long a request is tried for.
     pub fn request_timeout(&self) -> Duration {
         Duration::from_secs(REQUEST_SECONDS) + self.settings.election * 2
+    }
+
+    /// Measures how long it took to read a range; none if it failed.
+    pub fn measure_range(&self, took: Duration, range: Option<&RangeAnswer>) {
+        let requests = &self.metrics.requests;
+        let seconds = took.as_secs_f64();
+        match range {
+            Some(range) => {
+                requests.range_seconds.observe(seconds);
+                self.measure_read(took, "range", || range.key_values.len());
+            }
+            None => requests.failed_range_seconds.observe(seconds),
+        }
+    }
+
+    /// Logs a read that took long: what it was and how much it gave, never what.
+    pub fn measure_read(&self, took: Duration, what: &'static str, answers: impl FnOnce() -> usize) {
+        if took > self.settings.slow_read {
+            self.metrics.requests.slow.inc();
+            tracing::warn!(
+                what,
+                answers = answers(),
+                took_milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                "reading keys took long (--warning-apply-duration)"
+            );
+        }
     }
 
     /// The state to read from: this node's as it is, or one that holds every acknowledged write.
@@ -88,9 +114,10 @@ impl Core {
         loop {
             let signed = self.gate.sign(caller, command.clone()).await?;
             match self.propose(signed, &pick).await {
-                Err(ServiceError::UserEmpty | ServiceError::AuthOldRevision)
-                    if signings < MAXIMUM_SIGNINGS =>
-                {
+                Err(
+                    ServiceError::Refused(Refusal::UserEmpty)
+                    | ServiceError::Refused(Refusal::AuthOldRevision),
+                ) if signings < MAXIMUM_SIGNINGS => {
                     signings += 1;
                 }
                 proposed => return proposed,

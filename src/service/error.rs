@@ -7,19 +7,18 @@ use thiserror::Error;
 
 use super::registry::RegistryError;
 use super::watch::WatchRefusal;
-use crate::base::limits::MAXIMUM_AUTH_BYTES;
 use crate::replication::{AskError, ProposeError, ReadError, TransferError};
 use crate::state::applied::{Fatal, Refusal};
 
 /// Why a request was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ServiceError {
+    /// The state machine refuses it, or would.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// A request, an operation or a compare without a key.
     #[error("etcdserver: key is not provided")]
     EmptyKey,
-    /// `ignore_value` or `ignore_lease` on a key that is not there; also an operation that asks for nothing.
-    #[error("etcdserver: key not found")]
-    KeyNotFound,
     /// A value next to `ignore_value`.
     #[error("etcdserver: value is provided")]
     ValueProvided,
@@ -32,24 +31,12 @@ pub enum ServiceError {
     /// A transaction that writes one key twice.
     #[error("etcdserver: duplicate key given in txn request")]
     DuplicateKey,
+    /// What the client says of its version is no text.
+    #[error("etcdserver: invalid client api version")]
+    BadClientVersion,
     /// A sort order or target that does not exist.
     #[error("etcdserver: invalid sort option")]
     InvalidSortOption,
-    /// The revision is older than the compacted one.
-    #[error("etcdserver: mvcc: required revision has been compacted")]
-    Compacted,
-    /// The revision is yet to come.
-    #[error("etcdserver: mvcc: required revision is a future revision")]
-    FutureRevision,
-    /// The database has reached its quota.
-    #[error("etcdserver: mvcc: database space exceeded")]
-    NoSpace,
-    /// No such lease.
-    #[error("etcdserver: requested lease not found")]
-    LeaseNotFound,
-    /// The lease id is taken.
-    #[error("etcdserver: lease already exists")]
-    LeaseExists,
     /// A time to live above the maximum.
     #[error("etcdserver: too large lease TTL")]
     LeaseTtlTooLarge,
@@ -125,39 +112,12 @@ pub enum ServiceError {
     /// An action that does not exist.
     #[error("etcdserver: unknown method")]
     UnknownMethod,
-    /// The members' data differ; nothing is written until an operator has mended it.
-    #[error("etcdserver: corrupt cluster")]
-    Corrupt,
     /// The target of a leadership transfer is unknown or a learner.
     #[error("etcdserver: bad leader transferee")]
     BadLeaderTransferee,
     /// The node that leads cannot prove that it does; another endpoint may answer.
     #[error("not a primary lessor")]
     NotPrimaryLessor,
-    /// No user `root`.
-    #[error("etcdserver: root user does not exist")]
-    RootUserMissing,
-    /// The user `root` lacks the role `root`.
-    #[error("etcdserver: root user does not have root role")]
-    RootRoleMissing,
-    /// The name is taken.
-    #[error("etcdserver: user name already exists")]
-    UserExists,
-    /// A user without a name, or a request without an identity.
-    #[error("etcdserver: user name is empty")]
-    UserEmpty,
-    /// No such user.
-    #[error("etcdserver: user name not found")]
-    UserNotFound,
-    /// The name is taken.
-    #[error("etcdserver: role name already exists")]
-    RoleExists,
-    /// No such role.
-    #[error("etcdserver: role name not found")]
-    RoleNotFound,
-    /// A role without a name.
-    #[error("etcdserver: role name is empty")]
-    RoleEmpty,
     /// The name and the password do not belong together.
     #[error("etcdserver: authentication failed, invalid user ID or password")]
     AuthFailed,
@@ -167,33 +127,15 @@ pub enum ServiceError {
     /// A grant of nothing.
     #[error("etcdserver: permission not given")]
     PermissionNotGiven,
-    /// The user's rights do not suffice.
-    #[error("etcdserver: permission denied")]
-    PermissionDenied,
-    /// The user does not have the role.
-    #[error("etcdserver: role is not granted to the user")]
-    RoleNotGranted,
-    /// The role does not have the right.
-    #[error("etcdserver: permission is not granted to the role")]
-    PermissionNotGranted,
     /// A login while nobody needs an identity.
     #[error("etcdserver: authentication is not enabled")]
     AuthNotEnabled,
     /// A token that is void, or never was one.
     #[error("etcdserver: invalid auth token")]
     InvalidAuthToken,
-    /// A change that would lock everybody out, or a right on no keys.
-    #[error("etcdserver: invalid auth management")]
-    InvalidAuthManagement,
-    /// Users and roles have changed since the identity was established.
-    #[error("etcdserver: revision of auth store is old")]
-    AuthOldRevision,
     /// This member has no key to sign tokens with; another one may.
     #[error("auth: token signing attempted with verify-only key")]
     TokenVerifyOnly,
-    /// Users and roles take as much room as they may.
-    #[error("stead: users and roles take more than {MAXIMUM_AUTH_BYTES} bytes; remove some first")]
-    AuthFull,
     /// The lease of who waits for a lock has ended, or its key was removed.
     #[error("mutex: session is expired")]
     SessionExpired,
@@ -232,34 +174,6 @@ pub enum ServiceError {
     /// This node failed: its disk, or what is on it.
     #[error("stead: {0}")]
     Internal(String),
-}
-
-impl From<Refusal> for ServiceError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Compacted => Self::Compacted,
-            Refusal::FutureRevision => Self::FutureRevision,
-            Refusal::KeyNotFound => Self::KeyNotFound,
-            Refusal::LeaseNotFound => Self::LeaseNotFound,
-            Refusal::LeaseExists => Self::LeaseExists,
-            Refusal::NoSpace => Self::NoSpace,
-            Refusal::Corrupt => Self::Corrupt,
-            Refusal::RootUserMissing => Self::RootUserMissing,
-            Refusal::RootRoleMissing => Self::RootRoleMissing,
-            Refusal::UserExists => Self::UserExists,
-            Refusal::UserEmpty => Self::UserEmpty,
-            Refusal::UserNotFound => Self::UserNotFound,
-            Refusal::RoleExists => Self::RoleExists,
-            Refusal::RoleNotFound => Self::RoleNotFound,
-            Refusal::RoleEmpty => Self::RoleEmpty,
-            Refusal::PermissionDenied => Self::PermissionDenied,
-            Refusal::RoleNotGranted => Self::RoleNotGranted,
-            Refusal::PermissionNotGranted => Self::PermissionNotGranted,
-            Refusal::InvalidAuthManagement => Self::InvalidAuthManagement,
-            Refusal::AuthOldRevision => Self::AuthOldRevision,
-            Refusal::AuthFull => Self::AuthFull,
-        }
-    }
 }
 
 impl From<ProposeError> for ServiceError {

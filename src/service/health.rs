@@ -140,7 +140,19 @@ impl Health {
             .compacted_revision
             .set(view.compacted().unwrap_or(Revision(-1)).0);
         let status = self.core.replication.status().borrow().clone();
+        metrics.auth_revision.set(signed(view.auth().revision()));
+        metrics.process.refresh();
         metrics.is_learner.set(i64::from(status.is_learner));
+        match view.alarms() {
+            Ok(alarms) => {
+                let named: Vec<_> = alarms
+                    .iter()
+                    .map(|(member, alarm)| (*member, alarm.name()))
+                    .collect();
+                metrics.set_alarms(&named);
+            }
+            Err(error) => tracing::warn!(%error, "the metrics do not show the alarms"),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! it. Writes go through the log. Never retries a write: replication does, where it provably was not appended.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::auth::Caller;
 use super::core::{Core, read_aside};
@@ -57,11 +58,16 @@ impl Kv {
             .core
             .view_for(&self.caller, serializable, &Request::Range(&request))
             .await?;
-        let answer = if is_point(&request) {
-            view.range(&request)??
+        let began = Instant::now();
+        let read = if is_point(&request) {
+            view.range(&request)
+                .map_err(ServiceError::from)
+                .and_then(|read| Ok(read?))
         } else {
-            read_aside(view, move |view| view.range(&request)).await?
+            read_aside(view, move |view| view.range(&request)).await
         };
+        self.core.measure_range(began.elapsed(), read.as_ref().ok());
+        let answer = read?;
         Ok(Answered {
             header: self.core.headers.at(answer.revision),
             answer,
@@ -145,11 +151,15 @@ impl Kv {
                 .core
                 .view_for(&self.caller, serializable, &Request::Txn(&request))
                 .await?;
-            if reads_points(&request) {
+            let began = Instant::now();
+            let answer = if reads_points(&request) {
                 view.read_transaction(&request)??
             } else {
                 read_aside(view, move |view| view.read_transaction(&request)).await?
-            }
+            };
+            self.core
+                .measure_read(began.elapsed(), "transaction", || answer.answers.len());
+            answer
         } else {
             self.core.admission.txn(&request)?;
             let pick = |answer| {

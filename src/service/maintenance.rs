@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use prometheus::Histogram;
 use tokio::sync::Mutex;
 
 use super::ServiceError;
@@ -21,7 +22,7 @@ use crate::state::command::{Alarm, Command};
 /// served.
 pub const ETCD_VERSION: &str = "3.7.1";
 /// Its first two numbers.
-const ETCD_SHORT_VERSION: &str = "3.7";
+pub(super) const ETCD_SHORT_VERSION: &str = "3.7";
 /// The major and minor number of the only version that etcd would go back to.
 const DOWNGRADE_TARGET: (u64, u64) = (3, 6);
 /// The cluster and storage version that goes with it.
@@ -138,15 +139,36 @@ impl Maintenance {
         })
     }
 
+    /// A hash of all versions on this node, comparable between members at the same revision.
+    ///
+    /// # Errors
+    /// The caller may not, or the disk failed.
+    pub async fn hash(&self) -> Result<Answered<KeyValueHash>, ServiceError> {
+        let seconds = &self.core.metrics.maintenance.hash_seconds;
+        self.hash_measured(Revision(0), seconds).await
+    }
+
     /// A hash of all versions up to `revision` on this node (0: the current one), comparable between members.
     ///
     /// # Errors
     /// The caller may not, compacted, future, or the disk failed.
     pub async fn hash_key_values(&self, revision: Revision) -> Result<Answered<KeyValueHash>, ServiceError> {
+        let seconds = &self.core.metrics.maintenance.hash_revision_seconds;
+        self.hash_measured(revision, seconds).await
+    }
+
+    async fn hash_measured(
+        &self,
+        revision: Revision,
+        seconds: &Histogram,
+    ) -> Result<Answered<KeyValueHash>, ServiceError> {
         self.admit(&Request::Hash).await?;
         let view = self.core.reader.view();
         let header = self.core.headers.at(view.revision());
-        let answer = read_aside(view, move |view| view.hash_kv(revision)).await?;
+        let timer = seconds.start_timer();
+        let hashed = read_aside(view, move |view| view.hash_kv(revision)).await;
+        timer.observe_duration();
+        let answer = hashed?;
         Ok(Answered { header, answer })
     }
 
@@ -212,8 +234,13 @@ impl Maintenance {
         self.admit(&Request::Defragment).await?;
         let running = Arc::clone(&self.defragmenting).lock_owned().await;
         let replication = self.core.replication.clone();
+        let metrics = self.core.metrics.maintenance.clone();
         let done = tokio::spawn(async move {
+            metrics.defragmentations.inc();
+            let timer = metrics.defragmentation_seconds.start_timer();
             replication.reclaim_space().await;
+            timer.observe_duration();
+            metrics.defragmentations.dec();
             drop(running);
         });
         // It only fails to answer when the node ends.
@@ -227,7 +254,8 @@ impl Maintenance {
     /// The caller may not, or this node sends too many already.
     pub async fn snapshot(&self) -> Result<Pieces, ServiceError> {
         self.admit(&Request::Snapshot).await?;
-        self.snapshots.send(&self.core.replication)
+        let seconds = self.core.metrics.maintenance.snapshot_seconds.clone();
+        self.snapshots.send(&self.core.replication, seconds)
     }
 
     /// Checks a downgrade as etcd does, and then refuses it: there is no older Stead to go back to, and a store of etcd 3.6 is

@@ -1,7 +1,8 @@
 //! One pipeline for every request: validate, admit, authorize, propose or read, reply.
 //!
 //! [`Services`] is what a node's front doors call. Its background work ([`Services::run`]) learns what is applied, counts
-//! the time of leases while the node leads, raises and clears the alarm of a full database, and compacts.
+//! the time of leases while the node leads, raises and clears the alarm of a full database, compacts, and compares the
+//! members' data.
 //!
 //! How a node is put together: a [`LeaderDesk`] is made first and given to replication as what answers other members; then
 //! replication is started; then [`Services::new`] takes both, and [`Services::run`] the news of every applied batch. Front
@@ -15,6 +16,7 @@ pub mod cluster;
 pub mod compaction;
 pub mod contest;
 mod core;
+mod corruption;
 pub mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -47,6 +49,7 @@ use cluster::Cluster;
 use compaction::AutoCompaction;
 use contest::{Contests, Elections, Locks};
 use core::Core;
+pub use corruption::DataError;
 pub use error::ServiceError;
 use header::Headers;
 use health::Health;
@@ -73,6 +76,8 @@ pub struct Settings {
     pub maximum_request_bytes: usize,
     /// Most operations in one list of a transaction.
     pub maximum_txn_operations: usize,
+    /// A read of keys that takes longer, once it may begin, is logged.
+    pub slow_read: Duration,
     /// Bytes of the database above which writes are refused; none: no limit.
     pub quota_bytes: Option<u64>,
     /// Whether changes of the members that put the quorum at risk are refused.
@@ -81,6 +86,10 @@ pub struct Settings {
     pub maximum_learners: usize,
     /// When history is forgotten without being asked to; none: never.
     pub auto_compaction: Option<AutoCompaction>,
+    /// Time between two comparisons of the members' data while this one leads; none: never.
+    pub corruption_check_interval: Option<Duration>,
+    /// Time between two looks whether history was forgotten, after which the leader compares what is left of it; none: never.
+    pub compaction_check_interval: Option<Duration>,
 }
 
 /// All services of a node. A handle: clones share one node.
@@ -128,7 +137,11 @@ impl Services {
         settings: Settings,
         tokens: Tokens,
     ) -> Self {
-        if let Err(error) = metrics.describe(maintenance::ETCD_VERSION, settings.member) {
+        if let Err(error) = metrics.describe(
+            maintenance::ETCD_VERSION,
+            maintenance::ETCD_SHORT_VERSION,
+            settings.member,
+        ) {
             tracing::warn!(%error, "the metrics do not say which member they are of");
         }
         let status = replication.status();
@@ -168,6 +181,15 @@ impl Services {
         }
     }
 
+    /// Compares this member's data with those of the others, for it to be done before anybody is served. Others that
+    /// cannot be reached, or have got to another point, count as equal.
+    ///
+    /// # Errors
+    /// The data differ, or cannot be read.
+    pub async fn check_data(&self) -> Result<(), DataError> {
+        corruption::check_at_start(&self.core).await
+    }
+
     /// Does the background work until `news` ends. `news` is every applied batch in log order, from the start of the node
     /// on; the caller bounds the channel, and a full one slows apply down, so this never waits for the log.
     pub async fn run(self, news: mpsc::Receiver<Arc<News>>) {
@@ -177,8 +199,22 @@ impl Services {
                 None => std::future::pending().await,
             }
         };
+        let comparison = async {
+            match self.settings.corruption_check_interval {
+                Some(period) => corruption::watch_members(Arc::clone(&self.core), period).await,
+                None => std::future::pending().await,
+            }
+        };
+        let comparison_of_compactions = async {
+            match self.settings.compaction_check_interval {
+                Some(period) => corruption::watch_compactions(Arc::clone(&self.core), period).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = compaction => {}
+            () = comparison => {}
+            () = comparison_of_compactions => {}
             () = quota::run(Arc::clone(&self.core)) => {}
             () = self.expire_leases() => {}
             () = self.follow_log(news) => {}

@@ -62,6 +62,7 @@ impl Node {
             election: ELECTION,
             snapshot_entries: 10_000,
             maximum_command_bytes: 2 * 1024 * 1024,
+            slow_apply: ELECTION,
             leader_requests: Arc::new(desk.clone()),
         };
         let replication = Replication::start(settings, Arc::clone(&metrics), sender)
@@ -83,10 +84,13 @@ impl Node {
             election: ELECTION,
             maximum_request_bytes: 1024 * 1024,
             maximum_txn_operations: 128,
+            slow_read: ELECTION,
             quota_bytes: None,
             strict_reconfiguration: true,
             maximum_learners: 1,
             auto_compaction: None,
+            corruption_check_interval: None,
+            compaction_check_interval: None,
         };
         let ttl = Duration::from_secs(300);
         let tokens = Tokens::open(TokenSettings::Simple { ttl }).unwrap();

@@ -306,6 +306,8 @@ pub struct Applied {
     pub origin: MemberId,
     /// The number under which that member waits for it.
     pub sequence: u64,
+    /// What kind of command it was, for metrics.
+    pub operation: &'static str,
     /// The answer, or why not.
     pub outcome: Result<Answer, Refusal>,
     /// The store's revision after it.

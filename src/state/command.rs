@@ -189,6 +189,15 @@ impl Alarm {
             Self::Corrupt => 2,
         }
     }
+
+    /// Its name on the wire, in metrics and on the health pages (etcd's `AlarmType`).
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoSpace => "NOSPACE",
+            Self::Corrupt => "CORRUPT",
+        }
+    }
 }
 
 /// What the log carries.
@@ -253,6 +262,23 @@ pub enum Command {
 }
 
 impl Command {
+    /// What kind of command it is, as etcd's metrics name it.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::Put(_) => "Put",
+            Self::DeleteRange(_) => "DeleteRange",
+            Self::Txn(_) => "Txn",
+            Self::Compact { .. } => "Compaction",
+            Self::LeaseGrant { .. } => "LeaseGrant",
+            Self::LeaseRevoke { .. } => "LeaseRevoke",
+            Self::PublishMember { .. } => "ClusterMemberAttrSet",
+            Self::AlarmActivate { .. } | Self::AlarmDeactivate { .. } => "Alarm",
+            Self::By { command, .. } => command.operation(),
+            Self::Auth(change) => change.operation(),
+        }
+    }
+
     /// The command as one of the cluster itself, which needs no right to it.
     #[must_use]
     pub fn by_node(self) -> Self {

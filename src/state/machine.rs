@@ -282,6 +282,7 @@ fn apply_entry(
                     index: entry.index,
                     origin: proposal.origin,
                     sequence: proposal.sequence,
+                    operation: proposal.command.operation(),
                     outcome,
                     revision: transition.counters().revision,
                     effects,

@@ -55,6 +55,15 @@ pub struct ConnectionSettings {
     pub keepalive_timeout: Option<Duration>,
 }
 
+/// How calls are watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallSettings {
+    /// Whether the time of calls is measured for each method (`--metrics=extensive`).
+    pub measures_handling: bool,
+    /// A call with one answer that takes longer is logged.
+    pub slow_after: Duration,
+}
+
 struct Shared {
     grpc: Option<Arc<GrpcDoor>>,
     http: Router,
@@ -70,10 +79,17 @@ impl FrontDoors {
         hub: WatchHub,
         metrics: &Arc<Metrics>,
         connections: ConnectionSettings,
+        calls: CallSettings,
         http: HttpSettings,
         stopping: CancellationToken,
     ) -> Self {
-        let grpc = Arc::new(GrpcDoor::new(services, hub, metrics, stopping.clone()));
+        let grpc = Arc::new(GrpcDoor::new(
+            services,
+            hub,
+            &metrics.calls,
+            calls,
+            stopping.clone(),
+        ));
         let mut pages = http::client_pages(services, metrics);
         if http.gateway {
             pages = pages.merge(gateway::paths(&grpc));
@@ -135,7 +151,7 @@ impl FrontDoors {
 
     fn answer(&self, mut request: Request<Incoming>, is_protected: bool) -> Answering {
         match &self.shared.grpc {
-            Some(grpc) if grpc::is_call(request.headers()) => Answering::Call(grpc.call(request)),
+            Some(grpc) if grpc::is_call(&request) => Answering::Call(grpc.call(request)),
             _ => {
                 if is_protected {
                     request.extensions_mut().insert(http::Protected);

@@ -43,7 +43,7 @@ impl Site {
         if fs::hard_link(&program, &copy).is_err() {
             fs::copy(&program, &copy)?;
         }
-        for name in ["etcdctl", "etcdutl"] {
+        for name in ["etcdctl", "etcdutl", "stead"] {
             std::os::unix::fs::symlink(&program, folder.path().join(name))?;
         }
         Ok(Self {
@@ -153,7 +153,7 @@ fn a_server_under_etcds_name_lives_and_ends_as_its_supervisor_expects() -> TestR
             &format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer}"),
             &format!("--initial-cluster=one=http://127.0.0.1:{peer}"),
             "--pre-vote=true",
-            "--experimental-initial-corrupt-check",
+            "--feature-gates=InitialCorruptCheck=true,LeaseCheckpoint=true",
         ],
     );
     command
@@ -166,7 +166,10 @@ fn a_server_under_etcds_name_lives_and_ends_as_its_supervisor_expects() -> TestR
     assert_eq!(&buffer[..length], b"READY=1");
     let log = site.log();
     assert!(log.contains("--pre-vote has no effect: "), "{log}");
-    assert!(log.contains("--initial-corrupt-check has no effect: "), "{log}");
+    assert!(
+        log.contains("--feature-gates LeaseCheckpoint has no effect: "),
+        "{log}"
+    );
 
     let ipv6 = format!("--endpoints=[::1]:{client}");
     let socket = format!("--endpoints=unix://{}", site.path("client.sock").display());
@@ -189,6 +192,53 @@ fn a_server_under_etcds_name_lives_and_ends_as_its_supervisor_expects() -> TestR
         text(&status.stdout).contains(", 3.7.1, "),
         "{}",
         text(&status.stdout)
+    );
+
+    // Asked for in pieces, it is the same.
+    let whole = site.run("etcdctl", &[&ipv6, "get", "", "--prefix", "-w", "json"])?;
+    let pieces = site.run(
+        "etcdctl",
+        &[&ipv6, "get", "", "--prefix", "--stream", "-w", "json"],
+    )?;
+    assert!(
+        text(&whole.stdout).contains("\"count\":1"),
+        "{}",
+        text(&whole.stdout)
+    );
+    assert_eq!(
+        text(&pieces.stdout),
+        text(&whole.stdout),
+        "{}",
+        text(&pieces.stderr)
+    );
+
+    let saved = site.run("etcdctl", &[&ipv6, "snapshot", "save", "saved.db"])?;
+    assert!(saved.status.success(), "{}", text(&saved.stderr));
+    let status = |name, format| {
+        let output = site.run(name, &["snapshot", "status", "saved.db", "-w", format])?;
+        assert!(output.status.success(), "{name}: {}", text(&output.stderr));
+        Ok::<_, crate::support::Error>(text(&output.stdout))
+    };
+    for format in ["simple", "json", "table"] {
+        assert_eq!(status("etcdutl", format)?, status("stead", format)?, "{format}");
+    }
+    let restore = [
+        "snapshot",
+        "restore",
+        "saved.db",
+        "--data-dir=restored",
+        "--initial-memory-map-size=1",
+    ];
+    let restored = site.run("etcdutl", &restore)?;
+    assert!(restored.status.success(), "{}", text(&restored.stderr));
+    assert!(site.path("restored").read_dir()?.next().is_some());
+    let elsewhere = [&restore[..3], &["--data-dir=other", "--wal-dir=wal"]].concat();
+    let refused = site.run("etcdutl", &elsewhere)?;
+    assert!(!refused.status.success() && !site.path("other").exists());
+    assert!(
+        text(&refused.stderr).contains("--wal-dir"),
+        "{}",
+        text(&refused.stderr)
     );
 
     // HTTP is apart from gRPC, as the flag asks.
@@ -322,7 +372,7 @@ fn an_unknown_flag_ends_the_server_before_it_writes_anything() -> TestResult {
 #[test]
 fn what_etcdutl_cannot_do_here_is_refused_with_what_can() -> TestResult {
     let site = Site::new()?;
-    for arguments in [&["migrate", "--data-dir=x"][..], &["defrag"]] {
+    for arguments in [&["migrate", "--data-dir=x"][..], &["defrag"], &["hashkv", "x.db"]] {
         let output = site.run("etcdutl", arguments)?;
         assert_ne!(output.status.code(), Some(0), "{arguments:?}");
         let error = text(&output.stderr);

@@ -7,9 +7,13 @@ use tokio::net::TcpStream;
 use crate::support::{Cluster, Program, Result, TestResult};
 
 /// The status and the body of a GET.
-async fn get(address: &str, path: &str) -> Result<(u16, String)> {
+pub(super) async fn get(address: &str, path: &str) -> Result<(u16, String)> {
+    ask("GET", address, path).await
+}
+
+async fn ask(method: &str, address: &str, path: &str) -> Result<(u16, String)> {
     let mut connection = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     connection.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await?;
@@ -52,6 +56,38 @@ async fn answers_probes(program: Program, paths_of_later_versions: &[&str]) -> R
                 "{metric} is not in\n{body}"
             );
         }
+
+        for path in ["/health", "/version", "/debug/vars"] {
+            for method in ["HEAD", "POST"] {
+                let (status, _) = ask(method, &address, path).await?;
+                assert_eq!(status, 405, "{method} {path}");
+            }
+        }
+        let (status, _) = ask("HEAD", &address, "/metrics").await?;
+        assert_eq!(status, 200);
+
+        let (status, body) = get(&address, "/debug/vars").await?;
+        assert_eq!(status, 200, "{body}");
+        let variables: Value = serde_json::from_str(&body)?;
+        let arguments = variables["cmdline"].as_array().ok_or("no arguments")?;
+        assert!(arguments.contains(&Value::from("--name")), "{body}");
+        assert!(variables["file_descriptor_limit"].as_u64() > Some(0), "{body}");
+        let raft = &variables["raft.status"];
+        for number in ["term", "commit", "applied"] {
+            assert!(raft[number].as_u64() > Some(0), "{number}: {raft}");
+        }
+        let state = if raft["id"] == raft["lead"] {
+            "StateLeader"
+        } else {
+            "StateFollower"
+        };
+        assert_eq!(raft["raftState"], state, "{raft}");
+        assert!(
+            raft["lead"]
+                .as_str()
+                .is_some_and(|id| u64::from_str_radix(id, 16).is_ok()),
+            "{raft}"
+        );
 
         for path in paths_of_later_versions {
             let (status, body) = get(&address, path).await?;

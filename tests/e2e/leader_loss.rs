@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use stead::proto::etcdserverpb::watch_request::RequestUnion;
-use stead::proto::etcdserverpb::{PutRequest, RangeRequest, WatchCreateRequest, WatchRequest};
+use stead::proto::etcdserverpb::{
+    DeleteRangeRequest, LeaseKeepAliveRequest, LeaseTimeToLiveRequest, MemberListRequest, PutRequest,
+    RangeRequest, TxnRequest, WatchCreateRequest, WatchRequest,
+};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataValue;
-use tonic::{Code, Request, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
 use crate::support::{Clients, Cluster, Program, Result, TestResult};
 
@@ -26,6 +29,17 @@ fn with_leader<Message>(message: Message) -> Request<Message> {
         .metadata_mut()
         .insert("hasleader", MetadataValue::from_static("true"));
     request
+}
+
+/// Whether a server says that it gave up: no leader, none in time, or that it lost it meanwhile. (etcd at times says no more
+/// of a change than that time is over.)
+fn ends_in_vain(status: &Status) -> bool {
+    if (status.code(), status.message()) == (Code::Unknown, "context deadline exceeded") {
+        return true;
+    }
+    let is_known = [NO_LEADER, "etcdserver: leader changed"].contains(&status.message())
+        || status.message().starts_with("etcdserver: request timed out");
+    status.code() == Code::Unavailable && is_known
 }
 
 /// Opens a watch that has been confirmed. The sender keeps it open.
@@ -104,7 +118,56 @@ async fn says_that_it_has_no_leader(program: Program) -> Result<()> {
         "no quorum, no linearizable read"
     );
 
+    // Those whose client would wait for ever are told that it is in vain.
+    let in_vain = async {
+        let mut lease = clients.lease.clone();
+        let time_to_live = LeaseTimeToLiveRequest { id: 7, keys: false };
+        let status = lease.lease_time_to_live(time_to_live).await.err();
+        let status = status.ok_or("the time to live of a lease without a quorum")?;
+        assert!(ends_in_vain(&status), "time to live: {status:?}");
+        let keep_alive = LeaseKeepAliveRequest { id: 7 };
+        let answered = match lease.lease_keep_alive(tokio_stream::once(keep_alive)).await {
+            Ok(answers) => answers.into_inner().message().await.map(drop),
+            Err(status) => Err(status),
+        };
+        let status = answered.err().ok_or("a lease is kept alive without a quorum")?;
+        assert!(ends_in_vain(&status), "keep alive: {status:?}");
+        let status = clients.kv.delete_range(DeleteRangeRequest {
+            key: "a".into(),
+            ..DeleteRangeRequest::default()
+        });
+        let status = status.await.err().ok_or("a delete without a quorum")?;
+        assert!(ends_in_vain(&status), "delete: {status:?}");
+        let listed = MemberListRequest { linearizable: true };
+        let status = clients.cluster.member_list(listed).await.err();
+        let status = status.ok_or("a linearizable list of members without a quorum")?;
+        assert!(ends_in_vain(&status), "members: {status:?}");
+        Ok::<_, crate::support::Error>(())
+    };
+    timeout(MAXIMUM_WAIT, in_vain)
+        .await
+        .map_err(|_| "a request waits for ever")??;
+
     // What needs nobody else goes on.
+    let listed = MemberListRequest { linearizable: false };
+    assert_eq!(
+        clients
+            .cluster
+            .member_list(listed)
+            .await?
+            .into_inner()
+            .members
+            .len(),
+        3
+    );
+    assert!(
+        clients
+            .kv
+            .txn(TxnRequest::default())
+            .await?
+            .into_inner()
+            .succeeded
+    );
     let local = RangeRequest {
         key: "a".into(),
         serializable: true,

@@ -3,9 +3,11 @@
 
 mod auth;
 mod contests;
+mod corruption;
 mod data_folder;
 mod drop_in;
 mod durability;
+mod flags;
 mod full_database;
 mod full_disk;
 mod garbage;
@@ -16,7 +18,10 @@ mod leader_loss;
 mod lifecycle;
 mod long_log;
 mod members;
+mod metrics;
 mod mirror;
+mod operators;
+mod probes;
 mod readme;
 mod reflection;
 mod service_command;

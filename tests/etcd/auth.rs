@@ -94,10 +94,11 @@ pub async fn command(clients: &mut Clients, mut words: Words) -> Result<Vec<Stri
         ("user", "password") => {
             let name = text(&mut words, "a user")?;
             let password = text(&mut words, "a password")?;
+            let hashed_password = words.option("hashed").unwrap_or_default();
             header!(auth.user_change_password(AuthUserChangePasswordRequest {
                 name,
                 password,
-                hashed_password: String::new(),
+                hashed_password,
             }))
         }
         ("user", "grant") => {

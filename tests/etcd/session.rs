@@ -58,10 +58,10 @@ impl Session {
         let mut words = Words::of(first);
         match words.next("a command")?.as_str() {
             "range" if is_local => kv::range_command(self.first_node().await?, words).await,
-            "range" => kv::range_command(self.next_node(), words).await,
+            "range" => kv::range_command(self.next_informed_node().await?, words).await,
             "stream" => kv::stream_command(self.next_node(), words).await,
-            "put" => kv::put_command(self.next_node(), words).await,
-            "delete" => kv::delete_command(self.next_node(), words).await,
+            "put" => kv::put_command(self.next_informed_node().await?, words).await,
+            "delete" => kv::delete_command(self.next_informed_node().await?, words).await,
             "txn" => kv::transaction_command(self.next_settled_node().await?, below).await,
             "compact" => kv::compact_command(self.next_node(), words).await,
             "lease" if first.starts_with("lease list") => {
@@ -138,6 +138,14 @@ impl Session {
     /// revision it has applied in the header, as for leases.
     async fn next_settled_node(&mut self) -> Result<&mut Clients> {
         settled(self.next_node()).await
+    }
+
+    /// The next node; an etcd refuses a token that is newer than what the node knows of users ("revision in header is old").
+    async fn next_informed_node(&mut self) -> Result<&mut Clients> {
+        if self.is_etcd && !self.tokens.is_empty() {
+            return self.next_settled_node().await;
+        }
+        Ok(self.next_node())
     }
 
     async fn first_node(&mut self) -> Result<&mut Clients> {

@@ -60,6 +60,7 @@ pub struct ClusterBuilder {
     arguments: Vec<String>,
     arguments_of: BTreeMap<usize, Vec<String>>,
     environment: Vec<(String, String)>,
+    environment_of: BTreeMap<usize, Vec<(String, String)>>,
     ports: Vec<(super::ports::Reservation, super::ports::Reservation)>,
     advertised: BTreeMap<usize, String>,
     seen: BTreeMap<(usize, usize), String>,
@@ -106,6 +107,13 @@ impl ClusterBuilder {
     /// Sets an environment variable for every node.
     pub fn environment(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets an environment variable for one node.
+    pub fn environment_of(mut self, node: usize, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let variables = self.environment_of.entry(node).or_default();
+        variables.push((name.into(), value.into()));
         self
     }
 
@@ -168,6 +176,8 @@ impl ClusterBuilder {
             let name = node_name(&self.names, index);
             let mut arguments = self.arguments.clone();
             arguments.extend(self.arguments_of.remove(&index).unwrap_or_default());
+            let mut environment = self.environment.clone();
+            environment.extend(self.environment_of.remove(&index).unwrap_or_default());
             nodes.push(Node {
                 program: self.program.clone(),
                 scheme,
@@ -180,7 +190,7 @@ impl ClusterBuilder {
                 data_directory: directory.path().join(&name),
                 log_path: directory.path().join(format!("{name}.log")),
                 arguments,
-                environment: self.environment.clone(),
+                environment,
                 launcher: Vec::new(),
                 reservations: vec![client, peer],
                 process: None,
@@ -239,6 +249,7 @@ impl Cluster {
             arguments: Vec::new(),
             arguments_of: BTreeMap::new(),
             environment: Vec::new(),
+            environment_of: BTreeMap::new(),
             ports: Vec::new(),
             advertised: BTreeMap::new(),
             seen: BTreeMap::new(),

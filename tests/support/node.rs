@@ -86,6 +86,16 @@ impl Node {
         self.initial_cluster = initial_cluster.into();
     }
 
+    /// Forgets who the node was: its folder is empty, and the next start joins a cluster that is there, as the member that
+    /// was added for it.
+    pub fn forget_identity(&mut self) -> Result<()> {
+        if self.data_directory.exists() {
+            fs::remove_dir_all(&self.data_directory)?;
+        }
+        self.initial_state = "existing";
+        Ok(())
+    }
+
     /// The directory given with `--data-dir`. It outlives the process and goes with the cluster.
     pub fn data_directory(&self) -> &Path {
         &self.data_directory

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::base::MemberId;
+use crate::replication::apply_seconds::ApplySeconds;
 use crate::replication::compaction::Compaction;
 use crate::replication::machine::{ApplySettings, StateMachine};
 use crate::replication::snapshot::SnapshotStore;
@@ -68,6 +69,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
             waiters: Waiters::new(MemberId(1)),
             runtime: tokio::runtime::Handle::current(),
             news: mpsc::channel(1).0,
+            apply_seconds: ApplySeconds::new(&metrics.requests),
+            slow_after: std::time::Duration::MAX,
             metrics: metrics.clone(),
             failure: failure.clone(),
             departed: Arc::new(crate::replication::departed::Departed::new(MemberId(1))),

@@ -245,8 +245,9 @@ impl Writer {
         let bytes: usize = batch.changes.iter().map(format::change_bytes).sum();
         let started = Instant::now();
         self.engine.write(batch, durability)?;
+        let seconds = started.elapsed().as_secs_f64();
+        self.shared.metrics.log_write_seconds.observe(seconds);
         if durability == Durability::Synced {
-            let seconds = started.elapsed().as_secs_f64();
             self.shared.metrics.log_fsync_seconds.observe(seconds);
         }
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);

@@ -18,12 +18,12 @@ use futures::{Stream, StreamExt};
 use openraft::entry::RaftEntry;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use parking_lot::Mutex;
-use prost::Message;
+use prometheus::{Histogram, IntCounter};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Streaming;
 
 use super::client::{CallError, unreachable};
-use super::{Client, Lane, Peers, label, wire};
+use super::{Client, Lane, Peers, count, label, wire};
 use crate::proto::peer;
 use crate::replication::types::{NodeId, TypeConfig};
 
@@ -71,6 +71,8 @@ struct Answers {
     peers: Arc<Peers>,
     target: NodeId,
     label: String,
+    round_trip_seconds: Histogram,
+    received_bytes: IntCounter,
     /// Ends the requests with the answers: a request that waits to be sent holds openraft's state of the stream.
     _requests: DropGuard,
 }
@@ -96,6 +98,8 @@ where
             let answers = Answers {
                 stream: response.into_inner(),
                 flight,
+                round_trip_seconds: peers.round_trip_seconds(target),
+                received_bytes: peers.received_bytes(target),
                 peers,
                 target,
                 label: label(target),
@@ -131,10 +135,7 @@ fn outbound<S>(
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
 {
-    let sent_bytes = peers
-        .metrics()
-        .peer_sent_bytes
-        .with_label_values(&[label(target).as_str()]);
+    let sent_bytes = peers.sent_bytes(target);
     let messages = input.map(move |request: AppendEntriesRequest<TypeConfig>| {
         let purge_end = peers.purge_end();
         let was_cut_off = peers.is_cut_off(target);
@@ -149,7 +150,7 @@ where
             return None;
         }
         let message = wire::append_to_wire(request);
-        sent_bytes.inc_by(u64::try_from(message.encoded_len()).unwrap_or(u64::MAX));
+        count(&sent_bytes, &message);
         flight.sent.lock().push_back(Instant::now());
         Some(message)
     });
@@ -186,14 +187,10 @@ impl Answers {
 
     fn answered(&self, response: peer::AppendResponse) -> Result<StreamAppendResult<TypeConfig>, String> {
         let sent = self.flight.sent.lock().pop_front();
-        let metrics = self.peers.metrics();
         if let Some(sent) = sent {
-            metrics
-                .peer_round_trip_seconds
-                .with_label_values(&[self.label.as_str()])
-                .observe(sent.elapsed().as_secs_f64());
+            self.round_trip_seconds.observe(sent.elapsed().as_secs_f64());
         }
-        self.peers.received(self.target, response.encoded_len());
+        count(&self.received_bytes, &response);
         self.peers.succeeded(self.target);
         wire::append_result_from_wire(response).map_err(|error| error.to_string())
     }

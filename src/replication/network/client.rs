@@ -18,9 +18,11 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use prometheus::{Histogram, IntCounter};
+use prost::Message;
 use tonic::{Response, Status};
 
-use super::{Client, Lane, Peers, append, label, snapshot_send, wire};
+use super::{Client, Lane, Peers, append, count, label, snapshot_send, wire};
 use crate::replication::machine::Snapshot;
 use crate::replication::snapshot::SnapshotFolder;
 use crate::replication::types::{Node, NodeId, TypeConfig, Vote};
@@ -34,6 +36,9 @@ pub struct PeerNetwork {
     target: NodeId,
     node: Node,
     lane: Lane,
+    sent_bytes: IntCounter,
+    received_bytes: IntCounter,
+    round_trip_seconds: Histogram,
 }
 
 /// Anything that went wrong, as openraft should see it.
@@ -46,6 +51,9 @@ impl PeerNetwork {
     #[must_use]
     pub fn new(peers: Arc<Peers>, target: NodeId, node: Node, lane: Lane) -> Self {
         Self {
+            sent_bytes: peers.sent_bytes(target),
+            received_bytes: peers.received_bytes(target),
+            round_trip_seconds: peers.round_trip_seconds(target),
             peers,
             target,
             node,
@@ -58,8 +66,14 @@ impl PeerNetwork {
         client.map_err(|reason| unreachable(reason).into())
     }
 
+    /// A message that is about to be sent.
+    fn counted<T: Message>(&self, message: T) -> T {
+        count(&self.sent_bytes, &message);
+        message
+    }
+
     /// One call with a deadline.
-    async fn call<T>(
+    async fn call<T: Message>(
         &self,
         limit: Duration,
         call: impl Future<Output = Result<Response<T>, Status>>,
@@ -68,11 +82,10 @@ impl PeerNetwork {
         let reason = match tokio::time::timeout(limit, call).await {
             Ok(Ok(response)) => {
                 self.peers.succeeded(self.target);
-                let round_trip = &self.peers.metrics().peer_round_trip_seconds;
-                round_trip
-                    .with_label_values(&[label(self.target).as_str()])
-                    .observe(started.elapsed().as_secs_f64());
-                return Ok(response.into_inner());
+                self.round_trip_seconds.observe(started.elapsed().as_secs_f64());
+                let response = response.into_inner();
+                count(&self.received_bytes, &response);
+                return Ok(response);
             }
             Ok(Err(status)) => status.to_string(),
             Err(_) => format!("no answer within {} ms", limit.as_millis()),
@@ -92,8 +105,12 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     ) -> Result<AppendEntriesResponse<TypeConfig>, CallError> {
         let last = wire::last_of_append(&request);
         let mut client = self.client()?;
-        let message = wire::append_to_wire(request);
-        let response = self.call(option.hard_ttl(), client.heartbeat(message)).await?;
+        let message = self.counted(wire::append_to_wire(request));
+        let answered = self.call(option.hard_ttl(), client.heartbeat(message)).await;
+        if answered.is_err() && self.lane == Lane::Control {
+            self.peers.metrics().heartbeat_send_failures.inc();
+        }
+        let response = answered?;
         let result = wire::append_result_from_wire(response).map_err(unreachable)?;
         Ok(match result {
             Ok(matched) if matched == last => AppendEntriesResponse::Success,
@@ -128,7 +145,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, CallError> {
         let mut client = self.client()?;
-        let message = wire::vote_request_to_wire(&request);
+        let message = self.counted(wire::vote_request_to_wire(&request));
         let response = self.call(option.hard_ttl(), client.vote(message)).await?;
         wire::vote_response_from_wire(response).map_err(|error| unreachable(error).into())
     }
@@ -139,7 +156,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, CallError> {
         let mut client = self.client()?;
-        let message = wire::vote_request_to_wire(&request);
+        let message = self.counted(wire::vote_request_to_wire(&request));
         let response = self.call(option.hard_ttl(), client.pre_vote(message)).await?;
         wire::vote_response_from_wire(response).map_err(|error| unreachable(error).into())
     }
@@ -155,6 +172,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
             .peers
             .client(self.target, &self.node, Lane::Snapshot)
             .map_err(unreachable)?;
+        let transfer = self.peers.metrics().send_snapshot(&label(self.target));
         let send = snapshot_send::send(client, self.peers.clone(), self.target, &vote, &snapshot);
         tokio::select! {
             closed = cancel => Err(closed.into()),
@@ -162,6 +180,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
                 let reason = match sent {
                     Ok(Ok(vote)) => {
                         self.peers.succeeded(self.target);
+                        transfer.succeed();
                         return Ok(SnapshotResponse::new(vote));
                     }
                     Ok(Err(reason)) => reason,
@@ -180,7 +199,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, CallError> {
         let mut client = self.client()?;
-        let message = wire::transfer_to_wire(&request);
+        let message = self.counted(wire::transfer_to_wire(&request));
         // The target answers once its log is flushed, which may take longer than a heartbeat.
         let limit = option.hard_ttl().max(self.peers.settings.silence);
         let response = self.call(limit, client.transfer_leader(message)).await?;

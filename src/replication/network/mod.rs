@@ -24,6 +24,9 @@ use http::uri::Authority;
 use hyper_util::rt::TokioIo;
 use openraft::RaftNetworkFactory;
 use parking_lot::Mutex;
+use prometheus::core::{MetricVec, MetricVecBuilder};
+use prometheus::{Histogram, IntCounter};
+use prost::Message;
 use tokio::net::TcpStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
@@ -33,7 +36,7 @@ use self::introduction::Introduce;
 use super::log::MAXIMUM_READ_BYTES;
 use super::types::{Membership, Node, NodeId, TypeConfig};
 use crate::base::gather::Gathered;
-use crate::base::metrics::Metrics;
+use crate::base::metrics::{Metrics, PeerMetrics};
 use crate::base::tls::{Socket, Tls};
 use crate::base::{ClusterId, MemberId};
 use crate::proto::peer::peer_client::PeerClient;
@@ -162,7 +165,16 @@ impl Peers {
         self.active_since
             .lock()
             .retain(|id, _| addresses.contains_key(id));
-        *self.addresses.lock() = addresses;
+        let known = std::mem::replace(&mut *self.addresses.lock(), addresses.clone());
+        for id in known.keys().chain(addresses.keys()) {
+            let is_known = addresses.contains_key(id);
+            if *id != self.settings.member.0 {
+                self.pair(&self.metrics().known, *id).set(i64::from(is_known));
+            }
+            if !is_known {
+                self.pair(&self.metrics().active, *id).set(0);
+            }
+        }
     }
 
     /// Bytes of the largest message.
@@ -173,18 +185,22 @@ impl Peers {
 
     /// A call to `target` was answered.
     pub fn succeeded(&self, target: NodeId) {
-        self.active_since
-            .lock()
-            .entry(target)
-            .or_insert_with(Instant::now);
+        self.active_since.lock().entry(target).or_insert_with(|| {
+            self.pair(&self.metrics().active, target).set(1);
+            Instant::now()
+        });
     }
 
     /// A call to `target` failed: the next one goes to its next URL, if it has several.
     pub fn failed(&self, target: NodeId, lane: Lane) {
-        self.active_since.lock().remove(&target);
+        if self.active_since.lock().remove(&target).is_some() {
+            self.pair(&self.metrics().disconnections, target).inc();
+        }
+        self.pair(&self.metrics().active, target).set(0);
         self.settings
             .metrics
-            .peer_sent_failures
+            .peers
+            .sent_failures
             .with_label_values(&[label(target).as_str()])
             .inc();
         let mut connections = self.connections.lock();
@@ -198,12 +214,26 @@ impl Peers {
         }
     }
 
-    /// Bytes arrived from `from`.
-    pub fn received(&self, from: NodeId, bytes: usize) {
-        let received = &self.settings.metrics.peer_received_bytes;
-        received
-            .with_label_values(&[label(from).as_str()])
-            .inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+    /// Counts the bytes that go to `target`. Finding it costs more than counting: a stream keeps it.
+    pub fn sent_bytes(&self, target: NodeId) -> IntCounter {
+        self.metrics().sent_bytes.with_label_values(&[label(target)])
+    }
+
+    /// Counts the bytes that come from `from`, as [`Peers::sent_bytes`].
+    pub fn received_bytes(&self, from: NodeId) -> IntCounter {
+        self.metrics().received_bytes.with_label_values(&[label(from)])
+    }
+
+    /// Counts what comes from `from` and is broken, as [`Peers::sent_bytes`].
+    fn received_failures(&self, from: NodeId) -> IntCounter {
+        self.metrics().received_failures.with_label_values(&[label(from)])
+    }
+
+    /// Measures the seconds until `target` answers, as [`Peers::sent_bytes`].
+    pub fn round_trip_seconds(&self, target: NodeId) -> Histogram {
+        self.metrics()
+            .round_trip_seconds
+            .with_label_values(&[label(target)])
     }
 
     /// Since when `target` answers without a failure; none if it does not.
@@ -233,8 +263,13 @@ impl Peers {
         self.purge_end.load(Ordering::Relaxed)
     }
 
-    fn metrics(&self) -> &Metrics {
-        &self.settings.metrics
+    /// What is measured of this member and another.
+    fn pair<M: MetricVecBuilder>(&self, metrics: &MetricVec<M>, other: NodeId) -> M::M {
+        metrics.with_label_values(&[self.settings.member.to_string(), label(other)])
+    }
+
+    fn metrics(&self) -> &PeerMetrics {
+        &self.settings.metrics.peers
     }
 
     fn dial(&self, target: NodeId, urls: &[String], turn: usize) -> Result<Channel, String> {
@@ -298,6 +333,11 @@ async fn connect(url: Uri, tls: Option<(Tls, String)>) -> std::io::Result<TokioI
         None => Socket::Plain(stream.into()),
     };
     Ok(TokioIo::new(Gathered::new(socket)))
+}
+
+/// Adds the bytes of a message.
+pub fn count(bytes: &IntCounter, message: &impl Message) {
+    bytes.inc_by(u64::try_from(message.encoded_len()).unwrap_or(u64::MAX));
 }
 
 /// A member in the labels of metrics: hexadecimal, as etcd shows it.

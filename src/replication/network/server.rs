@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use prometheus::IntCounter;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use super::incoming;
 use super::introduction::{Caller, Check};
 use super::roster::RosterService;
 use super::snapshot_receive::Receiver;
-use super::{CONNECTION_WINDOW_BYTES, Peers, STREAM_WINDOW_BYTES, wire};
+use super::{CONNECTION_WINDOW_BYTES, Peers, STREAM_WINDOW_BYTES, count, label, wire};
 use crate::proto::peer;
 use crate::proto::peer::peer_server::{Peer, PeerServer};
 use crate::proto::peer::roster_server::RosterServer;
@@ -24,12 +25,13 @@ use crate::replication::Raft;
 use crate::replication::barrier::LeaderReads;
 use crate::replication::bundle::Bundle;
 use crate::replication::failure::Failure;
+use crate::replication::hash::Hasher;
 use crate::replication::intake::Intake;
 use crate::replication::interface::{LeaderRequests, PeerListener};
 use crate::replication::machine::Snapshot;
 use crate::replication::snapshot::SnapshotStore;
 use crate::replication::status::StatusBoard;
-use crate::replication::types::Rejections;
+use crate::replication::types::{NodeId, Rejections};
 
 /// Rejections in one answer.
 const MAXIMUM_REJECTIONS_PER_ANSWER: usize = 1_024;
@@ -42,6 +44,8 @@ pub struct PeerService {
     pub intake: Intake,
     /// Read indexes.
     pub leader_reads: LeaderReads,
+    /// Hashes of the state.
+    pub hasher: Hasher,
     /// Who leads.
     pub status: StatusBoard,
     /// The layer above.
@@ -103,6 +107,33 @@ struct Handler {
     stop: CancellationToken,
 }
 
+/// What one peer sends, counted. Found once for each stream.
+#[derive(Clone)]
+struct Traffic {
+    received_bytes: IntCounter,
+    received_failures: IntCounter,
+    sent_bytes: IntCounter,
+}
+
+/// Who called. [`Check`] lets nobody in without a name.
+fn caller<T>(request: &Request<T>) -> NodeId {
+    let caller = request.extensions().get::<Caller>();
+    caller.map_or(0, |Caller(member)| member.0)
+}
+
+impl Handler {
+    /// The traffic with the caller of a request.
+    fn traffic<T>(&self, request: &Request<T>) -> Traffic {
+        let from = caller(request);
+        let peers = &self.service.peers;
+        Traffic {
+            received_bytes: peers.received_bytes(from),
+            received_failures: peers.received_failures(from),
+            sent_bytes: peers.sent_bytes(from),
+        }
+    }
+}
+
 type AnswerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 fn raft_error(error: impl std::fmt::Display) -> Status {
@@ -135,16 +166,26 @@ impl Peer for Handler {
         request: Request<Streaming<peer::AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
         let status = self.service.status.clone();
+        let traffic = self.traffic(&request);
+        let sent_bytes = traffic.sent_bytes.clone();
         let requests = request.into_inner().scan((), move |(), message| {
             status.heard_leader();
             let usable = message
+                .inspect(|message| count(&traffic.received_bytes, message))
                 .map_err(|status| tracing::debug!(%status, "a stream of appends broke"))
                 .ok()
                 .and_then(|message| wire::append_from_wire(message).map_err(bad_message).ok());
+            if usable.is_none() {
+                traffic.received_failures.inc();
+            }
             std::future::ready(usable)
         });
         let answers = self.service.raft.stream_append(requests);
-        let answers = answers.map(|answer| answer.map(wire::append_result_to_wire).map_err(raft_error));
+        let answers = answers.map(move |answer| {
+            let answer = answer.map(wire::append_result_to_wire).map_err(raft_error)?;
+            count(&sent_bytes, &answer);
+            Ok(answer)
+        });
         Ok(Response::new(
             answers.take_until(self.stop.clone().cancelled_owned()).boxed(),
         ))
@@ -155,7 +196,10 @@ impl Peer for Handler {
         request: Request<peer::AppendRequest>,
     ) -> Result<Response<peer::AppendResponse>, Status> {
         self.service.status.heard_leader();
-        let append = wire::append_from_wire(request.into_inner()).map_err(bad_message)?;
+        let traffic = self.traffic(&request);
+        let request = request.into_inner();
+        count(&traffic.received_bytes, &request);
+        let append = wire::append_from_wire(request).map_err(bad_message)?;
         let (previous, last) = (append.prev_log_id, wire::last_of_append(&append));
         let response = self
             .service
@@ -163,9 +207,9 @@ impl Peer for Handler {
             .append_entries(append)
             .await
             .map_err(raft_error)?;
-        Ok(Response::new(wire::append_response_to_wire(
-            response, previous, last,
-        )))
+        let answer = wire::append_response_to_wire(response, previous, last);
+        count(&traffic.sent_bytes, &answer);
+        Ok(Response::new(answer))
     }
 
     async fn vote(
@@ -209,8 +253,10 @@ impl Peer for Handler {
         request: Request<Streaming<peer::SnapshotPart>>,
     ) -> Result<Response<peer::SnapshotResponse>, Status> {
         let metrics = self.service.peers.metrics();
+        let received_bytes = self.traffic(&request).received_bytes;
+        let transfer = metrics.receive_snapshot(&label(caller(&request)));
         metrics.snapshot_installs.set(1);
-        let receive = self.receiver.receive(request.into_inner());
+        let receive = self.receiver.receive(request.into_inner(), &received_bytes);
         let received = self.stop.run_until_cancelled(receive).await;
         let received = received.unwrap_or_else(|| Err(Status::unavailable("this member is stopping")));
         let installed = match received {
@@ -218,6 +264,9 @@ impl Peer for Handler {
             Err(status) => Err(status),
         };
         metrics.snapshot_installs.set(0);
+        if installed.is_ok() {
+            transfer.succeed();
+        }
         installed.map(Response::new)
     }
 
@@ -225,18 +274,15 @@ impl Peer for Handler {
         &self,
         request: Request<Streaming<peer::ForwardRequest>>,
     ) -> Result<Response<Self::ForwardStream>, Status> {
-        let caller = request.extensions().get::<Caller>().copied();
+        let traffic = self.traffic(&request);
         let mut messages = request.into_inner();
         let (sender, mut rejected) = mpsc::unbounded_channel();
         let rejections: Arc<dyn Rejections> = Arc::new(RemoteRejections(sender));
         let intake = self.service.intake.clone();
-        let peers = self.service.peers.clone();
         let stop = self.stop.clone();
         tokio::spawn(async move {
             while let Some(Ok(Some(message))) = stop.run_until_cancelled(messages.message()).await {
-                if let Some(Caller(caller)) = caller {
-                    peers.received(caller.0, prost::Message::encoded_len(&message));
-                }
+                count(&traffic.received_bytes, &message);
                 let bundle = Bundle {
                     sequences: message.sequences,
                     proposals: message.proposals,
@@ -272,6 +318,14 @@ impl Peer for Handler {
             .await
             .map_err(Status::unavailable)?;
         Ok(Response::new(peer::ReadIndexResponse { index }))
+    }
+
+    async fn hash(
+        &self,
+        request: Request<peer::HashRequest>,
+    ) -> Result<Response<peer::HashResponse>, Status> {
+        let answer = self.service.hasher.answer(request.into_inner()).await;
+        answer.map(Response::new).map_err(Status::internal)
     }
 
     async fn ask(&self, request: Request<peer::AskRequest>) -> Result<Response<peer::AskResponse>, Status> {

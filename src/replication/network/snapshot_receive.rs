@@ -9,9 +9,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use prometheus::IntCounter;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tonic::{Status, Streaming};
 
+use super::count;
 use crate::proto::peer;
 use crate::proto::peer::snapshot_part::Part;
 use crate::replication::snapshot::{SnapshotFolder, SnapshotStore, sync_folder};
@@ -90,8 +92,12 @@ impl Receiver {
         Ok(peer::SnapshotWanted { names })
     }
 
-    /// Receives the missing files of the snapshot that was offered last.
-    pub async fn receive(&self, mut parts: Streaming<peer::SnapshotPart>) -> Result<Received, Status> {
+    /// Receives the missing files of the snapshot that was offered last, and counts their bytes.
+    pub async fn receive(
+        &self,
+        mut parts: Streaming<peer::SnapshotPart>,
+        received_bytes: &IntCounter,
+    ) -> Result<Received, Status> {
         let arriving = self.begin()?;
         let start = match parts.message().await?.and_then(|part| part.part) {
             Some(Part::Start(start)) => start,
@@ -103,6 +109,7 @@ impl Receiver {
         };
         let mut file: Option<IncomingFile> = None;
         while let Some(part) = parts.message().await? {
+            count(received_bytes, &part);
             match part.part {
                 Some(Part::Chunk(chunk)) => {
                     let incoming = match file.take() {

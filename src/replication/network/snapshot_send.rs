@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Client, Peers, label, wire};
+use super::{Client, Peers, wire};
 use crate::proto::peer;
 use crate::proto::peer::snapshot_part::Part;
 use crate::replication::machine::Snapshot;
@@ -73,10 +73,7 @@ async fn read_parts(
     peers: &Peers,
     target: NodeId,
 ) -> std::io::Result<()> {
-    let sent_bytes = peers
-        .metrics()
-        .peer_sent_bytes
-        .with_label_values(&[label(target).as_str()]);
+    let sent_bytes = peers.sent_bytes(target);
     let send = |part: Part| parts.send(peer::SnapshotPart { part: Some(part) });
     if send(Part::Start(start)).await.is_err() {
         return Ok(());

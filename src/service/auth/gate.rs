@@ -13,7 +13,7 @@ use crate::base::secret::Secret;
 use crate::replication::Replication;
 use crate::service::ServiceError;
 use crate::state::access::Request;
-use crate::state::applied::Fatal;
+use crate::state::applied::{Fatal, Refusal};
 use crate::state::auth::{Author, Identity, Who};
 use crate::state::command::{Command, Keys};
 use crate::state::{ReadView, Reader};
@@ -242,7 +242,7 @@ pub(super) fn identify(
             auth_revision: auth.revision(),
             password_revision: None,
         })),
-        (None, None) => Err(ServiceError::UserEmpty),
+        (None, None) => Err(ServiceError::Refused(Refusal::UserEmpty)),
     }
 }
 
@@ -250,6 +250,8 @@ pub(super) fn identify(
 pub(in crate::service) fn may_be_outdated(error: &ServiceError) -> bool {
     matches!(
         error,
-        ServiceError::UserEmpty | ServiceError::PermissionDenied | ServiceError::InvalidAuthToken
+        ServiceError::Refused(Refusal::UserEmpty)
+            | ServiceError::Refused(Refusal::PermissionDenied)
+            | ServiceError::InvalidAuthToken
     )
 }

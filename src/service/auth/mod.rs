@@ -30,8 +30,8 @@ use super::header::{Answered, Header};
 use crate::base::clock;
 use crate::base::secret::Secret;
 use crate::state::access::Request;
-use crate::state::applied::Answer;
-use crate::state::auth::{AuthChange, Permission};
+use crate::state::applied::{Answer, Refusal};
+use crate::state::auth::{AuthChange, PasswordHash, Permission};
 use crate::state::command::Command;
 
 /// Bytes of the key that simple tokens are signed with.
@@ -156,17 +156,20 @@ impl Users {
         self.change(AuthChange::AddUser { name, password }).await
     }
 
-    /// Gives a user another password. Tokens for the old one are void.
+    /// Gives a user another password; with none, no password opens the account any more. Tokens for the old one are void.
     ///
     /// # Errors
     /// No such user, the caller may not, or no answer in time.
     pub async fn change_password(
         &self,
         name: String,
-        password: Secret<String>,
+        password: Option<Secret<String>>,
     ) -> Result<Header, ServiceError> {
         self.admit(&Request::AuthChange).await?;
-        let password = self.passwords.hash(password).await?;
+        let password = match password {
+            Some(password) => self.passwords.hash(password).await?,
+            None => PasswordHash::new(String::new()),
+        };
         self.change(AuthChange::ChangePassword { name, password }).await
     }
 
@@ -239,7 +242,10 @@ impl Users {
             .core
             .view_for(&self.caller, false, &Request::UserGet(name))
             .await?;
-        let user = view.auth().user(name).ok_or(ServiceError::UserNotFound)?;
+        let user = view
+            .auth()
+            .user(name)
+            .ok_or(ServiceError::Refused(Refusal::UserNotFound))?;
         Ok(Answered {
             header: self.core.headers.at(view.revision()),
             answer: user.roles.clone(),
@@ -255,7 +261,10 @@ impl Users {
             .core
             .view_for(&self.caller, false, &Request::RoleGet(name))
             .await?;
-        let role = view.auth().role(name).ok_or(ServiceError::RoleNotFound)?;
+        let role = view
+            .auth()
+            .role(name)
+            .ok_or(ServiceError::Refused(Refusal::RoleNotFound))?;
         Ok(Answered {
             header: self.core.headers.at(view.revision()),
             answer: role.permissions.clone(),

@@ -3,10 +3,12 @@
 //! Never on the path of apply, and once for each token, not for each request. Checking the password of a user who is not
 //! there takes as long as that of one who is.
 
+use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 
 use argon2::password_hash::{PasswordHash as Parsed, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Argon2, Params};
+use bcrypt::HashParts;
 use tokio::sync::Semaphore;
 
 use crate::base::clock;
@@ -24,6 +26,8 @@ const SALT_BYTES: usize = 16;
 const MAXIMUM_HASH_KIB: u32 = 64 * 1024;
 /// See [`MAXIMUM_HASH_KIB`].
 const MAXIMUM_HASH_ROUNDS: u32 = 16;
+/// The same for bcrypt, as the logarithm of its rounds: some seconds. etcd's default is 10.
+const MAXIMUM_BCRYPT_COST: u32 = 16;
 
 /// What a password is compared with if there is no user: the hash of something random that is then forgotten.
 static NOBODYS_HASH: LazyLock<Option<PasswordHash>> =
@@ -104,7 +108,8 @@ fn hash(password: &Secret<String>) -> Result<PasswordHash, ServiceError> {
 
 fn is_of(password: &Secret<String>, hash: &PasswordHash) -> bool {
     if hash.expose().starts_with(BCRYPT) {
-        return bcrypt::verify(password.expose(), hash.expose()).unwrap_or(false);
+        return HashParts::from_str(hash.expose()).is_ok_and(|parts| parts.get_cost() <= MAXIMUM_BCRYPT_COST)
+            && bcrypt::verify(password.expose(), hash.expose()).unwrap_or(false);
     }
     Parsed::new(hash.expose()).is_ok_and(|hash| {
         Params::try_from(&hash)
@@ -170,6 +175,19 @@ mod tests {
                 is_good,
                 "{hash}"
             );
+        }
+        // Of this password too, made elsewhere with the costs 4 and 17.
+        for (hash, is_good) in [
+            (
+                "$2a$04$TFy23JbGvpzdItnIczXIDOEM5X0.HmnWHMY/TK6.r0vR5keJpgTJy",
+                true,
+            ),
+            (
+                "$2a$17$6AQ9dRL7XTasZSHXaT8uC.zRjjhsORRFJ.k/U9tGgoqWQP05mAl4m",
+                false,
+            ),
+        ] {
+            assert_eq!(is_of(&password, &Secret::new(hash.to_owned())), is_good, "{hash}");
         }
     }
 

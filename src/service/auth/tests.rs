@@ -10,6 +10,7 @@ use super::tokens::{JwtMethod, JwtSettings, TokenSettings, Tokens};
 use crate::base::MemberId;
 use crate::base::secret::Secret;
 use crate::service::ServiceError;
+use crate::state::applied::Refusal;
 use crate::state::auth::AuthChange;
 use crate::state::command::{Command, Proposal};
 use crate::state::{LogEntry, Machine, Payload, encode_proposal};
@@ -156,7 +157,10 @@ fn a_caller_is_who_the_token_says_else_who_the_certificate_says_else_nobody() {
     };
     let some = |name: &str| Ok(Some((name.to_owned(), 4)));
     let certified = || Caller::default().with_certificate_name("robot".into());
-    assert_eq!(who(&users, Caller::default()), Err(ServiceError::UserEmpty));
+    assert_eq!(
+        who(&users, Caller::default()),
+        Err(ServiceError::Refused(Refusal::UserEmpty))
+    );
     assert_eq!(who(&users, certified()), some("robot"));
     let both = certified().with_token(token.clone());
     assert_eq!(who(&users, both), some("alice"));

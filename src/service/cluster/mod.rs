@@ -289,6 +289,16 @@ impl Cluster {
             .replication
             .change_members(core.request_timeout(), decide)
             .await;
+        if let (Wish::Promote(_), Ok(promoted)) = (wish, &made) {
+            match promoted {
+                Ok(()) => core.metrics.promotions.inc(),
+                Err(refusal) => core
+                    .metrics
+                    .failed_promotions
+                    .with_label_values(&[refusal.to_string()])
+                    .inc(),
+            }
+        }
         match made {
             Ok(Ok(())) => Some(Change::Made {
                 member: *id.lock(),

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::service::header::Answered;
 use crate::service::testing::{Node, PATIENCE};
+use crate::state::applied::Refusal;
 
 impl Node {
     async fn lease(&self) -> LeaseId {
@@ -207,13 +208,13 @@ async fn a_lease_that_is_not_there_is_refused_and_leaves_nothing() {
     let node = Node::start().await;
     let name = Bytes::from("l");
     let refused = node.services.locks.lock(&name, LeaseId(5)).await;
-    assert_eq!(refused, Err(ServiceError::LeaseNotFound));
+    assert_eq!(refused, Err(ServiceError::Refused(Refusal::LeaseNotFound)));
     let refused = node
         .services
         .elections
         .campaign(name, LeaseId(-5), Bytes::new())
         .await;
-    assert_eq!(refused.err(), Some(ServiceError::LeaseNotFound));
+    assert_eq!(refused.err(), Some(ServiceError::Refused(Refusal::LeaseNotFound)));
     assert!(node.keys("l/").is_empty());
     assert_eq!(
         node.services.locks.unlock(&Bytes::new()).await.err(),

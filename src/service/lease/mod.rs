@@ -97,6 +97,10 @@ impl Leases {
             .propose_for(&self.caller, Command::LeaseGrant { id, ttl_seconds }, pick)
             .await?;
         self.core.metrics.leases_granted.inc();
+        self.core
+            .metrics
+            .lease_ttl_seconds
+            .observe(answer.ttl_seconds as f64);
         Ok(Answered {
             header: self.core.headers.at(revision),
             answer,

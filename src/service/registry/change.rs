@@ -112,7 +112,7 @@ impl Registry {
                 Ok(Some(revision)) => return Ok((revision, registered(revision), left)),
                 Ok(None) => {}
                 // The lease that was to be kept has ended, and the instance with it.
-                Err(ServiceError::LeaseNotFound) if granted.is_none() => {}
+                Err(ServiceError::Refused(Refusal::LeaseNotFound)) if granted.is_none() => {}
                 Err(error) => return Err(error),
             }
             let now = self.see(owner).await?;
@@ -308,7 +308,7 @@ impl Registry {
             match self.commit(txn).await {
                 Ok(Some(revision)) => return Ok(self.answered(revision, ())),
                 // The lease of the instance has ended, and the instance with it.
-                Ok(None) | Err(ServiceError::LeaseNotFound) => {}
+                Ok(None) | Err(ServiceError::Refused(Refusal::LeaseNotFound)) => {}
                 Err(error) => return Err(error),
             }
             seen = self.see(owner).await?;
@@ -387,7 +387,7 @@ impl Registry {
             for id in leases {
                 match core.propose(Command::LeaseRevoke { id }.by_node(), Some).await {
                     Ok(_) => core.metrics.leases_revoked.inc(),
-                    Err(ServiceError::LeaseNotFound) => {}
+                    Err(ServiceError::Refused(Refusal::LeaseNotFound)) => {}
                     Err(error) => tracing::debug!(%error, %id, "the lease of a service ends by itself"),
                 }
             }

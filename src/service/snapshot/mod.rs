@@ -21,6 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use prometheus::Histogram;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -96,11 +97,11 @@ impl Snapshots {
         }
     }
 
-    /// A snapshot of the member's state as it is now, in pieces.
+    /// A snapshot of the member's state as it is now, in pieces; how long that takes is put into `seconds`.
     ///
     /// # Errors
     /// Too many are sent already.
-    pub(super) fn send(&self, replication: &Replication) -> Result<Pieces, ServiceError> {
+    pub(super) fn send(&self, replication: &Replication, seconds: Histogram) -> Result<Pieces, ServiceError> {
         let permit = Arc::clone(&self.permits)
             .try_acquire_owned()
             .map_err(|_| ServiceError::TooManyRequests)?;
@@ -108,11 +109,13 @@ impl Snapshots {
         let replication = replication.clone();
         // It blocks on the disk and on the client.
         tokio::task::spawn_blocking(move || {
+            let timer = seconds.start_timer();
             if let Err(error) = write_and_send(&replication, &sender, permit) {
                 tracing::warn!(%error, "a snapshot was not sent");
                 // Nobody may be there any more to be told.
                 let _ = sender.blocking_send(Err(ServiceError::Internal(error.to_string())));
             }
+            timer.observe_duration();
         });
         Ok(pieces)
     }

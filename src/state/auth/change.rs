@@ -130,3 +130,23 @@ pub enum AuthChange {
         end: Bytes,
     },
 }
+
+impl AuthChange {
+    /// What kind of change it is, as etcd's metrics name it.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::Enable { .. } => "AuthEnable",
+            Self::Disable => "AuthDisable",
+            Self::AddUser { .. } => "AuthUserAdd",
+            Self::DeleteUser { .. } => "AuthUserDelete",
+            Self::ChangePassword { .. } => "AuthUserChangePassword",
+            Self::GrantRole { .. } => "AuthUserGrantRole",
+            Self::RevokeRole { .. } => "AuthUserRevokeRole",
+            Self::AddRole { .. } => "AuthRoleAdd",
+            Self::DeleteRole { .. } => "AuthRoleDelete",
+            Self::GrantPermission { .. } => "AuthRoleGrantPermission",
+            Self::RevokePermission { .. } => "AuthRoleRevokePermission",
+        }
+    }
+}

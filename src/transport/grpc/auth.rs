@@ -15,6 +15,10 @@ use crate::service::auth::Users;
 use crate::service::header::Header;
 use crate::state::auth::{AuthChange, Permission, PermissionKind};
 
+/// What is said to a client that sends a hash of its own making.
+const NO_HASHES: &str =
+    "stead: a hash in place of a password is not taken: send the password, it is hashed before it is stored";
+
 /// The front door of users and roles.
 pub(super) struct AuthDoor(pub(super) Users);
 
@@ -141,10 +145,14 @@ serve! {
             request: Request<wire::AuthUserChangePasswordRequest>,
         ) -> Result<Response<wire::AuthUserChangePasswordResponse>, Status> {
             let (caller, request) = open(request);
+            if request.password.is_empty() && !request.hashed_password.is_empty() {
+                return Err(status(&ServiceError::Unimplemented(NO_HASHES)));
+            }
+            let password = (!request.password.is_empty()).then(|| Secret::new(request.password));
             let changed = self
                 .0
                 .by(caller)
-                .change_password(request.name, Secret::new(request.password))
+                .change_password(request.name, password)
                 .await
                 .map_err(|error| status(&error))?;
             Ok(Response::new(wire::AuthUserChangePasswordResponse { header: header(&changed) }))

@@ -3,8 +3,9 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::error::status;
-use super::methods::Method;
+use super::methods::{Kind, Method};
 use crate::replication;
 use crate::service::ServiceError;
 
@@ -28,9 +29,21 @@ const PATIENCE_ELECTIONS: u32 = 3;
 /// Bytes before every message: a flag and the length.
 const PREFIX_BYTES: usize = 5;
 
+/// What a call's request and its answer both know of it.
+pub(super) struct Progress {
+    method: Arc<Method>,
+    received_bytes: AtomicU64,
+}
+
 /// Counts a call as ended: with the code that was seen, or as canceled if the client went away first.
 pub(super) struct Counted {
-    method: Arc<Method>,
+    progress: Arc<Progress>,
+    began: Instant,
+    /// How long it took, if it has one answer and that is there.
+    took: Option<Duration>,
+    sent_bytes: u64,
+    /// Tells the messages of a stream apart.
+    sent_messages: Option<MessageSizes>,
     is_done: bool,
 }
 
@@ -39,16 +52,51 @@ impl Counted {
     pub fn begin(method: Arc<Method>) -> Self {
         method.started();
         Self {
-            method,
+            sent_messages: (method.kind != Kind::Unary).then(|| MessageSizes::new(usize::MAX)),
+            progress: Arc::new(Progress {
+                method,
+                received_bytes: AtomicU64::new(0),
+            }),
+            began: Instant::now(),
+            took: None,
+            sent_bytes: 0,
             is_done: false,
+        }
+    }
+
+    /// What the request counts.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// The answer is there, or the first of many: how fast the client reads it is not this node's time.
+    fn answered(&mut self) {
+        if self.progress.method.kind == Kind::Unary {
+            self.took = Some(self.began.elapsed());
+        }
+    }
+
+    fn sent(&mut self, data: &[u8]) {
+        self.sent_bytes += u64::try_from(data.len()).unwrap_or(0);
+        if let Some(messages) = &mut self.sent_messages {
+            // Without a limit nothing is refused.
+            let begun = messages.pass(data).unwrap_or(0);
+            self.progress.method.sent(begun);
         }
     }
 
     /// Counts the end. Only the first counts.
     pub fn end(&mut self, code: Code) {
-        if !std::mem::replace(&mut self.is_done, true) {
-            self.method.handled(code);
+        if std::mem::replace(&mut self.is_done, true) {
+            return;
         }
+        let method = &self.progress.method;
+        if method.kind == Kind::Unary && code == Code::Ok {
+            method.sent(1);
+        }
+        let took = self.took.unwrap_or_else(|| self.began.elapsed());
+        let received_bytes = self.progress.received_bytes.load(Ordering::Relaxed);
+        method.handled(code, took, received_bytes, self.sent_bytes);
     }
 }
 
@@ -73,14 +121,21 @@ pub(super) enum Source {
 pub(super) struct RequestBody {
     inner: Source,
     received: IntCounter,
+    progress: Arc<Progress>,
     sizes: MessageSizes,
 }
 
 impl RequestBody {
-    pub fn new(inner: Source, received: IntCounter, maximum_message_bytes: usize) -> Self {
+    pub fn new(
+        inner: Source,
+        received: IntCounter,
+        progress: Arc<Progress>,
+        maximum_message_bytes: usize,
+    ) -> Self {
         Self {
             inner,
             received,
+            progress,
             sizes: MessageSizes::new(maximum_message_bytes),
         }
     }
@@ -102,12 +157,20 @@ impl Body for RequestBody {
         };
         let frame = match std::task::ready!(polled) {
             Some(Ok(frame)) => frame,
-            end => return Poll::Ready(end),
+            Some(Err(broken)) => {
+                self.progress.method.failed_to_receive();
+                return Poll::Ready(Some(Err(broken)));
+            }
+            None => return Poll::Ready(None),
         };
         if let Some(data) = frame.data_ref() {
-            self.received.inc_by(u64::try_from(data.len()).unwrap_or(0));
-            if let Err(refused) = self.sizes.pass(data) {
-                return Poll::Ready(Some(Err(refused)));
+            let bytes = u64::try_from(data.len()).unwrap_or(0);
+            self.received.inc_by(bytes);
+            let body = &mut *self;
+            body.progress.received_bytes.fetch_add(bytes, Ordering::Relaxed);
+            match body.sizes.pass(data) {
+                Ok(begun) => body.progress.method.received(begun),
+                Err(refused) => return Poll::Ready(Some(Err(refused))),
             }
         }
         Poll::Ready(Some(Ok(frame)))
@@ -149,8 +212,10 @@ impl MessageSizes {
         }
     }
 
-    fn pass(&mut self, data: &[u8]) -> Result<(), Status> {
+    /// Takes the next bytes; how many messages begin in them.
+    fn pass(&mut self, data: &[u8]) -> Result<u64, Status> {
         let mut data = data;
+        let mut begun = 0;
         while !data.is_empty() {
             let skipped = self.left_bytes.min(data.len());
             self.left_bytes -= skipped;
@@ -164,6 +229,7 @@ impl MessageSizes {
             }
             if self.prefix_bytes == PREFIX_BYTES {
                 self.prefix_bytes = 0;
+                begun += 1;
                 let [_, length @ ..] = self.prefix;
                 self.left_bytes = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
                 if self.left_bytes > self.maximum_bytes {
@@ -174,7 +240,7 @@ impl MessageSizes {
                 }
             }
         }
-        Ok(())
+        Ok(begun)
     }
 }
 
@@ -196,8 +262,11 @@ impl ResponseBody {
         sent: IntCounter,
         ending: Option<BoxFuture<'static, Status>>,
     ) -> http::Response<Self> {
-        if let (Some(code), Some(counted)) = (code_in(response.headers()), &mut counted) {
-            counted.end(code);
+        if let Some(counted) = &mut counted {
+            counted.answered();
+            if let Some(code) = code_in(response.headers()) {
+                counted.end(code);
+            }
         }
         response.map(|inner| Self {
             inner: Some(inner),
@@ -242,6 +311,9 @@ impl Body for ResponseBody {
         if let Some(Ok(frame)) = &frame {
             if let Some(data) = frame.data_ref() {
                 self.sent.inc_by(u64::try_from(data.len()).unwrap_or(0));
+                if let Some(counted) = &mut self.counted {
+                    counted.sent(data);
+                }
             } else if let Some(code) = frame.trailers_ref().and_then(code_in) {
                 self.end(code);
             }
@@ -271,6 +343,17 @@ pub(super) fn requires_leader(headers: &HeaderMap) -> bool {
     headers
         .get("hasleader")
         .is_some_and(|value| value.as_bytes() == b"true")
+}
+
+/// The version that a client says it has; it may say nothing.
+///
+/// # Errors
+/// What it says cannot be read.
+pub(super) fn client_version(headers: &HeaderMap) -> Result<Option<&str>, std::str::Utf8Error> {
+    headers
+        .get("client-api-version")
+        .map(|version| std::str::from_utf8(version.as_bytes()))
+        .transpose()
 }
 
 /// Resolves when a stream must end, with the status that ends it.
@@ -325,7 +408,9 @@ mod tests {
         stream.extend(message(11));
         for cut in 1..stream.len() {
             let mut sizes = MessageSizes::new(10);
-            let seen = stream.chunks(cut).try_for_each(|chunk| sizes.pass(chunk));
+            let seen = stream
+                .chunks(cut)
+                .try_for_each(|chunk| sizes.pass(chunk).map(drop));
             let refused = seen.expect_err("the third message is too large");
             assert_eq!(refused.code(), Code::ResourceExhausted);
             assert_eq!(
@@ -333,7 +418,11 @@ mod tests {
                 "grpc: received message larger than max (11 vs. 10)"
             );
             let mut sizes = MessageSizes::new(11);
-            assert!(stream.chunks(cut).all(|chunk| sizes.pass(chunk).is_ok()));
+            let begun: u64 = stream
+                .chunks(cut)
+                .map(|chunk| sizes.pass(chunk).expect("none is too large"))
+                .sum();
+            assert_eq!(begun, 3, "each message is counted once, cut after {cut} bytes");
         }
     }
 

@@ -10,35 +10,32 @@ use tonic::{Code, Status};
 use crate::service::ServiceError;
 use crate::service::registry::RegistryError;
 use crate::service::watch::WatchRefusal;
+use crate::state::applied::Refusal;
 
 /// The code of an error.
 #[must_use]
 pub fn code(error: &ServiceError) -> Code {
     use ServiceError as E;
     match error {
+        E::Refused(refusal) => code_of_refusal(*refusal),
         E::EmptyKey
-        | E::KeyNotFound
         | E::ValueProvided
         | E::LeaseProvided
         | E::TooManyOperations
         | E::DuplicateKey
+        | E::BadClientVersion
         | E::InvalidSortOption
         | E::RequestTooLarge
         | E::BadMemberUrls
         | E::DowngradeVersionFormat
         | E::DowngradeTarget
         | E::UnknownChoice { .. }
-        | E::UserEmpty
-        | E::RoleEmpty
         | E::AuthFailed
-        | E::PermissionNotGiven
-        | E::InvalidAuthManagement
-        | E::AuthOldRevision => Code::InvalidArgument,
-        E::Compacted | E::FutureRevision | E::LeaseTtlTooLarge => Code::OutOfRange,
-        E::NoSpace | E::TooManyRequests | E::AuthFull => Code::ResourceExhausted,
-        E::LeaseNotFound | E::MemberNotFound => Code::NotFound,
-        E::LeaseExists
-        | E::NotLeader
+        | E::PermissionNotGiven => Code::InvalidArgument,
+        E::LeaseTtlTooLarge => Code::OutOfRange,
+        E::TooManyRequests => Code::ResourceExhausted,
+        E::MemberNotFound => Code::NotFound,
+        E::NotLeader
         | E::BadLeaderTransferee
         | E::MemberExists
         | E::PeerUrlExists
@@ -47,16 +44,7 @@ pub fn code(error: &ServiceError) -> Code {
         | E::LearnerNotReady
         | E::TooManyLearners
         | E::NotSupportedForLearner
-        | E::RootUserMissing
-        | E::RootRoleMissing
-        | E::UserExists
-        | E::UserNotFound
-        | E::RoleExists
-        | E::RoleNotFound
-        | E::RoleNotGranted
-        | E::PermissionNotGranted
         | E::AuthNotEnabled => Code::FailedPrecondition,
-        E::PermissionDenied => Code::PermissionDenied,
         E::InvalidAuthToken => Code::Unauthenticated,
         E::NoLeader
         | E::LeaderChanged
@@ -79,7 +67,6 @@ pub fn code(error: &ServiceError) -> Code {
         | E::NotElectionLeader
         | E::MissingLeaderKey
         | E::UnknownMethod => Code::Unknown,
-        E::Corrupt => Code::DataLoss,
         E::StreamSort | E::StreamFilter | E::Unimplemented(_) => Code::Unimplemented,
         E::Internal(_) => Code::Internal,
     }
@@ -99,6 +86,29 @@ fn registry_code(error: &RegistryError) -> Code {
         E::Full | E::TooManyChanges | E::TooManyWatches => Code::ResourceExhausted,
         E::Compacted { .. } | E::Future { .. } => Code::OutOfRange,
         E::Unreadable(_) => Code::Internal,
+    }
+}
+
+fn code_of_refusal(refusal: Refusal) -> Code {
+    use Refusal as R;
+    match refusal {
+        R::Compacted | R::FutureRevision => Code::OutOfRange,
+        R::NoSpace | R::AuthFull => Code::ResourceExhausted,
+        R::Corrupt => Code::DataLoss,
+        R::LeaseNotFound => Code::NotFound,
+        R::PermissionDenied => Code::PermissionDenied,
+        R::KeyNotFound | R::UserEmpty | R::RoleEmpty | R::InvalidAuthManagement | R::AuthOldRevision => {
+            Code::InvalidArgument
+        }
+        R::LeaseExists
+        | R::RootUserMissing
+        | R::RootRoleMissing
+        | R::UserExists
+        | R::UserNotFound
+        | R::RoleExists
+        | R::RoleNotFound
+        | R::RoleNotGranted
+        | R::PermissionNotGranted => Code::FailedPrecondition,
     }
 }
 
@@ -123,10 +133,15 @@ mod tests {
     #[test]
     fn every_error_has_the_code_and_text_that_clients_know() {
         use Code as C;
+        use Refusal as R;
         use ServiceError as E;
         let table = [
             (E::EmptyKey, C::InvalidArgument, "etcdserver: key is not provided"),
-            (E::KeyNotFound, C::InvalidArgument, "etcdserver: key not found"),
+            (
+                E::Refused(R::KeyNotFound),
+                C::InvalidArgument,
+                "etcdserver: key not found",
+            ),
             (
                 E::ValueProvided,
                 C::InvalidArgument,
@@ -148,32 +163,37 @@ mod tests {
                 "etcdserver: duplicate key given in txn request",
             ),
             (
+                E::BadClientVersion,
+                C::InvalidArgument,
+                "etcdserver: invalid client api version",
+            ),
+            (
                 E::InvalidSortOption,
                 C::InvalidArgument,
                 "etcdserver: invalid sort option",
             ),
             (
-                E::Compacted,
+                E::Refused(R::Compacted),
                 C::OutOfRange,
                 "etcdserver: mvcc: required revision has been compacted",
             ),
             (
-                E::FutureRevision,
+                E::Refused(R::FutureRevision),
                 C::OutOfRange,
                 "etcdserver: mvcc: required revision is a future revision",
             ),
             (
-                E::NoSpace,
+                E::Refused(R::NoSpace),
                 C::ResourceExhausted,
                 "etcdserver: mvcc: database space exceeded",
             ),
             (
-                E::LeaseNotFound,
+                E::Refused(R::LeaseNotFound),
                 C::NotFound,
                 "etcdserver: requested lease not found",
             ),
             (
-                E::LeaseExists,
+                E::Refused(R::LeaseExists),
                 C::FailedPrecondition,
                 "etcdserver: lease already exists",
             ),
@@ -217,7 +237,7 @@ mod tests {
                 C::Unknown,
                 "etcdserver: request timed out, leader transfer took too long",
             ),
-            (E::Corrupt, C::DataLoss, "etcdserver: corrupt cluster"),
+            (E::Refused(R::Corrupt), C::DataLoss, "etcdserver: corrupt cluster"),
             (
                 E::BadLeaderTransferee,
                 C::FailedPrecondition,
@@ -364,37 +384,45 @@ mod tests {
                 "stead: the changes after revision 5 are compacted up to 7; watch anew, without a revision",
             ),
             (
-                E::RootUserMissing,
+                E::Refused(R::RootUserMissing),
                 C::FailedPrecondition,
                 "etcdserver: root user does not exist",
             ),
             (
-                E::RootRoleMissing,
+                E::Refused(R::RootRoleMissing),
                 C::FailedPrecondition,
                 "etcdserver: root user does not have root role",
             ),
             (
-                E::UserExists,
+                E::Refused(R::UserExists),
                 C::FailedPrecondition,
                 "etcdserver: user name already exists",
             ),
-            (E::UserEmpty, C::InvalidArgument, "etcdserver: user name is empty"),
             (
-                E::UserNotFound,
+                E::Refused(R::UserEmpty),
+                C::InvalidArgument,
+                "etcdserver: user name is empty",
+            ),
+            (
+                E::Refused(R::UserNotFound),
                 C::FailedPrecondition,
                 "etcdserver: user name not found",
             ),
             (
-                E::RoleExists,
+                E::Refused(R::RoleExists),
                 C::FailedPrecondition,
                 "etcdserver: role name already exists",
             ),
             (
-                E::RoleNotFound,
+                E::Refused(R::RoleNotFound),
                 C::FailedPrecondition,
                 "etcdserver: role name not found",
             ),
-            (E::RoleEmpty, C::InvalidArgument, "etcdserver: role name is empty"),
+            (
+                E::Refused(R::RoleEmpty),
+                C::InvalidArgument,
+                "etcdserver: role name is empty",
+            ),
             (
                 E::AuthFailed,
                 C::InvalidArgument,
@@ -411,17 +439,17 @@ mod tests {
                 "etcdserver: permission not given",
             ),
             (
-                E::PermissionDenied,
+                E::Refused(R::PermissionDenied),
                 C::PermissionDenied,
                 "etcdserver: permission denied",
             ),
             (
-                E::RoleNotGranted,
+                E::Refused(R::RoleNotGranted),
                 C::FailedPrecondition,
                 "etcdserver: role is not granted to the user",
             ),
             (
-                E::PermissionNotGranted,
+                E::Refused(R::PermissionNotGranted),
                 C::FailedPrecondition,
                 "etcdserver: permission is not granted to the role",
             ),
@@ -436,12 +464,12 @@ mod tests {
                 "etcdserver: invalid auth token",
             ),
             (
-                E::InvalidAuthManagement,
+                E::Refused(R::InvalidAuthManagement),
                 C::InvalidArgument,
                 "etcdserver: invalid auth management",
             ),
             (
-                E::AuthOldRevision,
+                E::Refused(R::AuthOldRevision),
                 C::InvalidArgument,
                 "etcdserver: revision of auth store is old",
             ),
@@ -451,7 +479,7 @@ mod tests {
                 "auth: token signing attempted with verify-only key",
             ),
             (
-                E::AuthFull,
+                E::Refused(R::AuthFull),
                 C::ResourceExhausted,
                 "stead: users and roles take more than 67108864 bytes; remove some first",
             ),

@@ -27,11 +27,6 @@ fn alarm_type(alarm: Alarm) -> wire::AlarmType {
     }
 }
 
-/// The name of an alarm on the wire and on the health pages.
-pub(in crate::transport) fn alarm_name(alarm: Alarm) -> &'static str {
-    alarm_type(alarm).as_str_name()
-}
-
 fn alarm_member((member, alarm): (MemberId, Alarm)) -> wire::AlarmMember {
     wire::AlarmMember {
         member_id: member.0,
@@ -48,7 +43,7 @@ fn errors(status: &MemberStatus) -> Vec<String> {
     let alarms = status
         .alarms
         .iter()
-        .map(|(member, alarm)| format!("memberID:{} alarm:{} ", member.0, alarm_name(*alarm)));
+        .map(|(member, alarm)| format!("memberID:{} alarm:{} ", member.0, alarm.name()));
     leaderless.into_iter().chain(alarms).collect()
 }
 
@@ -131,12 +126,7 @@ impl Service for MaintenanceDoor {
         request: Request<wire::HashRequest>,
     ) -> Result<Response<wire::HashResponse>, Status> {
         let (caller, _) = open(request);
-        let answered = self
-            .0
-            .by(caller)
-            .hash_key_values(Revision(0))
-            .await
-            .map_err(|error| status(&error))?;
+        let answered = self.0.by(caller).hash().await.map_err(|error| status(&error))?;
         Ok(Response::new(wire::HashResponse {
             header: Some(translate::header(&answered.header)),
             hash: answered.answer.hash,

@@ -18,6 +18,7 @@ mod methods;
 mod reflection;
 mod registry;
 pub mod translate;
+mod versions;
 pub mod watch;
 
 use std::convert::Infallible;
@@ -28,7 +29,7 @@ use std::task::{Context, Poll};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use prometheus::IntCounter;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +38,7 @@ use tonic::metadata::MetadataMap;
 use tower::Service;
 
 use crate::base::limits::GRPC_OVERHEAD_BYTES;
-use crate::base::metrics::Metrics;
+use crate::base::metrics::CallMetrics;
 use crate::proto::etcdserverpb::auth_server::AuthServer;
 use crate::proto::etcdserverpb::cluster_server::ClusterServer;
 use crate::proto::etcdserverpb::kv_server::KvServer;
@@ -50,11 +51,12 @@ use crate::proto::v3lockpb::lock_server::LockServer;
 use crate::service::auth::Pass;
 use crate::service::watch::WatchHub;
 use crate::service::{ServiceError, Services};
-use call::{Counted, RequestBody, Source, requires_leader, stream_end};
+use crate::transport::CallSettings;
+use call::{Counted, RequestBody, Source, client_version, requires_leader, stream_end};
 pub(super) use call::{InsideBody, ResponseBody};
-pub(super) use maintenance::alarm_name;
 use methods::{Kind, Method, Methods, Target};
 use reflection::Reflection;
+use versions::ClientVersions;
 use watch::{StreamGuard, WatchServer};
 
 type Answering = BoxFuture<'static, Result<Response<tonic::body::Body>, Infallible>>;
@@ -73,6 +75,7 @@ pub(super) struct GrpcDoor {
     health: HealthServer<health::HealthDoor>,
     reflection: Reflection,
     methods: Methods,
+    versions: ClientVersions,
     received: IntCounter,
     sent: IntCounter,
     streams: Streams,
@@ -81,7 +84,13 @@ pub(super) struct GrpcDoor {
 
 impl GrpcDoor {
     /// The door to `services` and the watches of `hub`. All its streams end when `stopping` is cancelled.
-    pub fn new(services: &Services, hub: WatchHub, metrics: &Metrics, stopping: CancellationToken) -> Self {
+    pub fn new(
+        services: &Services,
+        hub: WatchHub,
+        metrics: &CallMetrics,
+        settings: CallSettings,
+        stopping: CancellationToken,
+    ) -> Self {
         let overhead = usize::try_from(GRPC_OVERHEAD_BYTES).unwrap_or(usize::MAX);
         let maximum_message_bytes = services.settings.maximum_request_bytes.saturating_add(overhead);
         let streams = Streams {
@@ -118,9 +127,10 @@ impl GrpcDoor {
             registry: server!(RegistryServer, registry::RegistryDoor(services.registry.clone())),
             health: server!(HealthServer, health::HealthDoor),
             reflection: Reflection::new(),
-            methods: Methods::new(metrics),
-            received: metrics.client_received_bytes.clone(),
-            sent: metrics.client_sent_bytes.clone(),
+            methods: Methods::new(metrics, settings),
+            versions: ClientVersions::new(&metrics.by_client_version),
+            received: metrics.received_bytes.clone(),
+            sent: metrics.sent_bytes.clone(),
             streams,
             maximum_message_bytes,
         }
@@ -147,6 +157,10 @@ impl GrpcDoor {
             Err(text) => return self.refuse(None, &Status::unimplemented(text)),
         };
         let counted = Counted::begin(Arc::clone(&method));
+        match client_version(request.headers()) {
+            Ok(version) => self.versions.count(version, method.kind),
+            Err(_) => return self.refuse(Some(counted), &error::status(&ServiceError::BadClientVersion)),
+        }
         let wants_leader = requires_leader(request.headers());
         if wants_leader && !self.streams.services.health.has_leader() {
             return self.refuse(Some(counted), &error::status(&ServiceError::NoLeader));
@@ -158,11 +172,11 @@ impl GrpcDoor {
             );
         }
         let ending = self.ending(&method, wants_leader);
-        let received = self.received.clone();
+        let (received, progress) = (self.received.clone(), counted.progress());
         let limit = self.maximum_message_bytes;
         let answering = self.answer(
             method.target,
-            request.map(|inner| RequestBody::new(inner, received, limit)),
+            request.map(|inner| RequestBody::new(inner, received, progress, limit)),
         );
         Call {
             answering,
@@ -256,9 +270,12 @@ impl StreamGuard for Streams {
     }
 }
 
-/// Whether a request is a gRPC call.
-pub(super) fn is_call(headers: &HeaderMap) -> bool {
-    headers
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+/// Whether a request is a gRPC call. In HTTP/1 it is none, whatever it says of itself: what a browser may send passes the
+/// checks of pages.
+pub(super) fn is_call<B>(request: &Request<B>) -> bool {
+    request.version() == Version::HTTP_2
+        && request
+            .headers()
+            .get(http::header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }

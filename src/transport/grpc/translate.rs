@@ -8,7 +8,7 @@ use crate::proto::mvccpb;
 use crate::service::ServiceError;
 use crate::service::header::Header;
 use crate::state::applied::{
-    DeleteRangeAnswer, KeyValue, OperationAnswer, PutAnswer, RangeAnswer, TxnAnswer,
+    DeleteRangeAnswer, KeyValue, OperationAnswer, PutAnswer, RangeAnswer, Refusal, TxnAnswer,
 };
 use crate::state::command::{
     Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation, Put, Range, SortOrder, SortTarget, Txn,
@@ -148,7 +148,7 @@ fn operation(operation: wire::RequestOp) -> Result<Operation, ServiceError> {
         Some(Request::RequestDeleteRange(request)) => Ok(Operation::DeleteRange(delete_range(request))),
         Some(Request::RequestTxn(request)) => Ok(Operation::Txn(txn(request)?)),
         // etcd's error for it.
-        None => Err(ServiceError::KeyNotFound),
+        None => Err(ServiceError::Refused(Refusal::KeyNotFound)),
     }
 }
 
@@ -313,7 +313,7 @@ mod tests {
             success: vec![wire::RequestOp { request: None }],
             ..Default::default()
         };
-        assert_eq!(txn(request), Err(ServiceError::KeyNotFound));
+        assert_eq!(txn(request), Err(ServiceError::Refused(Refusal::KeyNotFound)));
     }
 
     #[test]

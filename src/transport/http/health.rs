@@ -6,7 +6,11 @@ use axum::response::{IntoResponse, Response};
 
 use super::{Pages, plain};
 use crate::service::health::Check;
-use crate::transport::grpc::alarm_name;
+
+/// What etcd's metrics call the page of checks that a restart would help.
+const LIVE: &str = "livez";
+/// What they call that of checks before requests.
+const READY: &str = "readyz";
 
 /// The parameters of a query, those that are repeated too.
 struct Query(Vec<(String, String)>);
@@ -60,7 +64,7 @@ async fn unhealthy(pages: &Pages, query: &Query) -> Option<String> {
     let excluded = |name: &&str| query.has("exclude", name);
     let alarm = alarms
         .iter()
-        .map(|(_, alarm)| alarm_name(*alarm))
+        .map(|(_, alarm)| alarm.name())
         .find(|name| !excluded(name));
     if let Some(alarm) = alarm {
         return Some(format!("ALARM {alarm}"));
@@ -86,30 +90,51 @@ fn count(pages: &Pages, healthy: bool) {
 
 /// `/livez`.
 pub(super) async fn livez(state: State<Pages>, query: RawQuery) -> Response {
-    all(state, query, &Check::LIVE).await
+    all(state, query, LIVE, &Check::LIVE).await
 }
 
 /// `/readyz`.
 pub(super) async fn readyz(state: State<Pages>, query: RawQuery) -> Response {
-    all(state, query, &Check::READY).await
+    all(state, query, READY, &Check::READY).await
 }
 
 /// `/livez/<check>`.
 pub(super) async fn livez_one(state: State<Pages>, name: Path<String>, query: RawQuery) -> Response {
-    one(state, name, query, &Check::LIVE).await
+    one(state, name, query, LIVE, &Check::LIVE).await
 }
 
 /// `/readyz/<check>`.
 pub(super) async fn readyz_one(state: State<Pages>, name: Path<String>, query: RawQuery) -> Response {
-    one(state, name, query, &Check::READY).await
+    one(state, name, query, READY, &Check::READY).await
 }
 
-async fn all(State(pages): State<Pages>, RawQuery(query): RawQuery, checks: &[Check]) -> Response {
+/// Makes a check and counts it.
+async fn made(pages: &Pages, page: &'static str, check: Check) -> (&'static str, Result<(), String>) {
+    let (name, outcome) = (check.name(), pages.services.health.check(check).await);
+    let status = if outcome.is_ok() { "success" } else { "error" };
+    let metrics = &pages.metrics;
+    metrics
+        .health_checks
+        .with_label_values(&[page, name])
+        .set(i64::from(outcome.is_ok()));
+    metrics
+        .health_checks_made
+        .with_label_values(&[page, name, status])
+        .inc();
+    (name, outcome)
+}
+
+async fn all(
+    State(pages): State<Pages>,
+    RawQuery(query): RawQuery,
+    page_name: &'static str,
+    checks: &[Check],
+) -> Response {
     let query = Query::parse(query);
     let wanted = checks.iter().filter(|check| !query.has("exclude", check.name()));
     let mut outcomes = Vec::new();
     for check in wanted {
-        outcomes.push((check.name(), pages.services.health.check(*check).await));
+        outcomes.push(made(&pages, page_name, *check).await);
     }
     page(&pages, &outcomes, query.names("verbose"))
 }
@@ -118,12 +143,13 @@ async fn one(
     State(pages): State<Pages>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
+    page_name: &'static str,
     checks: &[Check],
 ) -> Response {
     let Some(check) = checks.iter().find(|check| check.name() == name) else {
         return plain(StatusCode::NOT_FOUND, "404 page not found\n".into());
     };
-    let outcomes = [(check.name(), pages.services.health.check(*check).await)];
+    let outcomes = [made(&pages, page_name, *check).await];
     page(&pages, &outcomes, Query::parse(query).names("verbose"))
 }
 

@@ -1,7 +1,8 @@
-//! Pages over HTTP: health, version, metrics. Translation only.
+//! Pages over HTTP: health, version, metrics, variables. Translation only.
 
 mod access;
 mod health;
+mod variables;
 
 use std::sync::Arc;
 
@@ -29,7 +30,9 @@ struct Pages {
 /// The pages of the client port.
 pub(super) fn client_pages(services: &Services, metrics: &Arc<Metrics>) -> Router {
     assemble(
-        routes().route("/version", only_get(get(version))),
+        routes()
+            .route("/version", only_get(get(version)))
+            .route("/debug/vars", only_get(get(variables::variables))),
         services,
         metrics,
     )
@@ -47,7 +50,7 @@ pub(super) fn guarded(pages: Router, settings: HttpSettings) -> Router {
 
 fn routes() -> Router<Pages> {
     Router::new()
-        .route("/metrics", only_get(get(metrics_page)))
+        .route("/metrics", get(metrics_page).fallback(not_allowed))
         .route("/health", only_get(get(health::health)))
         .route("/livez", only_get(get(health::livez)))
         .route("/livez/{check}", only_get(get(health::livez_one)))
@@ -63,8 +66,15 @@ fn assemble(routes: Router<Pages>, services: &Services, metrics: &Arc<Metrics>) 
     routes.fallback(not_found).with_state(pages)
 }
 
+/// As etcd: nothing but GET, not even HEAD.
 fn only_get(route: MethodRouter<Pages>) -> MethodRouter<Pages> {
-    route.fallback(|| async { plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n".into()) })
+    route.head(not_allowed).fallback(not_allowed)
+}
+
+async fn not_allowed() -> Response {
+    let allowed = [(header::ALLOW, HeaderValue::from_static("GET"))];
+    let answer = plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n".into());
+    (allowed, answer).into_response()
 }
 
 async fn not_found() -> Response {

@@ -32,6 +32,50 @@ async fn names_the_user_of_requests_without_a_token(program: Program) -> Result<
     Ok(())
 }
 
+/// Whoever asks the gateway is known by a token alone: what the gateway shows inside must not count as the client's name.
+#[tokio::test]
+async fn the_name_in_a_certificate_is_nobodys_at_the_gateway() -> TestResult {
+    let site = Site::new(1)?;
+    let cluster = site.cluster(Program::stead()?).start().await?;
+    let (root, alice) = set_up(&cluster).await?;
+    let endpoint = cluster.endpoints().remove(0);
+    let pair = site.alice_pair();
+    let authority = site.path("client-ca.pem");
+    let range = async |key: &str, authorization: &str| -> Result<(bool, String)> {
+        let output = tokio::process::Command::new("curl")
+            .args(["--silent", "--show-error", "--max-time", "30"])
+            .arg("--cacert")
+            .arg(&authority)
+            .arg("--cert")
+            .arg(&pair.certificate)
+            .arg("--key")
+            .arg(&pair.key)
+            .args(["--header", authorization])
+            .args(["--data", &format!(r#"{{"key":"{key}"}}"#)])
+            .arg(format!("{endpoint}/v3/kv/range"))
+            .output()
+            .await?;
+        let body = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok((output.status.success() && !body.contains("message"), body))
+    };
+    // "a" and "b", of which alice may read the first.
+    let (is_answered, body) = range("YQ==", "X-Nothing: none").await?;
+    assert!(
+        !is_answered && body.contains("etcdserver: user name is empty"),
+        "{body}"
+    );
+    let (is_answered, body) = range("YQ==", &format!("Authorization: {alice}")).await?;
+    assert!(is_answered, "{body}");
+    let (is_answered, body) = range("Yg==", &format!("Authorization: {alice}")).await?;
+    assert!(
+        !is_answered && body.contains("etcdserver: permission denied"),
+        "{body}"
+    );
+    let (is_answered, body) = range("Yg==", &format!("Authorization: {root}")).await?;
+    assert!(is_answered, "{body}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_name_in_a_certificate_is_the_user_of_requests_without_a_token() -> TestResult {
     Ok(names_the_user_of_requests_without_a_token(Program::stead()?).await?)

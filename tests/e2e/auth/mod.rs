@@ -280,6 +280,20 @@ async fn json_web_tokens_are_good_on_every_member_until_rights_or_keys_change() 
     }
     let alice = log_in(&mut root, "alice", ALICE_PASSWORD).await?;
     put(&mut clients_of(&cluster, 1, &alice)?, "a").await?;
+    let Program::Stead(client) = Program::stead()? else {
+        return Err("the client is Stead's".into());
+    };
+    let get_with = |token: &str| {
+        std::process::Command::new(&client)
+            .env_clear()
+            .args(["get", "a", "--endpoints", &cluster.addresses()[0]])
+            .args(["--auth-jwt-token", token])
+            .output()
+    };
+    assert!(get_with(&alice)?.status.success());
+    let refused = get_with("not.a.token")?;
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("invalid auth token"));
     // Another key: what the old one has signed is void, on every member, without a restart.
     fs::write(&public, PUBLIC_KEY.replace(&PUBLIC_KEY[60..70], "AAAAAAAAAA"))?;
     let until = Instant::now() + MAXIMUM_WAIT;

@@ -1,6 +1,7 @@
 //! The JSON gateway, asked as a shell script would with curl: the same requests and the same answers on etcd and on
 //! Stead. Answers are compared as JSON, without the ids and terms that differ from run to run.
 
+mod changes;
 pub mod client;
 mod script;
 
@@ -209,6 +210,15 @@ async fn checks_origins_and_hosts(program: Program) -> Result<()> {
         let answer = ask(&address, method, path, "Host: bad.example\r\n", range).await?;
         assert_eq!(answer.status, 421, "{path}: {}", answer.body);
     }
+    // Nor does it help to say that it were a call.
+    let calling = "Host: bad.example\r\nContent-Type: application/grpc\r\n";
+    let put = "\0\0\0\0\x03\x0a\x01a";
+    for path in ["/v3/kv/put", "/etcdserverpb.KV/Put"] {
+        let answer = ask(&address, "POST", path, calling, put).await?;
+        assert_eq!(answer.status, 421, "{path}: {}", answer.body);
+    }
+    let answer = ask(&address, "POST", "/v3/kv/range", "", range).await?;
+    assert_eq!(answer.json()?, json!({"header": {"revision": "1"}}));
     Ok(())
 }
 
@@ -259,6 +269,10 @@ async fn the_gateway_takes_post_alone() -> TestResult {
     let answer = post(&address, "/v3/kv/nothing", &json!({})).await?;
     let expected = json!({"error": "Not Found", "code": 5, "message": "Not Found"});
     assert_eq!(answer.json()?, expected);
+    let hash = post(&address, "/v3/maintenance/hashkv", &json!({}))
+        .await?
+        .json()?;
+    assert!(hash["hash"].is_u64() && hash["hash_revision"] == "1", "{hash}");
     // A stream that breaks in the middle says so in its last line.
     let (create, nonsense) = (r#"{"create_request":{"key":"YQ=="}}"#, "nonsense");
     let mut connection = TcpStream::connect(&address).await?;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::service::auth::Caller;
+use crate::state::applied::Refusal;
 use crate::state::auth::{AuthChange, Permission, PermissionKind};
 
 fn user(name: &str) -> Caller {
@@ -73,10 +74,10 @@ async fn a_contender_needs_the_rights_to_all_keys_of_the_contest_and_is_refused_
     node.add_user("stranger", &[]).await;
     let name = Bytes::from("l");
     for (who, refusal) in [
-        (Caller::default(), ServiceError::UserEmpty),
-        (user("reader"), ServiceError::PermissionDenied),
-        (user("writer"), ServiceError::PermissionDenied),
-        (user("stranger"), ServiceError::PermissionDenied),
+        (Caller::default(), ServiceError::Refused(Refusal::UserEmpty)),
+        (user("reader"), ServiceError::Refused(Refusal::PermissionDenied)),
+        (user("writer"), ServiceError::Refused(Refusal::PermissionDenied)),
+        (user("stranger"), ServiceError::Refused(Refusal::PermissionDenied)),
     ] {
         let refused = node
             .services
@@ -98,7 +99,11 @@ async fn a_contender_needs_the_rights_to_all_keys_of_the_contest_and_is_refused_
     let held = held(node.lock_of("alice", lease).await).await;
     for who in ["reader", "stranger"] {
         let refused = node.services.locks.by(user(who)).unlock(&held.answer).await;
-        assert_eq!(refused, Err(ServiceError::PermissionDenied), "{who}");
+        assert_eq!(
+            refused,
+            Err(ServiceError::Refused(Refusal::PermissionDenied)),
+            "{who}"
+        );
     }
     assert_eq!(node.keys("l/").len(), 1);
     let locks = node.services.locks.by(user("alice"));
@@ -118,9 +123,15 @@ async fn a_leader_is_seen_by_who_may_read_and_speaks_only_with_the_right_to_writ
     let campaign = alice.campaign(name.clone(), lease, Bytes::from("one"));
     let leader = campaign.await.unwrap().answer;
     assert_eq!(reader.leader(&name).await.unwrap().answer.value, "one");
-    assert_eq!(nobody.leader(&name).await, Err(ServiceError::UserEmpty));
-    assert_eq!(nobody.observe(&name).next().await, Err(ServiceError::UserEmpty));
-    let denied = Some(ServiceError::PermissionDenied);
+    assert_eq!(
+        nobody.leader(&name).await,
+        Err(ServiceError::Refused(Refusal::UserEmpty))
+    );
+    assert_eq!(
+        nobody.observe(&name).next().await,
+        Err(ServiceError::Refused(Refusal::UserEmpty))
+    );
+    let denied = Some(ServiceError::Refused(Refusal::PermissionDenied));
     assert_eq!(reader.proclaim(&leader, Bytes::new()).await.err(), denied);
     assert_eq!(reader.resign(&leader).await.err(), denied);
     let mut observation = reader.observe(&name);
@@ -156,7 +167,10 @@ async fn a_waiter_whose_right_is_taken_away_leaves_the_queue() {
     })
     .await;
     for waiting in waiting {
-        assert_eq!(outcome(waiting).await, Err(ServiceError::PermissionDenied));
+        assert_eq!(
+            outcome(waiting).await,
+            Err(ServiceError::Refused(Refusal::PermissionDenied))
+        );
     }
     node.until_keys("l/", 1).await;
     assert_eq!(node.keys("l/")[0].key, holder.answer);

@@ -1,6 +1,7 @@
 //! Services of users: shown to all who are known, changed by `root`.
 
 use super::*;
+use crate::state::applied::Refusal;
 use crate::state::auth::AuthChange;
 
 fn user(name: &str) -> Caller {
@@ -29,8 +30,8 @@ async fn services_are_shown_to_any_user_and_changed_by_root_alone() {
     let registry = node.registry();
     let web = instance("web", "n", "w");
     for (caller, refusal) in [
-        (Caller::default(), ServiceError::UserEmpty),
-        (user("alice"), ServiceError::PermissionDenied),
+        (Caller::default(), ServiceError::Refused(Refusal::UserEmpty)),
+        (user("alice"), ServiceError::Refused(Refusal::PermissionDenied)),
     ] {
         let refused = registry.by(caller);
         assert_eq!(
@@ -53,10 +54,16 @@ async fn services_are_shown_to_any_user_and_changed_by_root_alone() {
     let mortal = mortal("web", "n", "w");
     let registered = root.register(mortal, Claim::New, &[]).await.unwrap().answer;
     assert_eq!(root.heartbeat(&[registered.lease]).await.unwrap().answer, []);
-    assert_eq!(registry.catalog(false).await.err(), Some(ServiceError::UserEmpty));
-    assert_eq!(registry.catalog(true).await.err(), Some(ServiceError::UserEmpty));
+    assert_eq!(
+        registry.catalog(false).await.err(),
+        Some(ServiceError::Refused(Refusal::UserEmpty))
+    );
+    assert_eq!(
+        registry.catalog(true).await.err(),
+        Some(ServiceError::Refused(Refusal::UserEmpty))
+    );
     let nobody = registry.watch(Filter::default(), None).await;
-    assert_eq!(nobody.err(), Some(ServiceError::UserEmpty));
+    assert_eq!(nobody.err(), Some(ServiceError::Refused(Refusal::UserEmpty)));
     let alice = registry.by(user("alice"));
     assert_eq!(alice.catalog(false).await.unwrap().instances(), 1);
     // What the lists of etcd need no rights for because they do not show it.
@@ -71,7 +78,10 @@ async fn services_are_shown_to_any_user_and_changed_by_root_alone() {
     users.change(AuthChange::DeleteUser { name }).await.unwrap();
     root.register(web, Claim::Whichever, &[]).await.unwrap();
     let ended = timeout(PATIENCE, watch.next()).await.expect("the watch ends");
-    assert_eq!(ended.err(), Some(ServiceError::PermissionDenied));
+    assert_eq!(
+        ended.err(),
+        Some(ServiceError::Refused(Refusal::PermissionDenied))
+    );
 }
 
 #[tokio::test]

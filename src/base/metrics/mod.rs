@@ -3,12 +3,26 @@
 //! One [`Metrics`] for each node, handed down by `node`; no global registry, so that several nodes can live in one
 //! process. Never decides anything.
 
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    exponential_buckets,
-};
+mod calls;
+mod maintenance;
+mod peers;
+mod process;
+mod register;
+mod requests;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use thiserror::Error;
 
+pub use self::calls::CallMetrics;
+pub use self::maintenance::MaintenanceMetrics;
+pub use self::peers::{PeerMetrics, Transfer};
+pub use self::process::{ProcessMetrics, maximum_files};
+use self::register::Register;
+pub use self::requests::RequestMetrics;
 use super::ids::MemberId;
 
 /// A metric could not be registered: two share a name.
@@ -41,28 +55,26 @@ pub struct Metrics {
     pub slow_read_indexes: IntCounter,
     /// Seconds of one fsync of the log.
     pub log_fsync_seconds: Histogram,
+    /// Seconds of one write to the log, its fsync included if it has one.
+    pub log_write_seconds: Histogram,
     /// Bytes written to the log.
     pub log_written_bytes: IntGauge,
     /// Seconds of one batch of the state database.
     pub state_commit_seconds: Histogram,
-    /// Seconds between a message to a peer and its answer, by peer.
-    pub peer_round_trip_seconds: HistogramVec,
-    /// Bytes sent, by peer.
-    pub peer_sent_bytes: IntCounterVec,
-    /// Bytes received, by peer.
-    pub peer_received_bytes: IntCounterVec,
-    /// Messages that could not be sent, by peer.
-    pub peer_sent_failures: IntCounterVec,
-    /// 1 while a snapshot of another node is being installed.
-    pub snapshot_installs: IntGauge,
+    /// The traffic between the members.
+    pub peers: PeerMetrics,
     /// Versions and events removed by compaction.
     pub compaction_removed: IntCounter,
     /// Changes applied: puts.
     pub puts: IntCounter,
     /// Changes applied: removals.
     pub deletes: IntCounter,
-    /// Active alarms, by member and kind.
-    pub alarms: IntGaugeVec,
+    /// Bytes of keys and values in these puts.
+    pub put_bytes: IntGauge,
+    /// Active alarms, by member and kind: see [`Metrics::set_alarms`].
+    alarms: IntGaugeVec,
+    /// The alarms that were ever shown: one that is cleared is shown as 0, as etcd's.
+    shown_alarms: Arc<Mutex<BTreeSet<(MemberId, &'static str)>>>,
     /// Open watches.
     pub watchers: IntGauge,
     /// Open watch streams.
@@ -97,14 +109,26 @@ pub struct Metrics {
     pub compacted_revision: IntGauge,
     /// 1 if the node is a learner.
     pub is_learner: IntGauge,
-    /// Calls begun, by kind, service and method.
-    pub calls_started: IntCounterVec,
-    /// Calls ended, by kind, service, method and outcome.
-    pub calls_handled: IntCounterVec,
-    /// Bytes of calls received from clients.
-    pub client_received_bytes: IntCounter,
-    /// Bytes of calls sent to clients.
-    pub client_sent_bytes: IntCounter,
+    /// The calls of clients.
+    pub calls: CallMetrics,
+    /// What they do to the store.
+    pub requests: RequestMetrics,
+    /// What keeps the database in order.
+    pub maintenance: MaintenanceMetrics,
+    /// What the operating system knows of the process.
+    pub process: ProcessMetrics,
+    /// Whether each health check passed when it was last made, by page and name.
+    pub health_checks: IntGaugeVec,
+    /// Health checks made, by page, name and outcome.
+    pub health_checks_made: IntCounterVec,
+    /// Learners that this node made voters while it led.
+    pub promotions: IntCounter,
+    /// Learners that this node, as the leader, did not make voters, by reason.
+    pub failed_promotions: IntCounterVec,
+    /// Times to live of the leases granted through this node, in seconds.
+    pub lease_ttl_seconds: Histogram,
+    /// The revision of users and roles.
+    pub auth_revision: IntGauge,
     /// Health pages that said yes.
     pub health_successes: IntCounter,
     /// Health pages that said no.
@@ -118,40 +142,9 @@ impl Metrics {
     /// Two metrics share a name.
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new();
-        let gauge = |name: &str, help: &str| -> Result<IntGauge, MetricsError> {
-            let metric = IntGauge::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
-        let counter = |name: &str, help: &str| -> Result<IntCounter, MetricsError> {
-            let metric = IntCounter::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
-        let counters = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, MetricsError> {
-            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
-        let histogram = |name: &str, help: &str, buckets: Vec<f64>| -> Result<Histogram, MetricsError> {
-            let metric = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
-        let round_trip = HistogramVec::new(
-            HistogramOpts::new(
-                "etcd_network_peer_round_trip_time_seconds",
-                "Round-trip time to each peer.",
-            )
-            .buckets(exponential_buckets(0.0001, 2.0, 16)?),
-            &["To"],
-        )?;
-        registry.register(Box::new(round_trip.clone()))?;
-        let alarms = IntGaugeVec::new(
-            Opts::new("etcd_debugging_server_alarms", "Active alarms."),
-            &["server_id", "alarm_type"],
-        )?;
-        registry.register(Box::new(alarms.clone()))?;
+        let register = Register(&registry);
+        let gauge = |name: &str, help: &str| register.gauge(name, help);
+        let counter = |name: &str, help: &str| register.counter(name, help);
         Ok(Self {
             has_leader: gauge("etcd_server_has_leader", "Whether the node knows a leader.")?,
             is_leader: gauge("etcd_server_is_leader", "Whether the node leads.")?,
@@ -174,44 +167,39 @@ impl Metrics {
                 "etcd_server_slow_read_indexes_total",
                 "Read rounds that took too long.",
             )?,
-            log_fsync_seconds: histogram(
+            log_fsync_seconds: register.histogram(
                 "etcd_disk_wal_fsync_duration_seconds",
                 "Time of one fsync of the log.",
-                exponential_buckets(0.001, 2.0, 14)?,
+                (0.001, 2.0, 14),
+            )?,
+            log_write_seconds: register.histogram(
+                "etcd_disk_wal_write_duration_seconds",
+                "Time of one write to the log.",
+                (0.001, 2.0, 14),
             )?,
             log_written_bytes: gauge("etcd_disk_wal_write_bytes_total", "Bytes written to the log.")?,
-            state_commit_seconds: histogram(
+            state_commit_seconds: register.histogram(
                 "etcd_disk_backend_commit_duration_seconds",
                 "Time of one batch of the state database.",
-                exponential_buckets(0.001, 2.0, 14)?,
+                (0.001, 2.0, 14),
             )?,
-            peer_round_trip_seconds: round_trip,
-            peer_sent_bytes: counters(
-                "etcd_network_peer_sent_bytes_total",
-                "Bytes sent to each peer.",
-                &["To"],
-            )?,
-            peer_received_bytes: counters(
-                "etcd_network_peer_received_bytes_total",
-                "Bytes received from each peer.",
-                &["From"],
-            )?,
-            peer_sent_failures: counters(
-                "etcd_network_peer_sent_failures_total",
-                "Messages that could not be sent to each peer.",
-                &["To"],
-            )?,
-            snapshot_installs: gauge(
-                "etcd_server_snapshot_apply_in_progress_total",
-                "1 while a snapshot is being installed.",
-            )?,
+            peers: PeerMetrics::new(&register)?,
             compaction_removed: counter(
                 "etcd_debugging_mvcc_db_compaction_keys_total",
                 "Versions removed by compaction.",
             )?,
             puts: counter("etcd_mvcc_put_total", "Puts applied.")?,
             deletes: counter("etcd_mvcc_delete_total", "Removals applied.")?,
-            alarms,
+            put_bytes: gauge(
+                "etcd_debugging_mvcc_total_put_size_in_bytes",
+                "Bytes of keys and values in the puts applied.",
+            )?,
+            alarms: register.gauges(
+                "etcd_debugging_server_alarms",
+                "Active alarms.",
+                &["server_id", "alarm_type"],
+            )?,
+            shown_alarms: Arc::default(),
             watchers: gauge("etcd_debugging_mvcc_watcher_total", "Open watches.")?,
             watch_streams: gauge("etcd_debugging_mvcc_watch_stream_total", "Open watch streams.")?,
             slow_watchers: gauge(
@@ -247,40 +235,62 @@ impl Metrics {
             revision: gauge("etcd_debugging_mvcc_current_revision", "The store's revision.")?,
             compacted_revision: gauge("etcd_debugging_mvcc_compact_revision", "The compacted revision.")?,
             is_learner: gauge("etcd_server_is_learner", "Whether the node is a learner.")?,
-            calls_started: counters(
-                "grpc_server_started_total",
-                "Calls begun.",
-                &["grpc_type", "grpc_service", "grpc_method"],
+            calls: CallMetrics::new(&register)?,
+            requests: RequestMetrics::new(&register)?,
+            maintenance: MaintenanceMetrics::new(&register)?,
+            process: ProcessMetrics::new(&register)?,
+            health_checks: register.gauges(
+                "etcd_server_healthcheck",
+                "Whether each health check passed when it was last made.",
+                &["type", "name"],
             )?,
-            calls_handled: counters(
-                "grpc_server_handled_total",
-                "Calls ended.",
-                &["grpc_type", "grpc_service", "grpc_method", "grpc_code"],
+            health_checks_made: register.counters(
+                "etcd_server_healthchecks_total",
+                "Health checks made.",
+                &["type", "name", "status"],
             )?,
-            client_received_bytes: counter(
-                "etcd_network_client_grpc_received_bytes_total",
-                "Bytes of calls received from clients.",
+            promotions: counter(
+                "etcd_server_learner_promote_successes",
+                "Learners made voters by this node as the leader.",
             )?,
-            client_sent_bytes: counter(
-                "etcd_network_client_grpc_sent_bytes_total",
-                "Bytes of calls sent to clients.",
+            failed_promotions: register.counters(
+                "etcd_server_learner_promote_failures",
+                "Learners that this node, as the leader, did not make voters.",
+                &["Reason"],
             )?,
+            lease_ttl_seconds: register.histogram(
+                "etcd_debugging_lease_ttl_total",
+                "Times to live of granted leases, in seconds.",
+                (1.0, 2.0, 24),
+            )?,
+            auth_revision: gauge("etcd_debugging_auth_revision", "The revision of users and roles.")?,
             health_successes: counter("etcd_server_health_success", "Health pages that said yes.")?,
             health_failures: counter("etcd_server_health_failures", "Health pages that said no.")?,
             registry,
         })
     }
 
-    /// Adds what does not change while the process runs: the interface version that is served, the member's id, and what
-    /// the operating system knows of the process (the latter only where it knows it).
+    /// These alarms are active, and no others: the member that each is about, and its name on the wire.
+    pub fn set_alarms(&self, active: &[(MemberId, &'static str)]) {
+        let mut shown = self.shown_alarms.lock();
+        shown.extend(active);
+        for alarm in shown.iter() {
+            self.alarms
+                .with_label_values(&[&*alarm.0.to_string(), alarm.1])
+                .set(i64::from(active.contains(alarm)));
+        }
+    }
+
+    /// Adds what does not change while the process runs: the interface version that is served, its first two numbers, which
+    /// are the cluster's, and the member's id.
     ///
     /// # Errors
     /// It was called before for the same registry.
-    pub fn describe(&self, version: &str, member: MemberId) -> Result<(), MetricsError> {
+    pub fn describe(&self, version: &str, short_version: &str, member: MemberId) -> Result<(), MetricsError> {
         let constant = |name: &str, help: &str, label: &str, value: &str| -> Result<(), MetricsError> {
-            let metric = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+            let metric = Register(&self.registry).gauges(name, help, &[label])?;
             metric.with_label_values(&[value]).set(1);
-            Ok(self.registry.register(Box::new(metric))?)
+            Ok(())
         };
         constant(
             "etcd_server_version",
@@ -289,10 +299,27 @@ impl Metrics {
             version,
         )?;
         constant("etcd_server_id", "The member.", "server_id", &member.to_string())?;
-        #[cfg(target_os = "linux")]
-        self.registry.register(Box::new(
-            prometheus::process_collector::ProcessCollector::for_self(),
-        ))?;
+        constant(
+            "etcd_cluster_version",
+            "The interface version of the cluster.",
+            "cluster_version",
+            short_version,
+        )?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_that_is_cleared_is_shown_as_cleared() {
+        let metrics = Metrics::new().expect("metrics register once");
+        let shown = |member: &str| metrics.alarms.with_label_values(&[member, "NOSPACE"]).get();
+        metrics.set_alarms(&[(MemberId(10), "NOSPACE"), (MemberId(11), "NOSPACE")]);
+        assert_eq!((shown("a"), shown("b")), (1, 1));
+        metrics.set_alarms(&[(MemberId(11), "NOSPACE")]);
+        assert_eq!((shown("a"), shown("b")), (0, 1));
     }
 }
