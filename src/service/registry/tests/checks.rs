@@ -1,5 +1,7 @@
 //! Checks, maintenance and nodes: what they do to the instances.
 
+use std::slice;
+
 use super::*;
 
 #[tokio::test]
@@ -85,9 +87,9 @@ async fn checks_come_and_go_with_their_instance_and_a_change_of_status_leaves_it
             .collect()
     };
     let critical = ("b".to_owned(), Status::Critical);
-    assert_eq!(ids(entry(node.catalog().await)), [critical.clone()]);
+    assert_eq!(ids(entry(node.catalog().await)), slice::from_ref(&critical));
     registry.register(web(), Claim::Whichever, &[]).await.unwrap();
-    assert_eq!(ids(entry(node.catalog().await)), [critical.clone()]);
+    assert_eq!(ids(entry(node.catalog().await)), slice::from_ref(&critical));
     let one_more = check("c", Status::Passing);
     registry
         .register_check("n", Some("w"), &one_more, false)
