@@ -10,7 +10,7 @@
 //! | `n` node `0` `i` id `0` | epoch and [`Registration`] of an instance | its own |
 //! | `n` node `0` `i` id `0` `c` check | [`CheckDefinition`]: a check of the instance | the instance's |
 //! | `n` node `0` `i` id `0` `h` check | [`CheckState`]: how it is | the instance's |
-//! | `f` number | the key of what was deregistered last among those with this number (see [`plan`]) | |
+//! | `f` number | the key of what was deregistered last among those with this number (see `plan`) | |
 //!
 //! A zero byte ends a name; the names of nodes and services have no case (`A` is `a`). So a node with its checks, a node
 //! with all that is on it, and an instance with its checks are each one range: read, bound to and removed as a whole.
@@ -20,7 +20,7 @@
 //!
 //! An *epoch* is the revision at which a registration was made. Whoever registers gets one and names it later on: what
 //! comes from a registration that was replaced, or is gone, is refused. Deregistering is final: no delayed registration
-//! brings an instance back (see [`plan`]).
+//! brings an instance back (see `plan`).
 //!
 //! Every instance with a time to live has a lease of its own, so that it goes alone, within its time and a second. A lease
 //! costs 8 bytes in a message of heartbeats and one step of a queue on the leader, and no write; what a shared lease would
