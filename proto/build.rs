@@ -8,13 +8,14 @@ use std::{env, fs};
 use prost::Message;
 
 /// What clients speak. Their descriptors go into the program: the JSON gateway translates by them, and tools ask for them.
-const CLIENT_FILES: [&str; 6] = [
+const CLIENT_FILES: [&str; 7] = [
     "etcd/auth.proto",
     "etcd/election.proto",
     "etcd/health.proto",
     "etcd/lock.proto",
     "etcd/mvcc.proto",
     "etcd/rpc.proto",
+    "registry/registry.proto",
 ];
 
 /// What members speak among themselves.

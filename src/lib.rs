@@ -37,6 +37,9 @@ pub mod proto {
     pub mod v3electionpb {
         tonic::include_proto!("v3electionpb");
     }
+    pub mod registry {
+        tonic::include_proto!("stead.registry.v1");
+    }
     pub mod health {
         tonic::include_proto!("grpc.health.v1");
     }

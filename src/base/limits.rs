@@ -78,3 +78,51 @@ pub const MAXIMUM_CATCH_UP_BYTES: usize = 512 * 1024;
 /// Changes that one page of history looks at, matching or not, the last revision not counted: who reads on a quiet key
 /// yields to others now and then.
 pub const MAXIMUM_HISTORY_PAGE_CHANGES: usize = 16_384;
+
+/// Bytes of the name of a service, a node or a check, and of an id or a tag of an instance (a name in DNS has at most 255).
+pub const MAXIMUM_REGISTRY_NAME_BYTES: usize = 255;
+
+/// Tags of an instance.
+pub const MAXIMUM_INSTANCE_TAGS: usize = 64;
+
+/// Pairs of metadata of an instance or a node (Consul: 64).
+pub const MAXIMUM_METADATA_PAIRS: usize = 64;
+
+/// Bytes of a key in metadata (Consul: 128).
+pub const MAXIMUM_METADATA_KEY_BYTES: usize = 128;
+
+/// Bytes of a value in metadata (Consul: 512).
+pub const MAXIMUM_METADATA_VALUE_BYTES: usize = 512;
+
+/// Further addresses of an instance or a node.
+pub const MAXIMUM_TAGGED_ADDRESSES: usize = 16;
+
+/// Checks of one instance, and of one node for itself, those of maintenance counted.
+pub const MAXIMUM_CHECKS: usize = 32;
+
+/// Bytes of the output of a check (Consul: 4 KiB); also of its notes.
+pub const MAXIMUM_CHECK_OUTPUT_BYTES: usize = 4 * 1024;
+
+/// Instances of all services; one more is refused. Each member holds all of them in memory, about 2 KiB for each.
+pub const MAXIMUM_INSTANCES: usize = 200_000;
+
+/// Changes of services that one member works on at a time; one more is refused.
+pub const MAXIMUM_REGISTRY_CHANGES_AT_ONCE: usize = 4_096;
+
+/// Watches of services on one member; one more is refused.
+pub const MAXIMUM_REGISTRY_WATCHES: usize = 10_000;
+
+/// Leases in one message of heartbeats.
+pub const MAXIMUM_HEARTBEAT_LEASES: usize = 10_000;
+
+/// Instances in one page of a list, and in one message of a watch.
+pub const MAXIMUM_REGISTRY_PAGE_INSTANCES: usize = 1_000;
+
+/// Bytes of instances in one page of a list, and in one message of a watch, the last instance not counted.
+pub const MAXIMUM_REGISTRY_PAGE_BYTES: usize = 1024 * 1024;
+
+/// Watches of services that read history at a time on one member, each with a catalog of its own; more wait.
+pub const MAXIMUM_REGISTRY_HISTORY_WATCHES: usize = 2;
+
+/// Revisions with changes of services that a member keeps at hand. A watch that is further behind reads the history.
+pub const MAXIMUM_REGISTRY_RECENT_CHANGES: usize = 16_384;

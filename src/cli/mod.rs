@@ -33,6 +33,7 @@ mod output;
 mod role;
 mod security;
 mod server;
+mod service;
 mod session;
 mod signal;
 mod snapshot;
@@ -226,6 +227,12 @@ Examples:
   stead role add reader
   stead role grant-permission reader read /app/ --prefix")]
     Role(role::Role),
+    /// Register, show and follow what offers services
+    #[command(after_help = "Examples:
+  stead service register --name web --address 10.0.0.1 --port 8080
+  stead service list web
+  stead service watch web")]
+    Service(service::Service),
     /// Hold a lock while a command runs, or until ctrl-C
     #[command(
         after_help = "The command finds the key of the lock in ETCD_LOCK_KEY, and in ETCD_LOCK_REV a number that is
@@ -397,6 +404,7 @@ async fn dispatch(called: Called, command: &Command, arguments: &ClientArguments
         Command::Auth(auth) => auth.run(&client()?, format).await,
         Command::User(user) => user.run(&client()?, format).await,
         Command::Role(role) => role.run(&client()?, format).await,
+        Command::Service(service) => service.run(&client()?, format).await,
         Command::Lock(lock) => lock.run(&client()?, format).await,
         Command::Elect(elect) => elect.run(&client()?, format).await,
         Command::Compaction(compact) => compact.run(&client()?, format).await,

@@ -19,6 +19,7 @@ use crate::proto::etcdserverpb::kv_client::KvClient;
 use crate::proto::etcdserverpb::lease_client::LeaseClient;
 use crate::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use crate::proto::etcdserverpb::watch_client::WatchClient;
+use crate::proto::registry::registry_client::RegistryClient;
 use crate::proto::v3electionpb::election_client::ElectionClient;
 use crate::proto::v3lockpb::lock_client::LockClient;
 
@@ -170,6 +171,11 @@ impl Node {
     /// The election service.
     pub(super) fn election(&self) -> ElectionClient<Connection> {
         ElectionClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
+    }
+
+    /// The registry of services.
+    pub(super) fn registry(&self) -> RegistryClient<Connection> {
+        RegistryClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
     }
 
     /// The cluster service.

@@ -5,6 +5,7 @@
 
 use thiserror::Error;
 
+use super::registry::RegistryError;
 use super::watch::WatchRefusal;
 use crate::replication::{AskError, ProposeError, ReadError, TransferError};
 use crate::state::applied::{Fatal, Refusal};
@@ -147,6 +148,9 @@ pub enum ServiceError {
     /// A request as the leader of an election that does not say which.
     #[error("\"leader\" field must be provided")]
     MissingLeaderKey,
+    /// A request about services.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// A watch that a request needs was not created.
     #[error(transparent)]
     WatchRefused(#[from] WatchRefusal),

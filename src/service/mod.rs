@@ -28,7 +28,10 @@ pub mod lease;
 pub mod maintenance;
 mod quota;
 pub mod range_stream;
+pub mod registry;
 pub mod snapshot;
+#[cfg(test)]
+mod testing;
 mod validate;
 pub mod watch;
 
@@ -54,6 +57,7 @@ use kv::Kv;
 use leader::LeaderDesk;
 use lease::{Leases, Lessor};
 use maintenance::Maintenance;
+use registry::Registry;
 use watch::WatchHub;
 
 /// Pause before a new leader tries again to pass its first read barrier.
@@ -99,6 +103,8 @@ pub struct Services {
     pub locks: Locks,
     /// Elections.
     pub elections: Elections,
+    /// Services.
+    pub registry: Registry,
     /// Members.
     pub cluster: Cluster,
     /// Users and roles.
@@ -154,12 +160,14 @@ impl Services {
         desk.open(&core, &lessor);
         let kv = Kv::new(Arc::clone(&core));
         let leases = Leases::new(Arc::clone(&core), lessor.clone());
+        let registry = Registry::new(Arc::clone(&core), leases.clone(), hub.clone());
         let contests = Contests::new(kv.clone(), leases.clone(), hub, Arc::clone(&core));
         Self {
             kv,
             leases,
             locks: Locks::new(contests.clone()),
             elections: Elections::new(contests),
+            registry,
             cluster: Cluster::new(Arc::clone(&core)),
             users: Users::new(Arc::clone(&core)),
             gate,
@@ -211,6 +219,7 @@ impl Services {
             () = self.expire_leases() => {}
             () = self.follow_log(news) => {}
             () = self.core.gate.tokens().follow_files() => {}
+            () = self.registry.run() => {}
         }
     }
 

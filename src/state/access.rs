@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::base::{LeaseId, Namespace};
-use crate::state::apply::{attached_keys, lease_ids};
+use crate::state::apply::{attached_keys, visible_leases};
 use crate::state::command::{Command, Compare, DeleteRange, Keys, Operation, Put, Range, Txn};
 use crate::storage::{StorageError, View};
 
@@ -94,6 +94,10 @@ pub enum Request<'op> {
     UserGet(&'op str),
     /// The rights of a role.
     RoleGet(&'op str),
+    /// Which services there are, and how their instances are.
+    ServiceRead,
+    /// To register, change or keep alive what offers a service.
+    ServiceWrite,
 }
 
 /// What a user must be for a request.
@@ -131,7 +135,7 @@ impl<'op> Request<'op> {
         })
     }
 
-    /// What it needs (etcd's table).
+    /// What it needs (etcd's table; services are shown to any user, and changed by `root`).
     #[must_use]
     pub fn level(&self) -> Level<'op> {
         match self {
@@ -140,7 +144,8 @@ impl<'op> Request<'op> {
             | Self::LeaseTimeToLive { keys: false, .. }
             | Self::MemberList
             | Self::Status
-            | Self::AlarmList => Level::Identity,
+            | Self::AlarmList
+            | Self::ServiceRead => Level::Identity,
             Self::Compact
             | Self::MemberChange
             | Self::AlarmChange
@@ -151,7 +156,8 @@ impl<'op> Request<'op> {
             | Self::Downgrade
             | Self::AuthChange
             | Self::UserList
-            | Self::RoleList => Level::Root,
+            | Self::RoleList
+            | Self::ServiceWrite => Level::Root,
             Self::UserGet(user) => Level::RootOrUser(user),
             Self::RoleGet(role) => Level::RootOrHolder(role),
             Self::Range(_)
@@ -211,7 +217,7 @@ pub fn accesses(view: &dyn View, request: &Request<'_>) -> Result<Vec<Access>, S
         Request::LeaseRevoke(id) | Request::LeaseKeepAlive(id) => listed.lease(*id, Right::Write)?,
         Request::LeaseTimeToLive { id, keys: true } => listed.lease(*id, Right::Read)?,
         Request::LeaseList => {
-            for id in lease_ids(view)? {
+            for id in visible_leases(view)? {
                 listed.lease(id, Right::Read)?;
             }
         }
@@ -235,7 +241,9 @@ pub fn accesses(view: &dyn View, request: &Request<'_>) -> Result<Vec<Access>, S
         | Request::UserList
         | Request::RoleList
         | Request::UserGet(_)
-        | Request::RoleGet(_) => {}
+        | Request::RoleGet(_)
+        | Request::ServiceRead
+        | Request::ServiceWrite => {}
     }
     Ok(listed.accesses)
 }

@@ -301,6 +301,20 @@ pub fn lease_key(id: LeaseId, namespace: Namespace, key: &[u8]) -> Vec<u8> {
     encoded
 }
 
+/// The lease of a `lease-keys` key, and the namespace of the attached key.
+///
+/// # Errors
+/// It is no `lease-keys` key.
+pub fn attachment(encoded: &[u8]) -> Result<(LeaseId, Namespace), StorageError> {
+    match encoded.split_at_checked(8) {
+        Some((id, [namespace, ..])) => Ok((lease_id(id)?, Namespace(*namespace))),
+        _ => Err(StorageError::Corrupt {
+            what: "lease attachment key",
+            reason: format!("{} bytes are too few", encoded.len()),
+        }),
+    }
+}
+
 /// The attached key of a `lease-keys` key.
 ///
 /// # Errors

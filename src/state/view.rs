@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::access::Request;
 use super::applied::{Fatal, KeyValue, RangeAnswer, Refusal, TxnAnswer, VersionId};
-use super::apply::{Counters, Transition, active_alarms, attached_keys};
+use super::apply::{Counters, Transition, active_alarms, attached_keys, visible_leases};
 use super::auth::{Auth, Who};
 use super::command::{Alarm, Range, Txn};
 use super::format::{self, Publication};
@@ -217,6 +217,14 @@ impl ReadView {
         self.collect(Family::Leases, &[], |key, record| {
             Ok((schema::lease_id(key)?, format::decode("lease", record)?))
         })
+    }
+
+    /// The leases that a client of etcd sees, by id: those whose keys are all in other namespaces are not among them.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn visible_leases(&self) -> Result<Vec<LeaseId>, Fatal> {
+        Ok(visible_leases(self.view.as_ref())?)
     }
 
     /// The keys attached to a lease, in order.

@@ -15,8 +15,8 @@ use crate::support::{Cluster, Program, Result, TestResult};
 
 const MAXIMUM_WAIT: Duration = Duration::from_secs(30);
 
-/// What every etcd client speaks.
-const SERVICES: [&str; 9] = [
+/// What clients speak: every etcd client, and those of the registry.
+const SERVICES: [&str; 10] = [
     "etcdserverpb.Auth",
     "etcdserverpb.Cluster",
     "etcdserverpb.KV",
@@ -24,6 +24,7 @@ const SERVICES: [&str; 9] = [
     "etcdserverpb.Maintenance",
     "etcdserverpb.Watch",
     "grpc.health.v1.Health",
+    "stead.registry.v1.Registry",
     "v3electionpb.Election",
     "v3lockpb.Lock",
 ];
@@ -59,7 +60,10 @@ macro_rules! ask {
                 "{service} is not in {names:?}"
             );
         }
-        assert!(!names.iter().any(|name| name.starts_with("stead.")), "{names:?}");
+        assert!(
+            !names.iter().any(|name| name.starts_with("stead.peer.")),
+            "{names:?}"
+        );
         let files = timeout(MAXIMUM_WAIT, answers.message()).await??;
         let Some(MessageResponse::FileDescriptorResponse(files)) = files.and_then(|it| it.message_response)
         else {

@@ -9,6 +9,7 @@ use stead::proto::etcdserverpb::kv_client::KvClient;
 use stead::proto::etcdserverpb::lease_client::LeaseClient;
 use stead::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use stead::proto::etcdserverpb::watch_client::WatchClient;
+use stead::proto::registry::registry_client::RegistryClient;
 use stead::proto::v3electionpb::election_client::ElectionClient;
 use stead::proto::v3lockpb::lock_client::LockClient;
 use tonic::metadata::AsciiMetadataValue;
@@ -78,6 +79,7 @@ pub struct Clients {
     pub lock: LockClient<Connection>,
     pub election: ElectionClient<Connection>,
     pub auth: AuthClient<Connection>,
+    pub registry: RegistryClient<Connection>,
     pub token: Token,
 }
 
@@ -124,6 +126,7 @@ impl Clients {
             maintenance: MaintenanceClient::new(channel.clone()),
             lock: LockClient::new(channel.clone()),
             election: ElectionClient::new(channel.clone()),
+            registry: RegistryClient::new(channel.clone()).max_decoding_message_size(usize::MAX),
             auth: AuthClient::new(channel),
             token,
         }

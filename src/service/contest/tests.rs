@@ -1,124 +1,16 @@
 mod rights;
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures::FutureExt;
-use tempfile::TempDir;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::*;
-use crate::base::metrics::Metrics;
-use crate::base::tls::{Entrance, Side};
-use crate::base::{ClusterId, MemberId};
-use crate::replication::{self, News, PeerListener, PeerMember, Replication};
-use crate::service::auth::{TokenSettings, Tokens};
 use crate::service::header::Answered;
-use crate::service::leader::LeaderDesk;
-use crate::service::watch::WatchSettings;
-use crate::service::{Services, Settings};
+use crate::service::testing::{Node, PATIENCE};
 use crate::state::applied::Refusal;
 
-/// Bound of every wait: a test that needs longer is broken, however slow the machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
-const ELECTION: Duration = Duration::from_secs(1);
-const MEMBER: MemberId = MemberId(1);
-const CLUSTER: ClusterId = ClusterId(77);
-
-/// A node of its own, as `node.rs` makes one, without front doors.
-struct Node {
-    services: Services,
-    hub: WatchHub,
-    _folder: TempDir,
-}
-
 impl Node {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let desk = LeaderDesk::default();
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let (sender, news) = mpsc::channel(1_000);
-        let settings = replication::Settings {
-            member: MEMBER,
-            cluster: CLUSTER,
-            initial_members: vec![PeerMember {
-                id: MEMBER,
-                name: "n1".into(),
-                peer_urls: vec![url],
-                is_learner: false,
-            }],
-            new_cluster: true,
-            data_folder: folder.path().join("data"),
-            peer_listeners: vec![PeerListener {
-                listener,
-                entrance: Entrance::new(Side::Peer, None),
-            }],
-            peer_tls: None,
-            dial_map: Default::default(),
-            heartbeat: ELECTION / 10,
-            election: ELECTION,
-            snapshot_entries: 10_000,
-            maximum_command_bytes: 2 * 1024 * 1024,
-            slow_apply: ELECTION,
-            leader_requests: Arc::new(desk.clone()),
-        };
-        let replication = Replication::start(settings, Arc::clone(&metrics), sender)
-            .await
-            .unwrap();
-        let (hub_sender, hub_news) = mpsc::channel(1_000);
-        let (service_sender, service_news) = mpsc::channel(1_000);
-        tokio::spawn(hand_on(news, [hub_sender, service_sender]));
-        let hub = WatchHub::start(
-            hub_news,
-            replication.reader(),
-            Arc::clone(&metrics),
-            WatchSettings::default(),
-        )
-        .unwrap();
-        let settings = Settings {
-            member: MEMBER,
-            cluster: CLUSTER,
-            election: ELECTION,
-            maximum_request_bytes: 1024 * 1024,
-            maximum_txn_operations: 128,
-            slow_read: ELECTION,
-            quota_bytes: None,
-            strict_reconfiguration: true,
-            maximum_learners: 1,
-            auto_compaction: None,
-            corruption_check_interval: None,
-            compaction_check_interval: None,
-        };
-        let ttl = Duration::from_secs(300);
-        let tokens = Tokens::open(TokenSettings::Simple { ttl }).unwrap();
-        let services = Services::new(replication, hub.clone(), metrics, &desk, settings, tokens);
-        tokio::spawn(services.clone().run(service_news));
-        let node = Self {
-            services,
-            hub,
-            _folder: folder,
-        };
-        node.until(|node| node.services.health.has_leader()).await;
-        node
-    }
-
-    async fn until(&self, mut condition: impl FnMut(&Self) -> bool) {
-        let waiting = async {
-            while !condition(self) {
-                sleep(POLL_INTERVAL).await;
-            }
-        };
-        timeout(PATIENCE, waiting)
-            .await
-            .expect("the condition comes true");
-    }
-
     async fn lease(&self) -> LeaseId {
         let granted = self.services.leases.grant(LeaseId::NONE, 600).await.unwrap();
         granted.answer.id
@@ -165,15 +57,6 @@ impl Node {
 }
 
 type Waiting = JoinHandle<Result<Answered<Bytes>, ServiceError>>;
-
-async fn hand_on(mut news: mpsc::Receiver<News>, consumers: [mpsc::Sender<Arc<News>>; 2]) {
-    while let Some(batch) = news.recv().await {
-        let batch = Arc::new(batch);
-        for consumer in &consumers {
-            let _ = consumer.send(Arc::clone(&batch)).await;
-        }
-    }
-}
 
 async fn held(waiting: Waiting) -> Answered<Bytes> {
     outcome(waiting).await.expect("the lock is held")

@@ -87,7 +87,7 @@ impl Leases {
         } else {
             id
         };
-        let ttl_seconds = ttl_seconds.max(minimum_ttl_seconds(self.core.settings.election));
+        let ttl_seconds = self.least(ttl_seconds);
         let pick = |answer| match answer {
             Answer::LeaseGrant { id, ttl_seconds } => Some(Granted { id, ttl_seconds }),
             _ => None,
@@ -105,6 +105,12 @@ impl Leases {
             header: self.core.headers.at(revision),
             answer,
         })
+    }
+
+    /// The time to live that is granted to whoever asks for `ttl_seconds`.
+    #[must_use]
+    pub(super) fn least(&self, ttl_seconds: i64) -> i64 {
+        ttl_seconds.max(minimum_ttl_seconds(self.core.settings.election))
     }
 
     /// Ends a lease and removes its keys.
@@ -137,6 +143,12 @@ impl Leases {
                 .admit(&self.caller, &Request::LeaseKeepAlive(*id))
                 .await?;
         }
+        self.renew(ids).await
+    }
+
+    /// As [`Leases::keep_alive`], for whoever is known to have the right to it, and with no more than fit into a message
+    /// to the leader.
+    pub(super) async fn renew(&self, ids: &[LeaseId]) -> Result<Answered<Vec<i64>>, ServiceError> {
         // Before the renewal, so that it is never ahead of the revision of a later revocation.
         let header = self.core.headers.at(self.core.reader.view().revision());
         let question = LeaderQuestion::Renew(ids.to_vec());
@@ -205,7 +217,7 @@ impl Leases {
         })
     }
 
-    /// All leases as this node knows them; the leader's answer is in the order in which they end.
+    /// All leases as this node knows them but those of services; the leader's answer is in the order in which they end.
     ///
     /// # Errors
     /// The caller may not read all their keys, or the disk failed.
@@ -213,14 +225,13 @@ impl Leases {
         let identity = self.core.gate.recognize(&self.caller).await?;
         let view = self.core.reader.view();
         let header = self.core.headers.at(view.revision());
-        let leases = read_aside(view, move |view| {
+        let mut answer = read_aside(view, move |view| {
             match view.authorize(identity.as_ref().into(), &Request::LeaseList)? {
-                Ok(()) => view.leases().map(Ok),
+                Ok(()) => view.visible_leases().map(Ok),
                 Err(refusal) => Ok(Err(refusal)),
             }
         })
         .await?;
-        let mut answer: Vec<LeaseId> = leases.into_iter().map(|(id, _)| id).collect();
         self.lessor.order(&mut answer);
         Ok(Answered { header, answer })
     }

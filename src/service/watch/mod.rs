@@ -273,7 +273,12 @@ impl WatchHub {
     /// stream lives as long as its receiver; dropping the handle only means that no request follows.
     #[must_use]
     pub fn open_stream(&self, pass: Option<Pass>) -> (WatchStreamHandle, WatchStreamReceiver) {
-        stream::open(self.shared.clone(), pass)
+        stream::open(self.shared.clone(), pass, false)
+    }
+
+    /// Opens a stream of the node itself, which may watch everything.
+    pub(in crate::service) fn open_own_stream(&self) -> (WatchStreamHandle, WatchStreamReceiver) {
+        stream::open(self.shared.clone(), None, true)
     }
 
     /// Ends all streams; those opened from now on end at once.

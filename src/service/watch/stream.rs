@@ -32,10 +32,14 @@ pub struct WatchStreamReceiver {
     next_progress: Instant,
 }
 
-/// Opens a stream.
-pub(super) fn open(shared: Arc<Shared>, pass: Option<Pass>) -> (WatchStreamHandle, WatchStreamReceiver) {
+/// Opens a stream, for whoever `pass` names or for the node itself.
+pub(super) fn open(
+    shared: Arc<Shared>,
+    pass: Option<Pass>,
+    is_own: bool,
+) -> (WatchStreamHandle, WatchStreamReceiver) {
     let queue = Arc::new(Queue::new(shared.totals.clone()));
-    let stream = shared.hub.lock().open_stream(queue.clone());
+    let stream = shared.hub.lock().open_stream(queue.clone(), is_own);
     let progress_interval = with_jitter(shared.settings.progress_interval);
     let handle = WatchStreamHandle {
         shared: shared.clone(),

@@ -1,5 +1,7 @@
 //! LeaseGrant and LeaseRevoke.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::{Answer, Effect, Outcome, Refusal, Transition, format, schema};
@@ -33,12 +35,27 @@ impl Transition<'_> {
     }
 }
 
-/// All leases, by id.
-pub(in crate::state) fn lease_ids(view: &dyn View) -> Result<Vec<LeaseId>, StorageError> {
+/// The leases that a client of etcd sees, by id: not those whose keys are all in other namespaces.
+pub(in crate::state) fn visible_leases(view: &dyn View) -> Result<Vec<LeaseId>, StorageError> {
+    let mut hidden = BTreeSet::new();
+    let mut last = None;
+    let mut cursor = view.scan(Family::LeaseKeys, KeyRange::prefix(&[]))?;
+    while let Some((encoded, _)) = cursor.item() {
+        let (id, namespace) = schema::attachment(encoded)?;
+        // The default namespace comes before all others.
+        if last != Some(id) && namespace != Namespace::DEFAULT {
+            hidden.insert(id);
+        }
+        last = Some(id);
+        cursor.advance()?;
+    }
     let mut ids = Vec::new();
     let mut cursor = view.scan(Family::Leases, KeyRange::prefix(&[]))?;
     while let Some((encoded, _)) = cursor.item() {
-        ids.push(schema::lease_id(encoded)?);
+        let id = schema::lease_id(encoded)?;
+        if !hidden.contains(&id) {
+            ids.push(id);
+        }
         cursor.advance()?;
     }
     Ok(ids)

@@ -13,7 +13,7 @@ mod restore;
 mod txn;
 
 pub(super) use alarm::{Alarms, active_alarms};
-pub(super) use lease::{attached_keys, lease_ids};
+pub(super) use lease::{attached_keys, visible_leases};
 
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@
 use tonic::{Code, Status};
 
 use crate::service::ServiceError;
+use crate::service::registry::RegistryError;
 use crate::service::watch::WatchRefusal;
 use crate::state::applied::Refusal;
 
@@ -55,6 +56,7 @@ pub fn code(error: &ServiceError) -> Code {
         | E::Unhealthy => Code::Unavailable,
         E::WatchRefused(WatchRefusal::Forbidden(error)) => code(error),
         E::WatchRefused(_) => Code::ResourceExhausted,
+        E::Registry(error) => registry_code(error),
         // etcd maps none of these, and sends them as Unknown.
         E::TimeoutTransfer
         | E::NotPrimaryLessor
@@ -67,6 +69,23 @@ pub fn code(error: &ServiceError) -> Code {
         | E::UnknownMethod => Code::Unknown,
         E::StreamSort | E::StreamFilter | E::Unimplemented(_) => Code::Unimplemented,
         E::Internal(_) => Code::Internal,
+    }
+}
+
+fn registry_code(error: &RegistryError) -> Code {
+    use RegistryError as E;
+    match error {
+        E::Missing { .. }
+        | E::Invalid { .. }
+        | E::TooLong { .. }
+        | E::TooMany { .. }
+        | E::UnknownEpoch { .. } => Code::InvalidArgument,
+        E::UnknownInstance { .. } | E::UnknownNode { .. } | E::UnknownCheck { .. } => Code::NotFound,
+        E::Maintenance { .. } | E::OlderEpoch { .. } | E::Gone { .. } => Code::FailedPrecondition,
+        E::Changed { .. } | E::Deregistered { .. } => Code::Aborted,
+        E::Full | E::TooManyChanges | E::TooManyWatches => Code::ResourceExhausted,
+        E::Compacted { .. } | E::Future { .. } => Code::OutOfRange,
+        E::Unreadable(_) => Code::Internal,
     }
 }
 
@@ -108,6 +127,7 @@ pub fn status_without_code(error: &ServiceError) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Revision;
 
     /// Every error a request can meet, with the code and text that clients of etcd know.
     #[test]
@@ -314,6 +334,55 @@ mod tests {
                 "Not served here.",
             ),
             (E::Internal("disk".into()), C::Internal, "stead: disk"),
+            (
+                E::Registry(RegistryError::Missing { field: "the port" }),
+                C::InvalidArgument,
+                "stead: the port is missing",
+            ),
+            (
+                E::Registry(RegistryError::UnknownInstance {
+                    node: "n".into(),
+                    id: "i".into(),
+                }),
+                C::NotFound,
+                "stead: no instance \"i\" is registered on node \"n\"",
+            ),
+            (
+                E::Registry(RegistryError::OlderEpoch {
+                    node: "n".into(),
+                    id: "i".into(),
+                    given: Revision(5),
+                    current: Revision(7),
+                }),
+                C::FailedPrecondition,
+                "stead: the registration of \"i\" on node \"n\" with epoch 5 was replaced by one with epoch 7",
+            ),
+            (
+                E::Registry(RegistryError::Changed {
+                    node: "n".into(),
+                    id: "i".into(),
+                }),
+                C::Aborted,
+                "stead: \"i\" on node \"n\" was changed by another request at the same time; look, and ask again",
+            ),
+            (
+                E::Registry(RegistryError::Full),
+                C::ResourceExhausted,
+                "stead: there are 200000 instances already; deregister some first",
+            ),
+            (
+                E::Registry(RegistryError::TooManyChanges),
+                C::ResourceExhausted,
+                "stead: this member works on 4096 changes of services already; ask again later, or another member",
+            ),
+            (
+                E::Registry(RegistryError::Compacted {
+                    after: Revision(5),
+                    compacted: Revision(7),
+                }),
+                C::OutOfRange,
+                "stead: the changes after revision 5 are compacted up to 7; watch anew, without a revision",
+            ),
             (
                 E::Refused(R::RootUserMissing),
                 C::FailedPrecondition,

@@ -1,5 +1,5 @@
-//! Every method of etcd's interface: where it is served, and its counters, resolved once so that a call costs some atomic
-//! additions and no look at a table of labels.
+//! Every method of etcd's interface and the registry's: where it is served, and its counters, resolved once so that a call
+//! costs some atomic additions and no look at a table of labels.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -22,6 +22,7 @@ pub(super) enum Target {
     Auth,
     Lock,
     Election,
+    Registry,
     Health,
     Reflection,
     ReflectionAlpha,
@@ -46,7 +47,7 @@ impl Kind {
 }
 
 /// The methods of each service that take and give one message.
-const UNARY: [(&str, Target, &[&str]); 11] = [
+const UNARY: [(&str, Target, &[&str]); 12] = [
     (
         "etcdserverpb.KV",
         Target::Kv,
@@ -111,6 +112,22 @@ const UNARY: [(&str, Target, &[&str]); 11] = [
         Target::Election,
         &["Campaign", "Proclaim", "Leader", "Resign"],
     ),
+    (
+        "stead.registry.v1.Registry",
+        Target::Registry,
+        &[
+            "Register",
+            "Deregister",
+            "Get",
+            "List",
+            "ListServices",
+            "SetMaintenance",
+            "UpdateCheck",
+            "RegisterNode",
+            "DeregisterNode",
+            "ListNodes",
+        ],
+    ),
     ("etcdserverpb.Watch", Target::Watch, &[]),
     ("grpc.reflection.v1.ServerReflection", Target::Reflection, &[]),
     (
@@ -121,7 +138,7 @@ const UNARY: [(&str, Target, &[&str]); 11] = [
 ];
 
 /// The methods that stream.
-const STREAMS: [(&str, Target, &str, Kind); 8] = [
+const STREAMS: [(&str, Target, &str, Kind); 10] = [
     (
         "grpc.reflection.v1.ServerReflection",
         Target::Reflection,
@@ -164,6 +181,18 @@ const STREAMS: [(&str, Target, &str, Kind); 8] = [
         Target::Election,
         "Observe",
         Kind::ServerStream,
+    ),
+    (
+        "stead.registry.v1.Registry",
+        Target::Registry,
+        "Watch",
+        Kind::ServerStream,
+    ),
+    (
+        "stead.registry.v1.Registry",
+        Target::Registry,
+        "Heartbeat",
+        Kind::BidirectionalStream,
     ),
 ];
 
@@ -299,9 +328,13 @@ fn is_for_learners(target: Target, name: &str) -> bool {
         Target::Health | Target::Reflection | Target::ReflectionAlpha => true,
         Target::Kv => name == "Range",
         Target::Maintenance => matches!(name, "Status" | "Snapshot"),
-        Target::Watch | Target::Lease | Target::Cluster | Target::Auth | Target::Lock | Target::Election => {
-            false
-        }
+        Target::Watch
+        | Target::Lease
+        | Target::Cluster
+        | Target::Auth
+        | Target::Lock
+        | Target::Election
+        | Target::Registry => false,
     }
 }
 
@@ -406,7 +439,7 @@ mod tests {
     fn every_method_of_the_interface_is_known_and_anything_else_has_etcds_text() {
         let metrics = Metrics::new().expect("metrics register once");
         let methods = Methods::new(&metrics.calls, SETTINGS);
-        assert_eq!(methods.by_path.len(), 54);
+        assert_eq!(methods.by_path.len(), 66);
         let text = |path: &str| methods.at(path).err();
         assert_eq!(text("/etcdserverpb.KV/Range"), None);
         assert_eq!(

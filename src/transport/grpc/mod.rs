@@ -1,4 +1,4 @@
-//! The gRPC front door: etcd's services on the client port, health and reflection. Translation only.
+//! The gRPC front door: etcd's services on the client port, the registry, health and reflection. Translation only.
 //!
 //! A call is sent to its service by its path, without a router in between: this is the path of every request. Unary calls
 //! cost no task and no timer of their own.
@@ -16,6 +16,7 @@ mod lock;
 mod maintenance;
 mod methods;
 mod reflection;
+mod registry;
 pub mod translate;
 mod versions;
 pub mod watch;
@@ -44,6 +45,7 @@ use crate::proto::etcdserverpb::kv_server::KvServer;
 use crate::proto::etcdserverpb::lease_server::LeaseServer;
 use crate::proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use crate::proto::health::health_server::HealthServer;
+use crate::proto::registry::registry_server::RegistryServer;
 use crate::proto::v3electionpb::election_server::ElectionServer;
 use crate::proto::v3lockpb::lock_server::LockServer;
 use crate::service::auth::Pass;
@@ -69,6 +71,7 @@ pub(super) struct GrpcDoor {
     auth: AuthServer<auth::AuthDoor>,
     lock: LockServer<lock::LockDoor>,
     election: ElectionServer<election::ElectionDoor>,
+    registry: RegistryServer<registry::RegistryDoor>,
     health: HealthServer<health::HealthDoor>,
     reflection: Reflection,
     methods: Methods,
@@ -121,6 +124,7 @@ impl GrpcDoor {
             auth: server!(AuthServer, auth::AuthDoor(services.users.clone())),
             lock: server!(LockServer, lock::LockDoor(services.locks.clone())),
             election: server!(ElectionServer, election::ElectionDoor(services.elections.clone())),
+            registry: server!(RegistryServer, registry::RegistryDoor(services.registry.clone())),
             health: server!(HealthServer, health::HealthDoor),
             reflection: Reflection::new(),
             methods: Methods::new(metrics, settings),
@@ -192,6 +196,7 @@ impl GrpcDoor {
             Target::Auth => self.auth.clone().call(request),
             Target::Lock => self.lock.clone().call(request),
             Target::Election => self.election.clone().call(request),
+            Target::Registry => self.registry.clone().call(request),
             Target::Health => self.health.clone().call(request),
             Target::Reflection => self.reflection.call(request),
             Target::ReflectionAlpha => self.reflection.call_alpha(request),

@@ -151,7 +151,7 @@ impl Node {
     }
 
     pub(crate) fn open(&self) -> Client {
-        let (handle, receiver) = stream::open(self.shared.clone(), None);
+        let (handle, receiver) = stream::open(self.shared.clone(), None, false);
         Client { handle, receiver }
     }
 

@@ -1,0 +1,169 @@
+//! Why a request about services was not answered. Every text says what failed, which value, and what to do.
+
+use thiserror::Error;
+
+use crate::base::Revision;
+use crate::base::limits::{MAXIMUM_INSTANCES, MAXIMUM_REGISTRY_CHANGES_AT_ONCE, MAXIMUM_REGISTRY_WATCHES};
+
+/// Why a request about services was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RegistryError {
+    /// Something that must be given is not.
+    #[error("stead: {field} is missing")]
+    Missing {
+        /// Which.
+        field: &'static str,
+    },
+    /// A value that cannot be.
+    #[error("stead: {field} {value:?} is invalid: {reason}")]
+    Invalid {
+        /// Which.
+        field: &'static str,
+        /// The value, shortened.
+        value: String,
+        /// Why, and what it may be.
+        reason: &'static str,
+    },
+    /// Text that is too long.
+    #[error("stead: {field} has {bytes} bytes; the most is {maximum}")]
+    TooLong {
+        /// Which.
+        field: &'static str,
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        maximum: usize,
+    },
+    /// A list that is too long.
+    #[error("stead: there are {number} {what}; the most is {maximum}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        number: usize,
+        /// How many may be.
+        maximum: usize,
+    },
+    /// No such instance.
+    #[error("stead: no instance {id:?} is registered on node {node:?}")]
+    UnknownInstance {
+        /// The node.
+        node: String,
+        /// The id.
+        id: String,
+    },
+    /// No such node.
+    #[error("stead: there is no node {node:?}")]
+    UnknownNode {
+        /// Its name.
+        node: String,
+    },
+    /// No such check.
+    #[error("stead: there is no check {check:?} of {owner}")]
+    UnknownCheck {
+        /// Its id.
+        check: String,
+        /// Whose it would be.
+        owner: String,
+    },
+    /// The status of a maintenance is not reported.
+    #[error("stead: {check:?} is a maintenance, which is ended with SetMaintenance and not reported")]
+    Maintenance {
+        /// Its id.
+        check: String,
+    },
+    /// A registration that was replaced.
+    #[error(
+        "stead: the registration of {id:?} on node {node:?} with epoch {given} was replaced by one with epoch {current}"
+    )]
+    OlderEpoch {
+        /// The node.
+        node: String,
+        /// The id.
+        id: String,
+        /// The epoch of the request.
+        given: Revision,
+        /// The epoch of what is there.
+        current: Revision,
+    },
+    /// An epoch that no registration has had yet.
+    #[error("stead: {id:?} on node {node:?} has never had the epoch {given}; the current one is {current}")]
+    UnknownEpoch {
+        /// The node.
+        node: String,
+        /// The id.
+        id: String,
+        /// The epoch of the request.
+        given: Revision,
+        /// The epoch of what is there.
+        current: Revision,
+    },
+    /// A registration that is gone.
+    #[error(
+        "stead: the registration of {id:?} on node {node:?} with epoch {given} is gone: it was deregistered, or its time \
+         to live was over; register a new one, with epoch 0"
+    )]
+    Gone {
+        /// The node.
+        node: String,
+        /// The id.
+        id: String,
+        /// The epoch of the request.
+        given: Revision,
+    },
+    /// Somebody else changed the same at the same time.
+    #[error(
+        "stead: {id:?} on node {node:?} was changed by another request at the same time; look, and ask again"
+    )]
+    Changed {
+        /// The node.
+        node: String,
+        /// The id; empty: the node itself.
+        id: String,
+    },
+    /// It was deregistered while it was being registered.
+    #[error(
+        "stead: {id:?} on node {node:?} was deregistered while it was being registered; ask again to have it"
+    )]
+    Deregistered {
+        /// The node.
+        node: String,
+        /// The id.
+        id: String,
+    },
+    /// There are as many instances as there may be.
+    #[error("stead: there are {MAXIMUM_INSTANCES} instances already; deregister some first")]
+    Full,
+    /// Too many changes are under way.
+    #[error(
+        "stead: this member works on {MAXIMUM_REGISTRY_CHANGES_AT_ONCE} changes of services already; ask again later, or \
+         another member"
+    )]
+    TooManyChanges,
+    /// Too many watches.
+    #[error(
+        "stead: this member has {MAXIMUM_REGISTRY_WATCHES} watches of services already; use another member or end some"
+    )]
+    TooManyWatches,
+    /// What is to be told is compacted.
+    #[error(
+        "stead: the changes after revision {after} are compacted up to {compacted}; watch anew, without a revision"
+    )]
+    Compacted {
+        /// Where the watch was to go on.
+        after: Revision,
+        /// The oldest revision after which one can.
+        compacted: Revision,
+    },
+    /// A watch that is to go on after a revision that is yet to come.
+    #[error("stead: revision {after} is yet to come; the store is at {current}")]
+    Future {
+        /// Where the watch was to go on.
+        after: Revision,
+        /// Where the store is.
+        current: Revision,
+    },
+    /// A stored record that cannot be read.
+    #[error("stead: the record of a service cannot be read: {0}")]
+    Unreadable(String),
+}

@@ -1,0 +1,150 @@
+//! How what is stored is written: as all records of the store, behind a version byte ([`crate::state::format`]). The golden
+//! bytes in the tests hold the format still.
+//!
+//! A record of an unknown version is an error and never a guess.
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::error::RegistryError;
+use super::model::Registration;
+use crate::base::Revision;
+use crate::state::applied::KeyValue;
+use crate::state::format;
+
+/// An instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StoredInstance {
+    /// Its epoch; none where it is the revision at which the record was written, which nobody knew when writing it.
+    pub epoch: Option<Revision>,
+    /// What was said of it.
+    pub registration: Registration,
+}
+
+impl StoredInstance {
+    /// The epoch of a record that was read.
+    pub fn epoch_in(&self, stored: &KeyValue) -> Revision {
+        self.epoch.unwrap_or(stored.modification_revision)
+    }
+}
+
+/// What was deregistered last among those that share a fence: the key of an instance or a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StoredFence {
+    /// Its key.
+    pub key: Bytes,
+}
+
+/// Writes a record.
+pub(super) fn encode(record: &impl Serialize) -> Result<Bytes, RegistryError> {
+    format::encode("service record", record).map_err(|error| RegistryError::Unreadable(error.to_string()))
+}
+
+/// Reads a record.
+pub(super) fn decode<Record: DeserializeOwned>(record: &Bytes) -> Result<Record, RegistryError> {
+    format::decode("service record", record).map_err(|error| RegistryError::Unreadable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::model::{CheckDefinition, CheckKind, CheckState, Node, Status, TaggedAddress, Weights};
+    use super::*;
+
+    fn hexadecimal(bytes: &Bytes) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn text_map(key: &str, value: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(key.to_owned(), value.to_owned())])
+    }
+
+    fn tagged() -> BTreeMap<String, TaggedAddress> {
+        let address = TaggedAddress {
+            address: "h".into(),
+            port: 80,
+        };
+        BTreeMap::from([("lan".to_owned(), address)])
+    }
+
+    fn check<Record>(record: &Record, golden: &str)
+    where
+        Record: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+    {
+        let bytes = encode(record).unwrap();
+        assert_eq!(hexadecimal(&bytes), golden, "{record:?}");
+        assert_eq!(&decode::<Record>(&bytes).unwrap(), record);
+    }
+
+    #[test]
+    fn records_keep_their_bytes() {
+        let instance = StoredInstance {
+            epoch: Some(Revision(300)),
+            registration: Registration {
+                service: "web".into(),
+                id: "w1".into(),
+                node: "n1".into(),
+                address: "10.0.0.1".into(),
+                port: 8080,
+                tags: vec!["a".into()],
+                metadata: text_map("k", "v"),
+                weights: Weights {
+                    passing: 10,
+                    warning: 1,
+                },
+                tagged_addresses: tagged(),
+                ttl_seconds: 10,
+                enable_tag_override: true,
+            },
+        };
+        check(
+            &instance,
+            "0101fb580203776562027731026e310831302e302e302e31fb901f01016101016b01760a0101036c616e0168501401",
+        );
+        let node = Node {
+            name: "n1".into(),
+            id: "i".into(),
+            address: "a".into(),
+            tagged_addresses: tagged(),
+            metadata: text_map("k", "v"),
+        };
+        check(&node, "01026e310169016101036c616e01685001016b0176");
+        let definition = |kind| CheckDefinition {
+            id: "c".into(),
+            name: "n".into(),
+            notes: "x".into(),
+            kind,
+        };
+        check(&definition(CheckKind::Reported), "010163016e017800");
+        check(&definition(CheckKind::Maintenance), "010163016e017801");
+        for (status, golden) in [
+            (Status::Passing, "0100016f"),
+            (Status::Warning, "0101016f"),
+            (Status::Critical, "0102016f"),
+        ] {
+            let output = "o".into();
+            check(&CheckState { status, output }, golden);
+        }
+        let fence = StoredFence {
+            key: Bytes::from("k"),
+        };
+        check(&fence, "01016b");
+    }
+
+    #[test]
+    fn a_record_of_another_version_or_with_more_than_there_is_is_refused() {
+        let fence = StoredFence {
+            key: Bytes::from("k"),
+        };
+        let bytes = encode(&fence).unwrap();
+        let mut newer = bytes.to_vec();
+        newer[0] = 2;
+        let longer = [&bytes[..], &[0]].concat();
+        for broken in [newer, longer, bytes[..bytes.len() - 1].to_vec(), Vec::new()] {
+            let read = decode::<StoredFence>(&Bytes::from(broken));
+            assert!(matches!(read, Err(RegistryError::Unreadable(_))), "{read:?}");
+        }
+    }
+}
