@@ -66,4 +66,6 @@ impl Namespace {
     pub const SERVICES: Self = Self(2);
     /// Ciphertext of secrets.
     pub const SECRETS: Self = Self(3);
+    /// What Consul's interface keeps beside services: keys and values, sessions, prepared queries, rights.
+    pub const CONSUL: Self = Self(4);
 }

@@ -59,7 +59,12 @@ const NAMESPACE_PREFIX: &str = "stead-namespace-";
 pub const TOMBSTONE_MARK: u8 = b't';
 
 /// All namespaces.
-pub const NAMESPACES: [Namespace; 3] = [Namespace::DEFAULT, Namespace::SERVICES, Namespace::SECRETS];
+pub const NAMESPACES: [Namespace; 4] = [
+    Namespace::DEFAULT,
+    Namespace::SERVICES,
+    Namespace::SECRETS,
+    Namespace::CONSUL,
+];
 
 /// The bucket of a namespace's keys.
 pub fn bucket_of(namespace: Namespace) -> String {
