@@ -6,6 +6,7 @@
 
 mod authority;
 mod connections;
+pub mod dns;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gateway;
