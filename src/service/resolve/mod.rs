@@ -119,7 +119,10 @@ impl Resolver {
             },
             Subject::Service { name, tag } => self.service(catalog, name, tag.as_deref()),
             Subject::Query(name) => {
-                let found = self.queries.as_ref().and_then(|queries| queries.find(catalog, name));
+                let found = self
+                    .queries
+                    .as_ref()
+                    .and_then(|queries| queries.find(catalog, name));
                 let Some(found) = found else {
                     return Meaning::Missing;
                 };
@@ -165,11 +168,7 @@ fn given(offers: Vec<Offer>, service: Option<String>, ttl: Option<Duration>) -> 
     if offers.is_empty() {
         return Meaning::Missing;
     }
-    Meaning::Instances {
-        offers,
-        service,
-        ttl,
-    }
+    Meaning::Instances { offers, service, ttl }
 }
 
 /// Whether an instance is shown to those who ask by DNS, which nobody has to say who he is for: all are. Where users have

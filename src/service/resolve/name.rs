@@ -92,7 +92,9 @@ impl<'name> Subject<'name> {
 /// The labels without `dc1` or `dc1.dc` at their end, and whether that was there.
 fn without_datacenter<'a, 'name>(labels: &'a [&'name str], datacenter: &str) -> (&'a [&'name str], bool) {
     match labels {
-        [front @ .., own, word] if word.eq_ignore_ascii_case("dc") && own.eq_ignore_ascii_case(datacenter) => {
+        [front @ .., own, word]
+            if word.eq_ignore_ascii_case("dc") && own.eq_ignore_ascii_case(datacenter) =>
+        {
             (front, true)
         }
         [word] if word.eq_ignore_ascii_case("dc") => (&[], true),

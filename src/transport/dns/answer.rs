@@ -103,9 +103,11 @@ impl Answerer {
         let is_bare = draft.answers.is_empty() || draft.code != ResponseCode::NoError;
         if is_bare && draft.authorities.is_empty() {
             let count = domain.iter().count();
-            draft
-                .authorities
-                .extend(names::authority(question.name.trim_to(count), domain, catalog.revision()));
+            draft.authorities.extend(names::authority(
+                question.name.trim_to(count),
+                domain,
+                catalog.revision(),
+            ));
         }
         Outcome::Answer(draft)
     }
@@ -153,7 +155,9 @@ impl Answerer {
 
     fn domain_of(&self, name: &Name) -> Option<&Name> {
         let domains = self.settings.domains.iter();
-        domains.map(|domain| &domain.0).find(|domain| domain.zone_of(name))
+        domains
+            .map(|domain| &domain.0)
+            .find(|domain| domain.zone_of(name))
     }
 
     fn meaning(&self, catalog: &Catalog, name: &Name, domain: &Name) -> Meaning {
@@ -190,18 +194,18 @@ impl Answerer {
                 None
             }
             Meaning::Server => {
-                let addresses = self.settings.addresses.iter().map(|address| Address::Ip(*address));
+                let addresses = self
+                    .settings
+                    .addresses
+                    .iter()
+                    .map(|address| Address::Ip(*address));
                 add_addresses(question, name, addresses, node_ttl, draft)
             }
             Meaning::Address(address) => {
                 add_addresses(question, name, [Address::Ip(address)], node_ttl, draft)
             }
             Meaning::Node(node) => self.add_node(question, name, &node, draft),
-            Meaning::Instances {
-                offers,
-                service,
-                ttl,
-            } => {
+            Meaning::Instances { offers, service, ttl } => {
                 let of_service = || service.map(|name| self.settings.service_ttls.of(&name));
                 let ttl = ttl.or_else(of_service).unwrap_or_default();
                 if question.kind == RecordType::SRV {
@@ -227,7 +231,9 @@ impl Answerer {
                 .extend(self.servers(catalog, &question.name, domain));
         } else if asks_authority {
             let servers = self.servers(catalog, &question.name, domain);
-            draft.authorities.extend(servers.into_iter().map(|server| server.record));
+            draft
+                .authorities
+                .extend(servers.into_iter().map(|server| server.record));
         }
     }
 
@@ -271,7 +277,13 @@ impl Answerer {
             .collect()
     }
 
-    fn add_node(&self, question: &Question, name: &Name, node: &NodeEntry, draft: &mut Draft) -> Option<Name> {
+    fn add_node(
+        &self,
+        question: &Question,
+        name: &Name,
+        node: &NodeEntry,
+        draft: &mut Draft,
+    ) -> Option<Name> {
         let known = &node.state.known.as_ref()?.node;
         let ttl = self.settings.node_ttl;
         let alias = add_addresses(question, name, [Address::read(&known.address)], ttl, draft);

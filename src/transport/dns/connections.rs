@@ -10,8 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::message::{self, Carrier, Draft};
-use super::{DnsDoor, Reply};
+use super::DnsDoor;
+use super::message::{Carrier, Draft};
+use super::reply::Reply;
 use crate::base::limits::{DNS_IDLE_SECONDS, MAXIMUM_DNS_CONNECTIONS};
 
 /// Pause after a connection could not be accepted, which happens when file descriptors run out.
@@ -81,7 +82,7 @@ impl DnsDoor {
                     Ok(_place) => self.shared.later(&question, waiting, &mut out).await,
                     Err(_) => {
                         let draft = Draft::only(ResponseCode::ServFail);
-                        message::write(&question, &draft, self.shared.manner(), &mut out);
+                        self.shared.say(&question, &draft, &mut out);
                     }
                 },
             }

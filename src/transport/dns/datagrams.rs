@@ -9,8 +9,9 @@ use hickory_proto::op::ResponseCode;
 use tokio::net::UdpSocket;
 use tokio::time::sleep;
 
-use super::message::{self, Carrier, Draft, Question};
-use super::{DnsDoor, Reply, Waiting};
+use super::DnsDoor;
+use super::message::{Carrier, Draft, Question};
+use super::reply::{Reply, Waiting};
 
 /// Bytes of a question that are read: no question has as many.
 const QUESTION_BYTES: usize = 4_096;
@@ -67,7 +68,7 @@ impl DnsDoor {
     ) {
         let Ok(place) = Arc::clone(&self.shared.waiting).try_acquire_owned() else {
             let draft = Draft::only(ResponseCode::ServFail);
-            message::write(&question, &draft, self.shared.manner(), out);
+            self.shared.say(&question, &draft, out);
             send(socket, out, client);
             return;
         };

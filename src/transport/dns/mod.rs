@@ -34,6 +34,7 @@ pub mod fuzzing;
 mod message;
 mod names;
 mod recursor;
+mod reply;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -50,8 +51,9 @@ use crate::base::limits::MAXIMUM_DNS_WAITING;
 use crate::service::registry::{Catalog, Registry};
 use crate::service::resolve::{Resolver, ReverseIndex};
 use answer::{Answerer, Outcome};
-use message::{Carrier, Draft, Manner, Packet, Question};
 pub use message::NEWEST_OPTION;
+use message::{Carrier, Draft, Question};
+use reply::{Known, Reply, Waiting};
 pub use settings::{DnsSettings, DomainName, ServiceTtls};
 
 /// Answers questions. A handle: clones share one.
@@ -66,24 +68,6 @@ struct Shared {
     reverse: Mutex<Arc<ReverseIndex>>,
     waiting: Arc<Semaphore>,
     stopping: CancellationToken,
-}
-
-/// What became of a packet at once.
-enum Reply {
-    /// The answer is written.
-    Written,
-    /// It gets none.
-    Nothing,
-    /// It has to wait.
-    Later(Question, Waiting),
-}
-
-/// What an answer waits for.
-enum Waiting {
-    /// All that was acknowledged.
-    Newest,
-    /// What is known.
-    Known(Arc<Catalog>, Outcome),
 }
 
 impl DnsDoor {
@@ -104,44 +88,18 @@ impl DnsDoor {
 }
 
 impl Shared {
-    fn manner(&self) -> Manner {
-        self.answerer.manner()
-    }
-
     /// Answers a packet, as far as that can be done without waiting.
     fn at_once(&self, packet: &[u8], carrier: Carrier, out: &mut Vec<u8>) -> Reply {
-        let question = match message::read(packet, carrier) {
-            Packet::Noise => return Reply::Nothing,
-            Packet::Refused(code, None) => {
-                message::write_refusal(packet, code, out);
-                return Reply::Written;
-            }
-            Packet::Refused(code, Some(question)) => {
-                return self.say(&question, &Draft::only(code), out);
-            }
-            Packet::Question(question) => question,
+        let known = || match self.registry.local() {
+            _ if !self.registry.is_open() => Known::Hidden,
+            Some(catalog) => Known::Catalog(catalog),
+            None => Known::Nothing,
         };
-        if !self.registry.is_open() {
-            return self.say(&question, &Draft::only(ResponseCode::Refused), out);
-        }
-        if question.wants_newest || self.answerer.settings.newest {
-            return Reply::Later(question, Waiting::Newest);
-        }
-        let Some(catalog) = self.registry.local() else {
-            return self.say(&question, &Draft::only(ResponseCode::ServFail), out);
-        };
-        match self.answerer.answer(&catalog, &question) {
-            Outcome::Answer(draft) => self.say(&question, &draft, out),
-            outcome => Reply::Later(question, Waiting::Known(catalog, outcome)),
-        }
+        self.answerer.reply(packet, carrier, known, out)
     }
 
-    fn say(&self, question: &Question, draft: &Draft, out: &mut Vec<u8>) -> Reply {
-        message::write(question, draft, self.manner(), out);
-        match out.is_empty() {
-            true => Reply::Nothing,
-            false => Reply::Written,
-        }
+    fn say(&self, question: &Question, draft: &Draft, out: &mut Vec<u8>) {
+        message::write(question, draft, self.answerer.manner(), out);
     }
 
     /// Answers what could not be answered at once; nothing is written if it cannot be said at all.
@@ -155,8 +113,7 @@ impl Shared {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the newest services cannot be told");
-                    let draft = Draft::only(ResponseCode::ServFail);
-                    message::write(question, &draft, self.manner(), out);
+                    self.say(question, &Draft::only(ResponseCode::ServFail), out);
                     return;
                 }
             },
@@ -166,7 +123,7 @@ impl Shared {
             outcome => outcome,
         };
         let draft = self.complete(question, outcome).await;
-        message::write(question, &draft, self.manner(), out);
+        self.say(question, &draft, out);
     }
 
     /// Asks others, where they are needed.

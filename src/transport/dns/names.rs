@@ -21,10 +21,7 @@ const MAXIMUM_STRING_BYTES: usize = 255;
 const PLAIN_TEXT_PREFIX: &str = "rfc1035-";
 
 /// A name under another one; none if it is too long, or a label is.
-pub(super) fn under<'label>(
-    labels: impl IntoIterator<Item = &'label [u8]>,
-    domain: &Name,
-) -> Option<Name> {
+pub(super) fn under<'label>(labels: impl IntoIterator<Item = &'label [u8]>, domain: &Name) -> Option<Name> {
     let mut name = Name::new();
     for label in labels {
         name = name.append_label(label).ok()?;

@@ -72,9 +72,7 @@ impl ServiceTtls {
             Some(prefix) => (&mut self.prefixes, prefix),
             None => (&mut self.exact, pattern),
         };
-        !pattern.is_empty()
-            && !text.contains('*')
-            && rules.insert(text.to_ascii_lowercase(), ttl).is_none()
+        !pattern.is_empty() && !text.contains('*') && rules.insert(text.to_ascii_lowercase(), ttl).is_none()
     }
 
     /// That of a service: by its name, else by the longest beginning; else none.
@@ -88,6 +86,10 @@ impl ServiceTtls {
             let ends = (0..=name.len()).rev().filter(|end| name.is_char_boundary(*end));
             ends.filter_map(|end| self.prefixes.get(&name[..end])).next()
         };
-        self.exact.get(&name).or_else(longest).copied().unwrap_or_default()
+        self.exact
+            .get(&name)
+            .or_else(longest)
+            .copied()
+            .unwrap_or_default()
     }
 }
