@@ -8,7 +8,7 @@ use crate::service::registry::{Entry, Status};
 /// An instance that may be used.
 #[derive(Debug, Clone)]
 pub struct Offer {
-    entry: Arc<Entry>,
+    pub(super) entry: Arc<Entry>,
     status: Status,
 }
 
