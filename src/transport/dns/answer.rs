@@ -287,7 +287,7 @@ impl Answerer {
         let known = &node.state.known.as_ref()?.node;
         let ttl = self.settings.node_ttl;
         let alias = add_addresses(question, name, [Address::read(&known.address)], ttl, draft);
-        // Beside an alias there is nothing else.
+        // What is known of a node that is an alias is told to those who ask for just that.
         if alias.is_none() && matches!(question.kind, RecordType::TXT | RecordType::ANY) {
             let record = |text| Record::from_rdata(name.clone(), names::seconds(ttl), RData::TXT(text));
             draft

@@ -5,11 +5,11 @@
 //! node NAME ADDRESS [key=value ...]
 //! instance SERVICE NODE ID ADDRESS|- PORT TAGS|- STATUS [WEIGHTS]
 //! set SETTING VALUE
-//! > NAME TYPE [tcp] [edns=BYTES]
+//! > NAME TYPE [tcp] [edns=BYTES] [number]
 //! ```
 //!
 //! A record is shown as `dig` does. Instances come in an order of chance: records of a section are sorted, unless they are
-//! too many for the answer, whose number alone is shown then.
+//! many, or their number is wanted because it is one of chance which they are.
 
 use std::fs;
 use std::path::Path;
@@ -127,8 +127,8 @@ fn set(settings: &mut DnsSettings, words: &[&str]) {
     }
 }
 
-fn shown(heading: &str, records: &[Record], text: &mut String) {
-    if records.len() > MAXIMUM_SHOWN {
+fn shown(heading: &str, records: &[Record], maximum: usize, text: &mut String) {
+    if records.len() > maximum {
         text.push_str(&format!("{heading}: {} records\n", records.len()));
         return;
     }
@@ -172,9 +172,14 @@ fn ask(world: &World, settings: &DnsSettings, words: &[&str]) -> String {
         text.push_str(&format!(" edns={}", edns.max_payload()));
     }
     text.push('\n');
-    shown("answer", &message.answers, &mut text);
-    shown("authority", &message.authorities, &mut text);
-    shown("additional", &message.additionals, &mut text);
+    let maximum = if options.contains(&"number") {
+        0
+    } else {
+        MAXIMUM_SHOWN
+    };
+    shown("answer", &message.answers, maximum, &mut text);
+    shown("authority", &message.authorities, MAXIMUM_SHOWN, &mut text);
+    shown("additional", &message.additionals, maximum, &mut text);
     text
 }
 
