@@ -88,7 +88,9 @@ impl Answerer {
             let meaning = self.meaning(catalog, &name, domain);
             let alias = self.add(catalog, question, &name, domain, meaning, &mut draft);
             let Some(alias) = alias else { break };
-            if question.kind == RecordType::CNAME {
+            // Whoever stands for himself stands for nothing.
+            let is_known = draft.answers.iter().any(|answer| answer.record.name == alias);
+            if question.kind == RecordType::CNAME || is_known {
                 break;
             }
             if self.domain_of(&alias).is_none() {

@@ -43,8 +43,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hickory_proto::op::ResponseCode;
-use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::limits::MAXIMUM_DNS_WAITING;
@@ -154,19 +153,18 @@ impl Shared {
     /// Looks up who is found at an address, in an index of the catalog that is made when somebody asks and the last one is
     /// outdated.
     async fn owners(&self, catalog: Arc<Catalog>, question: &Question, address: IpAddr) -> Outcome {
-        let known = Arc::clone(&self.reverse.lock());
-        let index = match known.changed == catalog.changed() {
-            true => known,
-            false => {
-                let making = tokio::task::spawn_blocking(move || Arc::new(ReverseIndex::of(&catalog)));
-                // It fails only when the runtime goes down.
-                let Ok(index) = making.await else {
-                    return Outcome::Answer(Draft::only(ResponseCode::ServFail));
-                };
-                *self.reverse.lock() = Arc::clone(&index);
-                index
-            }
-        };
+        // Held while one is made: the others that wait for it find it made.
+        let mut known = self.reverse.lock().await;
+        if known.changed < catalog.changed() {
+            let making = tokio::task::spawn_blocking(move || Arc::new(ReverseIndex::of(&catalog)));
+            // It fails only when the runtime goes down.
+            let Ok(index) = making.await else {
+                return Outcome::Answer(Draft::only(ResponseCode::ServFail));
+            };
+            *known = index;
+        }
+        let index = Arc::clone(&known);
+        drop(known);
         self.answerer.owners(&index, question, address)
     }
 }

@@ -65,14 +65,14 @@ async fn haproxy_follows_a_service_through_the_death_of_a_node() -> TestResult {
         |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };
 
     served.register(0, instance("first", "127.0.0.1", first)).await?;
-    wait_for(names(&["first"]), seen).await?;
+    wait_for(names(&["first"]), &seen).await?;
     let (_, alive) = served.kill_leader().await?;
     served
         .register(alive, instance("second", "127.0.0.1", second))
         .await?;
-    wait_for(names(&["first", "second"]), seen).await?;
+    wait_for(names(&["first", "second"]), &seen).await?;
     served.deregister(alive, "host1", "first").await?;
-    wait_for(names(&["second"]), seen).await?;
+    wait_for(names(&["second"]), &seen).await?;
     assert!(haproxy.is_running()?);
     first_task.abort();
     second_task.abort();

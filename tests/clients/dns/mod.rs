@@ -64,7 +64,10 @@ impl Served {
     }
 
     async fn register_node(&self, through: usize, node: Node) -> Result<()> {
-        let request = RegisterNodeRequest { node: Some(node) };
+        let request = RegisterNodeRequest {
+            node: Some(node),
+            ..RegisterNodeRequest::default()
+        };
         let mut clients = self.cluster.clients(through)?;
         clients.registry.register_node(request).await?;
         Ok(())

@@ -13,7 +13,7 @@ use rand::Rng as _;
 use serde_json::Value;
 
 use super::{Running, Served, instance, page, wait_for};
-use crate::support::{Result, TestResult, free_port};
+use crate::support::{TestResult, free_port};
 
 /// Three addresses whose port 53 is free; none if it cannot be had.
 fn addresses() -> Option<Vec<String>> {
@@ -78,16 +78,16 @@ async fn prometheus_finds_its_targets_through_the_death_of_a_node() -> TestResul
     };
 
     served.register(0, instance("w1", "127.0.0.1", 9)).await?;
-    wait_for(urls(&["7f000001.addr.dc1.consul:9"]), seen).await?;
+    wait_for(urls(&["7f000001.addr.dc1.consul:9"]), &seen).await?;
     let (_, alive) = served.kill_leader().await?;
     served.register(alive, instance("w2", "127.0.0.2", 9)).await?;
     wait_for(
         urls(&["7f000001.addr.dc1.consul:9", "7f000002.addr.dc1.consul:9"]),
-        seen,
+        &seen,
     )
     .await?;
     served.deregister(alive, "host1", "w1").await?;
-    wait_for(urls(&["7f000002.addr.dc1.consul:9"]), seen).await?;
+    wait_for(urls(&["7f000002.addr.dc1.consul:9"]), &seen).await?;
     assert!(prometheus.is_running()?);
     Ok(())
 }
