@@ -37,8 +37,8 @@ async fn coredns_serves_skydns_records_through_the_death_of_a_node() -> TestResu
     let mut coredns = Running::start(Command::new(program).current_dir(&folder))?;
     let put = async |served: &Served, through: usize, key: &str, value: &str| {
         let request = PutRequest {
-            key: key.into(),
-            value: value.into(),
+            key: key.to_owned().into(),
+            value: value.to_owned().into(),
             ..PutRequest::default()
         };
         wait_for(true, async || {
