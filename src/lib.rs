@@ -50,6 +50,7 @@ pub mod proto {
 
 pub mod base;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod node;
 pub mod replication;

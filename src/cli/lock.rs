@@ -15,7 +15,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use tokio::process::{Child, Command};
 
-use super::client::Client;
 use super::exit::{CliError, Exit};
 use super::kv::{read_key, write_range};
 use super::output::{Format, bytes_entry, revision};
@@ -23,6 +22,7 @@ use super::session::Session;
 use super::signal::{Stop, StopSignals};
 use crate::base::LeaseId;
 use crate::base::limits::MAXIMUM_LEASE_TTL_SECONDS;
+use crate::client::Client;
 use crate::proto::v3lockpb::{LockRequest, LockResponse};
 
 /// The arguments of `stead lock`.

@@ -9,11 +9,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use self::show::{instance_json, instance_line, service_json, service_line};
-use super::client::{Client, ClientError};
 use super::exit::{CliError, Exit};
 use super::output::Format;
 use crate::base::LeaseId;
 use crate::base::limits::MAXIMUM_LEASE_TTL_SECONDS;
+use crate::client::{Client, ClientError};
 use crate::proto::registry::{
     DeregisterRequest, Filter, Header, Instance, ListRequest, ListServicesRequest, RegisterRequest, Status,
 };

@@ -11,11 +11,11 @@ use tonic::Status;
 
 use super::show::{instance_json, instance_line, place_json, place_line};
 use crate::base::clock;
-use crate::cli::client::{Client, is_lost, text_of};
 use crate::cli::exit::{CliError, Exit};
-use crate::cli::node::Node;
 use crate::cli::output::Format;
 use crate::cli::signal;
+use crate::client::node::Node;
+use crate::client::{Client, is_lost, text_of};
 use crate::proto::registry::change::Change;
 use crate::proto::registry::{Filter, WatchRequest, WatchResponse};
 
