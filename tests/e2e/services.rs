@@ -40,6 +40,7 @@ async fn register(clients: &mut Clients, instance: Instance) -> Result<RegisterR
     let request = RegisterRequest {
         instance: Some(instance),
         epoch: 0,
+        renew: false,
     };
     let registering = async {
         loop {
@@ -299,6 +300,7 @@ async fn what_is_deregistered_never_comes_back_while_leaders_die() -> TestResult
                 let request = RegisterRequest {
                     instance: Some(instance(&node, &id, if cycle % 2 == 0 { 0 } else { 30 })),
                     epoch: 0,
+                    renew: false,
                 };
                 // A client that does not wait for long: what it asked for may be under way when it goes on.
                 let asked = clients[member].registry.register(request);

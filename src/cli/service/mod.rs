@@ -2,12 +2,14 @@
 //!
 //! Never keeps an instance alive: what is registered with `--ttl` needs heartbeats from somebody else.
 
+mod registration;
 mod show;
 mod watch;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
+use self::registration::{RegistrationArguments, node_or_machine, pair};
 use self::show::{instance_json, instance_line, service_json, service_line};
 use super::exit::{CliError, Exit};
 use super::output::Format;
@@ -73,27 +75,8 @@ enum ServiceCommand {
 /// What is registered.
 #[derive(Debug, Clone, Args)]
 struct Register {
-    /// The service
-    #[arg(long)]
-    name: String,
-    /// The id of the instance, unique on its node; without one, the name of the service
-    #[arg(long, default_value = "")]
-    id: String,
-    /// The node it runs on; without one, the name of this machine
-    #[arg(long)]
-    node: Option<String>,
-    /// Where it is: an IP address or a host name; without one, where its node is
-    #[arg(long, default_value = "")]
-    address: String,
-    /// Its port
-    #[arg(long, default_value_t = 0)]
-    port: u16,
-    /// A tag; may be given several times
-    #[arg(long = "tag")]
-    tags: Vec<String>,
-    /// A pair of metadata, key=value; may be given several times
-    #[arg(long = "meta", value_parser = pair)]
-    metadata: Vec<(String, String)>,
+    #[command(flatten)]
+    registration: RegistrationArguments,
     /// Seconds after which it is gone if no heartbeat comes (`stead lease keep-alive`); 0: it stays
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..=MAXIMUM_LEASE_TTL_SECONDS))]
     ttl: i64,
@@ -163,25 +146,6 @@ impl Wanted {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
-        None => Err("write key=value".to_owned()),
-    }
-}
-
-/// The name of a node, or of this machine.
-fn node_or_machine(node: Option<&str>) -> Result<String, CliError> {
-    match node {
-        Some(node) => Ok(node.to_owned()),
-        None => dns_lookup::get_hostname().map_err(|error| {
-            CliError::failure(format!(
-                "this machine does not know its name ({error}); give --node"
-            ))
-        }),
-    }
-}
-
 fn revision(header: Option<&Header>) -> i64 {
     header.map_or(0, |header| header.revision)
 }
@@ -204,20 +168,12 @@ impl Service {
 
 impl Register {
     async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
-        let node = node_or_machine(self.node.as_deref())?;
+        let instance = self.registration.instance(self.ttl)?;
+        let (node, id) = (instance.node.clone(), instance.id.clone());
         let request = RegisterRequest {
-            instance: Some(Instance {
-                service: self.name.clone(),
-                id: self.id.clone(),
-                node: node.clone(),
-                address: self.address.clone(),
-                port: u32::from(self.port),
-                tags: self.tags.clone(),
-                metadata: self.metadata.iter().cloned().collect(),
-                ttl_seconds: self.ttl,
-                ..Instance::default()
-            }),
+            instance: Some(instance),
             epoch: self.epoch,
+            renew: false,
         };
         let answer = client
             .write(|node| {
@@ -225,7 +181,6 @@ impl Register {
                 async move { node.registry().register(request).await }
             })
             .await?;
-        let id = if self.id.is_empty() { &self.name } else { &self.id };
         let (epoch, ttl) = (answer.epoch, answer.ttl_seconds);
         let lease = (answer.lease != 0).then(|| LeaseId(answer.lease).to_string());
         let mut text = format!("{id} registered on {node} with epoch {epoch}");

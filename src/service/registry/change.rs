@@ -80,6 +80,9 @@ impl Registry {
         }
         for _ in 0..MAXIMUM_ATTEMPTS {
             let verdict = plan::judge(registration, claim, &seen)?;
+            if let (Claim::Renewal(given), None) = (claim, &seen.record) {
+                self.must_not_have_ended(owner, given, &seen).await?;
+            }
             let Verdict { epoch, lease, left } = verdict;
             if seen.record.is_none() {
                 self.admit_one_more()?;
@@ -335,7 +338,7 @@ impl Registry {
     }
 
     /// A state that holds everything that was acknowledged, in which the caller may change services.
-    async fn authorize(&self) -> Result<Arc<ReadView>, ServiceError> {
+    pub(super) async fn authorize(&self) -> Result<Arc<ReadView>, ServiceError> {
         self.core
             .view_for(&self.caller, false, &Request::ServiceWrite)
             .await

@@ -111,6 +111,19 @@ pub enum RegistryError {
         /// The epoch of the request.
         given: Revision,
     },
+    /// A registration that was to be renewed, and was deregistered.
+    #[error(
+        "stead: {id:?} on node {node:?} was deregistered after its registration with epoch {given}, or that cannot be told \
+         any more; register a new one, with epoch 0, to have it back"
+    )]
+    Ended {
+        /// The node.
+        node: String,
+        /// The id.
+        id: String,
+        /// The epoch of the request.
+        given: Revision,
+    },
     /// Somebody else changed the same at the same time.
     #[error(
         "stead: {id:?} on node {node:?} was changed by another request at the same time; look, and ask again"

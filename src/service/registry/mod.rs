@@ -20,7 +20,7 @@
 //!
 //! An *epoch* is the revision at which a registration was made. Whoever registers gets one and names it later on: what
 //! comes from a registration that was replaced, or is gone, is refused. Deregistering is final: no delayed registration
-//! brings an instance back (see `plan`).
+//! brings an instance back (see `plan`), and nobody who only keeps it alive does (see `fence`).
 //!
 //! Every instance with a time to live has a lease of its own, so that it goes alone, within its time and a second. A lease
 //! costs 8 bytes in a message of heartbeats and one step of a queue on the leader, and no write; what a shared lease would
@@ -34,6 +34,7 @@ mod catalog;
 mod change;
 mod entries;
 mod error;
+mod fence;
 mod follow;
 mod keys;
 mod model;

@@ -247,6 +247,8 @@ pub enum Claim {
     New,
     /// This one: refused if it was replaced or is gone.
     Holder(Revision),
+    /// This one, or a new one in its place where its time to live was over: refused if it was replaced or deregistered.
+    Renewal(Revision),
     /// Whichever is there, else a new one. Checks that are not named stay, and so does the state of those that are.
     Whichever,
 }

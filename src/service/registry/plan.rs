@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::error::RegistryError;
+use super::fence::is_own;
 use super::keys::{self, Key, Owner, single};
 use super::model::{CheckDefinition, CheckKind, CheckState, Claim, NewCheck, Node, Registration};
 use super::record::{StoredFence, StoredInstance, decode, encode};
@@ -113,6 +114,13 @@ pub(super) fn judge(
         (there, Claim::Holder(given)) => {
             let current = there.as_ref().map(|(record, stored)| record.epoch_in(stored));
             held(&registration.node, &registration.id, given, current)?;
+            Some(given)
+        }
+        // Whether it was deregistered is told by the fences, which are bound to.
+        (None, Claim::Renewal(_)) => None,
+        (Some((record, stored)), Claim::Renewal(given)) => {
+            let current = record.epoch_in(stored);
+            held(&registration.node, &registration.id, given, Some(current))?;
             Some(given)
         }
     };
@@ -331,15 +339,11 @@ pub(super) fn may_retry(
         owner.node.to_owned(),
         owner.instance.unwrap_or_default().to_owned(),
     );
-    let own = [owner.key(), Owner::node(owner.node).key()];
     for ((_, old), (_, new)) in before.fences.iter().zip(&now.fences) {
         let version = |fence: &Option<KeyValue>| fence.as_ref().map_or(0, |stored| stored.version);
         let is_other = match (version(new) - version(old), new) {
             (0, _) => true,
-            (1, Some(stored)) => {
-                let last: StoredFence = decode(&stored.value)?;
-                !own.contains(&last.key)
-            }
+            (1, Some(stored)) => !is_own(owner, stored)?,
             // What was deregistered in between is not known any more.
             _ => false,
         };

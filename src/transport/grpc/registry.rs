@@ -31,9 +31,10 @@ impl Service for RegistryDoor {
         request: Request<wire::RegisterRequest>,
     ) -> Result<Response<wire::RegisterResponse>, Status> {
         let (caller, request) = open(request);
-        let claim = match request.epoch {
-            0 => Claim::New,
-            epoch => Claim::Holder(Revision(epoch)),
+        let claim = match (request.epoch, request.renew) {
+            (0, _) => Claim::New,
+            (epoch, false) => Claim::Holder(Revision(epoch)),
+            (epoch, true) => Claim::Renewal(Revision(epoch)),
         };
         let instance = request.instance.unwrap_or_default();
         let (registration, checks) = registration(instance).map_err(refusal)?;
