@@ -6,7 +6,7 @@ use tonic::Status;
 use crate::base::tls::TlsError;
 
 /// Why a client has no answer.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum ClientError {
     /// An endpoint that cannot be.
     #[error(
