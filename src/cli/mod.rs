@@ -27,6 +27,7 @@ mod member;
 mod mirror;
 mod move_leader;
 mod output;
+mod program;
 mod role;
 mod security;
 mod server;

@@ -47,9 +47,9 @@ pub(crate) struct Batch {
 
 /// How far a watch is.
 #[derive(Debug, Default)]
-struct Progress {
+pub(super) struct Progress {
     /// Everything up to here was told.
-    told: i64,
+    pub(super) told: i64,
     /// Of the revision after it, so many changes.
     part: usize,
     /// So many changes come again.
@@ -60,13 +60,13 @@ struct Progress {
 
 impl Progress {
     /// A stream is asked for.
-    fn open(&mut self) {
+    pub(super) fn open(&mut self) {
         self.again = std::mem::take(&mut self.part);
         self.begins = self.told == 0;
     }
 
     /// What of a response is new.
-    fn take(&mut self, response: WatchResponse) -> Batch {
+    pub(super) fn take(&mut self, response: WatchResponse) -> Batch {
         let mut changes = response.changes;
         if !response.is_snapshot {
             let known = self.again.min(changes.len());

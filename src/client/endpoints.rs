@@ -6,6 +6,7 @@
 
 use std::error::Error as _;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -28,11 +29,11 @@ enum Repeat {
     WhenNeverSent,
 }
 
-/// A client of several endpoints of one store.
-#[derive(Debug)]
+/// A client of several endpoints of one store. A handle: clones share the connections and the endpoint in use.
+#[derive(Debug, Clone)]
 pub struct Client {
     nodes: Vec<Node>,
-    current: Mutex<Position>,
+    current: Arc<Mutex<Position>>,
     times: Times,
     security: Security,
     /// None: somebody without an identity.
@@ -73,10 +74,10 @@ impl Client {
             });
         };
         Ok(Self {
-            current: Mutex::new(Position {
+            current: Arc::new(Mutex::new(Position {
                 index: 0,
                 node: first.clone(),
-            }),
+            })),
             nodes,
             times,
             security: security.clone(),
@@ -90,10 +91,10 @@ impl Client {
             .as_ref()
             .map(|login| login.token().clone())
             .unwrap_or_default();
-        let current = &mut self.current.get_mut().node;
-        for node in self.nodes.iter_mut().chain([current]) {
+        for node in &mut self.nodes {
             node.set_token(token.clone());
         }
+        self.current.lock().node.set_token(token);
         self.login = login;
         self
     }
@@ -119,10 +120,10 @@ impl Client {
     pub(crate) fn only(&self, node: &Node) -> Self {
         Self {
             nodes: vec![node.clone()],
-            current: Mutex::new(Position {
+            current: Arc::new(Mutex::new(Position {
                 index: 0,
                 node: node.clone(),
-            }),
+            })),
             times: self.times,
             security: self.security.clone(),
             login: self.login.clone(),

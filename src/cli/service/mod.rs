@@ -3,6 +3,7 @@
 //! Never keeps an instance alive: what is registered with `--ttl` needs heartbeats from somebody else.
 
 mod registration;
+mod run;
 mod show;
 mod watch;
 
@@ -34,6 +35,19 @@ enum ServiceCommand {
   stead service register --name web --address 10.0.0.1 --port 8080
   stead service register --name web --id web-2 --node host7 --address 10.0.0.7 --port 8080 --tag v2 --meta zone=a")]
     Register(Register),
+    /// Register an instance for as long as a command runs
+    #[command(
+        after_help = "The command finds what was registered in STEAD_SERVICE_NAME, STEAD_SERVICE_ID, STEAD_SERVICE_NODE,
+STEAD_SERVICE_ADDRESS and STEAD_SERVICE_PORT. It is deregistered when the command ends; SIGTERM
+is passed on once it is deregistered. If this process is killed, the instance is gone within its
+time to live and a second, and the command is ended with SIGTERM (on Linux). If somebody else
+deregisters it, it stays so, and the command goes on. The exit code is that of the command.
+
+Examples:
+  stead service run --name web --address 10.0.0.1 --port 8080 -- ./my-server --listen 8080
+  stead service run --name web --id web-2 --port 8081 --ttl 5 -- sh -c 'exec ./my-server $STEAD_SERVICE_PORT'"
+    )]
+    Run(run::Run),
     /// Take an instance away for good
     #[command(after_help = "Examples:
   stead service deregister web
@@ -157,6 +171,7 @@ impl Service {
     /// The call failed; with `health`, no instance is well.
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
         match &self.command {
+            ServiceCommand::Run(run) => run.run(client.clone()).await,
             ServiceCommand::Register(register) => register.run(client, format).await,
             ServiceCommand::Deregister(deregister) => deregister.run(client, format).await,
             ServiceCommand::List { wanted, stale } => list(client, format, wanted, *stale).await,
