@@ -270,7 +270,8 @@ async fn services_outlive_the_leader_and_those_that_died_are_gone_on_every_membe
     Ok(())
 }
 
-/// How often an instance is registered and deregistered; `STEAD_SERVICE_CYCLES` says otherwise.
+/// How often an instance is registered and deregistered. For a long run:
+/// `STEAD_SERVICE_CYCLES=100000 cargo test --test cluster never_comes_back -- --test-threads 1 --nocapture`.
 const CYCLES: usize = 2_000;
 const WORKERS: usize = 8;
 
