@@ -25,7 +25,7 @@ pub struct Settings {
     endpoints: String,
     tls: TlsSettings,
     login: Option<Login>,
-    token: Option<String>,
+    token: Option<Secret<String>>,
     times: Times,
 }
 
@@ -70,7 +70,7 @@ impl Settings {
     /// A JSON Web Token to show in place of a user and a password.
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
-        self.token = Some(token.to_owned());
+        self.token = Some(Secret::new(token.to_owned()));
         self
     }
 
@@ -94,7 +94,7 @@ impl Settings {
     /// An endpoint cannot be, a file with a certificate is of no use, or the token cannot be sent.
     pub fn open(self) -> Result<Client, ClientError> {
         let login = match self.token {
-            Some(token) => Some(Login::of_token(token)?),
+            Some(token) => Some(Login::of_token(token.expose().clone())?),
             None => self.login,
         };
         let security = Security::new(self.tls, true);

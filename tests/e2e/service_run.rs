@@ -18,7 +18,7 @@ use crate::support::{Cluster, Program, Result, TestResult};
 const MAXIMUM_WAIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(100);
 /// The time to live of what is run.
-const TTL_SECONDS: u64 = 4;
+const TTL_SECONDS: u64 = 6;
 
 /// `stead service` with endpoints, its outputs kept.
 fn service(endpoints: &[String], arguments: &[&str]) -> Result<Child> {
