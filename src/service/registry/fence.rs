@@ -1,19 +1,33 @@
-//! What fences tell of a registration that is to be renewed: whether it was deregistered since (see `plan`).
+//! Fences: what every deregistration writes (see `plan`), and what that tells of a registration that is to be renewed.
 //!
-//! Whoever renews acts on its own, so it must not bring back what somebody ended. Never changes anything.
+//! Whoever renews acts on its own, so it must not bring back what somebody ended. Never proposes anything.
 
 use super::Registry;
 use super::error::RegistryError;
-use super::keys::{Owner, single};
+use super::keys::{Owner, fence, single};
 use super::plan::Seen;
-use super::record::{StoredFence, decode};
-use crate::base::Revision;
+use super::record::{StoredFence, decode, encode};
+use crate::base::{Namespace, Revision};
 use crate::service::ServiceError;
 use crate::state::applied::{KeyValue, Refusal};
-use crate::state::command::Range;
+use crate::state::command::{Operation, Put, Range};
 
 /// How many deregistrations of others are looked through for one of the instance that is to be renewed.
 const MAXIMUM_FENCES_READ: usize = 1_024;
+
+/// Writes the fence of an owner that is deregistered: what registrations of it are under way do not hold any more.
+///
+/// # Errors
+/// The record cannot be written.
+pub(super) fn raise(owner: Owner<'_>) -> Result<Operation, RegistryError> {
+    let value = encode(&StoredFence { key: owner.key() })?;
+    Ok(Operation::Put(Put {
+        namespace: Namespace::SERVICES,
+        key: fence(owner),
+        value,
+        ..Put::default()
+    }))
+}
 
 /// Whether it was `owner`, or the node it is on, that was deregistered when a fence was written.
 ///
@@ -45,14 +59,14 @@ impl Registry {
         for (key, stored) in &seen.fences {
             let mut stored = stored.clone();
             let mut read = 0_usize;
-            while let Some(fence) = stored.take_if(|fence| fence.modification_revision > given) {
+            while let Some(raised) = stored.take_if(|raised| raised.modification_revision > given) {
                 read = read.saturating_add(1);
-                if read > MAXIMUM_FENCES_READ || is_own(owner, &fence)? {
+                if read > MAXIMUM_FENCES_READ || is_own(owner, &raised)? {
                     return Err(ended().into());
                 }
                 let before = Range {
                     keys: single(key.clone()),
-                    revision: Revision(fence.modification_revision.0.saturating_sub(1)),
+                    revision: Revision(raised.modification_revision.0.saturating_sub(1)),
                     ..Range::default()
                 };
                 match view.range(&before)? {

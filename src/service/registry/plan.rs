@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::error::RegistryError;
-use super::fence::is_own;
+use super::fence::{is_own, raise};
 use super::keys::{self, Key, Owner, single};
 use super::model::{CheckDefinition, CheckKind, CheckState, Claim, NewCheck, Node, Registration};
-use super::record::{StoredFence, StoredInstance, decode, encode};
+use super::record::{StoredInstance, decode, encode};
 use crate::base::limits::MAXIMUM_CHECKS;
 use crate::base::{LeaseId, Namespace, Revision};
 use crate::state::applied::KeyValue;
@@ -301,7 +301,7 @@ pub(super) fn unknown_check(owner: Owner<'_>, check: &str) -> RegistryError {
 /// # Errors
 /// The record cannot be written.
 pub(super) fn deregister(owner: Owner<'_>, seen: &Seen) -> Result<Txn, RegistryError> {
-    let mut success = vec![raise_fence(owner)?];
+    let mut success = vec![raise(owner)?];
     if seen.record.is_some() {
         success.push(remove_all(owner.everything()));
     }
@@ -320,7 +320,7 @@ pub(super) fn deregister_node(node: &str) -> Result<Txn, RegistryError> {
     let owner = Owner::node(node);
     Ok(Txn {
         compare: Vec::new(),
-        success: vec![remove_all(owner.everything()), raise_fence(owner)?],
+        success: vec![remove_all(owner.everything()), raise(owner)?],
         failure: Vec::new(),
     })
 }
@@ -477,16 +477,6 @@ fn write_checks(
         });
     }
     Ok(())
-}
-
-fn raise_fence(owner: Owner<'_>) -> Result<Operation, RegistryError> {
-    let value = encode(&StoredFence { key: owner.key() })?;
-    Ok(Operation::Put(Put {
-        namespace: Namespace::SERVICES,
-        key: keys::fence(owner),
-        value,
-        ..Put::default()
-    }))
 }
 
 fn remove(key: Bytes) -> Operation {
