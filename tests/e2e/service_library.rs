@@ -12,6 +12,7 @@ use stead::proto::health::health_server::{Health, HealthServer};
 use stead::proto::health::{HealthCheckRequest, HealthCheckResponse};
 use stead::proto::registry::{DeregisterRequest, GetRequest};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
@@ -177,8 +178,15 @@ impl Health for Counted {
     }
 }
 
+type Servers = BTreeMap<&'static str, (Counted, JoinHandle<()>)>;
+
+/// How often one of them was called.
+fn calls(servers: &Servers, id: &str) -> usize {
+    servers[id].0.0.load(Ordering::Relaxed)
+}
+
 /// A program that serves, on a port of its own.
-async fn serve() -> Result<(u16, Counted, tokio::task::JoinHandle<()>)> {
+async fn serve() -> Result<(u16, Counted, JoinHandle<()>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
     let counted = Counted::default();
@@ -195,7 +203,7 @@ async fn calls_go_to_what_is_registered_and_well_also_after_the_watchers_node_is
     let mut cluster = Cluster::builder(Program::stead()?).nodes(3).start().await?;
     let used = (cluster.leader().await? + 1) % 3;
     let services_there = services(&cluster, (used + 1) % 3)?;
-    let mut servers = BTreeMap::new();
+    let mut servers = Servers::new();
     let mut registrations = BTreeMap::new();
     for (id, weight, status) in [("a", 3, 1), ("b", 1, 1), ("ill", 9, 3)] {
         let (port, counted, task) = serve().await?;
@@ -218,7 +226,6 @@ async fn calls_go_to_what_is_registered_and_well_also_after_the_watchers_node_is
     for _ in 0..40 {
         client.check(HealthCheckRequest::default()).await?;
     }
-    let calls = |servers: &BTreeMap<_, (Counted, _)>, id| servers[id].0.0.load(Ordering::Relaxed);
     let counts = ["a", "b", "ill"].map(|id| calls(&servers, id));
     assert_eq!(counts, [30, 10, 0], "by weight, and none to what is ill");
 
@@ -262,7 +269,7 @@ async fn calls_go_to_what_is_registered_and_well_also_after_the_watchers_node_is
         }
     };
     timeout(MAXIMUM_WAIT, reached).await?;
-    for (_, registration) in registrations {
+    for registration in registrations.into_values() {
         registration.deregister().await?;
     }
     let refused = async {
@@ -274,7 +281,7 @@ async fn calls_go_to_what_is_registered_and_well_also_after_the_watchers_node_is
         }
     };
     assert_eq!(timeout(MAXIMUM_WAIT, refused).await?.code(), Code::Unavailable);
-    for (_, (_, task)) in servers {
+    for (_, task) in servers.into_values() {
         task.abort();
     }
     Ok(())

@@ -169,7 +169,7 @@ async fn a_program_is_an_instance_while_it_runs_and_its_exit_code_is_passed_on()
         "started",
     ];
     let (status, out, error) = end(&mut service(&endpoints, &refused)?).await?;
-    assert_eq!((status.code(), out.as_str()), (Some(4), ""), "{error}");
+    assert_eq!((status.code(), out.as_str()), (Some(3), ""), "{error}");
     Ok(())
 }
 
