@@ -9,7 +9,7 @@ use stead::client::{Filter, Instance, LiveSet, Rule, Services, Settings, Standin
 use stead::proto::etcdserverpb::LeaseRevokeRequest;
 use stead::proto::health::health_client::HealthClient;
 use stead::proto::health::health_server::{Health, HealthServer};
-use stead::proto::health::{HealthCheckRequest, HealthCheckResponse};
+use stead::proto::health::{HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse};
 use stead::proto::registry::{DeregisterRequest, GetRequest};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -166,6 +166,13 @@ impl Health for Counted {
     ) -> std::result::Result<Response<HealthCheckResponse>, Status> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(Response::new(HealthCheckResponse::default()))
+    }
+
+    async fn list(
+        &self,
+        _: Request<HealthListRequest>,
+    ) -> std::result::Result<Response<HealthListResponse>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 
     type WatchStream = futures::stream::BoxStream<'static, std::result::Result<HealthCheckResponse, Status>>;
