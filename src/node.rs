@@ -8,7 +8,7 @@ mod sockets;
 
 use std::future::pending;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use crate::service::compaction;
 use crate::service::leader::LeaderDesk;
 use crate::service::watch::{WatchHub, WatchSettings};
 use crate::service::{self, Services};
+use crate::transport::dns::DnsDoor;
 use crate::transport::{CallSettings, ConnectionSettings, FrontDoors, HttpSettings, Names};
 
 /// Applied batches that one consumer of news may lag behind before apply waits for it.
@@ -105,6 +106,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
     // Held until the end: their files are taken away with them.
     let mut sockets = bind_sockets(&config.listen_sockets)?;
     let metrics_listeners = bind_all("listen-metrics-urls", &config.listen_metrics)?;
+    let dns_sockets = bind_dns(&config.listen_dns)?;
     let peer_listeners = bind_all("listen-peer-urls", &config.listen_peer)?;
     let stopping = CancellationToken::new();
     let client_tls = protection(config.client_tls.clone(), &stopping)?;
@@ -218,6 +220,12 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
                 .serve(asynchronous(listener)?, entrance_of(is_tls)),
         );
     }
+    let dns = DnsDoor::new(config.dns.clone(), services.registry.clone(), stopping.clone());
+    for (datagrams, listener) in dns_sockets {
+        let datagrams = tokio::net::UdpSocket::from_std(datagrams).map_err(cannot_wait)?;
+        doors.spawn(dns.clone().serve_datagrams(datagrams));
+        doors.spawn(dns.clone().serve_connections(asynchronous(listener)?));
+    }
     doors.close();
     tracing::info!(
         name = config.name,
@@ -226,6 +234,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         clients = ?texts(&config.listen_client),
         sockets = ?texts(&config.listen_sockets),
         peers = ?texts(&config.listen_peer),
+        dns = ?texts(&config.listen_dns),
         "ready to serve client requests"
     );
     ready::announce();
@@ -268,6 +277,25 @@ fn bind_all(flag: &'static str, addresses: &[ListenAddress]) -> Result<Vec<(TcpL
             Ok((listener, *is_tls))
         })
         .collect()
+}
+
+/// Sockets for DNS: for each address one for datagrams and one for connections.
+fn bind_dns(addresses: &[SocketAddr]) -> Result<Vec<(UdpSocket, TcpListener)>, NodeError> {
+    let bind = |address: SocketAddr| {
+        let datagrams = UdpSocket::bind(address)?;
+        datagrams.set_nonblocking(true)?;
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok((datagrams, listener))
+    };
+    let bind = |address: &SocketAddr| {
+        bind(*address).map_err(|source| NodeError::Listen {
+            flag: "listen-dns",
+            address: *address,
+            source,
+        })
+    };
+    addresses.iter().map(bind).collect()
 }
 
 /// TLS for one side, which follows its files until `stopping`.

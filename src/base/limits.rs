@@ -126,3 +126,20 @@ pub const MAXIMUM_REGISTRY_HISTORY_WATCHES: usize = 2;
 
 /// Revisions with changes of services that a member keeps at hand. A watch that is further behind reads the history.
 pub const MAXIMUM_REGISTRY_RECENT_CHANGES: usize = 16_384;
+
+/// Bytes of an answer over UDP, whatever the client says that it takes: a datagram that is much larger is lost with any of
+/// its fragments, and a false sender gets no more for its question.
+pub const MAXIMUM_DNS_UDP_BYTES: u16 = 8_192;
+
+/// Records in an answer over UDP for a client that does not say what it takes, as Consul's.
+pub const MAXIMUM_DNS_UDP_ANSWERS: usize = 3;
+
+/// Connections on which one member answers DNS; more wait to be accepted.
+pub const MAXIMUM_DNS_CONNECTIONS: usize = 1_024;
+
+/// Time without a question after which a connection for DNS is closed.
+pub const DNS_IDLE_SECONDS: u64 = 10;
+
+/// Questions that one member cannot answer at once (of the newest state, of addresses, of other domains) and works on at a
+/// time; one more is answered with SERVFAIL.
+pub const MAXIMUM_DNS_WAITING: usize = 1_024;

@@ -230,6 +230,53 @@ pub(super) const FLAGS: &[Flag] = &[
         "",
         "Addresses for HTTP without gRPC; --listen-client-urls then serves gRPC alone",
     ),
+    used(
+        "consul-datacenter",
+        "dc1",
+        "The name of the datacenter, as in web.service.dc1.consul",
+    ),
+    used("consul-domain", "consul", "The domain of names in DNS"),
+    used("consul-alt-domain", "", "Another domain with the same names"),
+    used(
+        "listen-dns",
+        "",
+        "Addresses, comma-separated, for DNS over UDP and TCP, such as 127.0.0.1:8600; none: there is no DNS",
+    ),
+    used_switch(
+        "dns-only-passing",
+        "false",
+        "Leave instances that warn out of answers of DNS",
+    ),
+    used_switch(
+        "dns-consistent",
+        "false",
+        "Answer DNS with all that was acknowledged before the question, not with what this member knows",
+    ),
+    used_switch(
+        "dns-enable-truncate",
+        "false",
+        "Say so in answers over UDP that were cut, so that clients ask again over TCP",
+    ),
+    used(
+        "dns-service-ttl",
+        "",
+        "How long answers about services are good for: name=10s,beginning*=5s,*=1s; else 0s",
+    ),
+    used_duration(
+        "dns-node-ttl",
+        "0s",
+        "How long answers of DNS about nodes are good for",
+    ),
+    used(
+        "dns-recursors",
+        "",
+        "Servers, comma-separated, to ask about names of other domains; none: they are refused",
+    ),
+    used_duration(
+        "dns-recursor-timeout",
+        "2s",
+        "How long one of them may take before the next is asked",
+    ),
     used_switch(
         "enable-grpc-gateway",
         "true",

@@ -8,6 +8,7 @@
 
 mod auth;
 mod corruption;
+mod dns;
 mod duration;
 mod error;
 mod flags;
@@ -33,6 +34,7 @@ use crate::base::tls::TlsSettings;
 use crate::base::{ClusterId, MemberId};
 use crate::replication::PeerMember;
 use crate::service::auth::TokenSettings;
+use crate::transport::dns::DnsSettings;
 
 /// The etcd whose behaviour and flags Stead follows; what it reports as its version, since clients switch features on
 /// by it.
@@ -66,6 +68,10 @@ pub struct ServerConfig {
     pub listen_peer: Vec<ListenAddress>,
     /// Where else to serve metrics and the health pages.
     pub listen_metrics: Vec<ListenAddress>,
+    /// Where to answer DNS; nowhere if it is empty.
+    pub listen_dns: Vec<SocketAddr>,
+    /// How DNS is answered.
+    pub dns: DnsSettings,
     /// TLS on addresses for clients and metrics; none if none of them has it.
     pub client_tls: Option<TlsSettings>,
     /// TLS between members; none if no address of a member that is known has it.

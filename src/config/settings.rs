@@ -13,7 +13,7 @@ use super::tls::Addresses;
 use super::url::HostUrl;
 use super::{
     AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, corruption,
-    duration, parse_switch, tls,
+    dns, duration, parse_switch, tls,
 };
 use crate::base::identity;
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
@@ -130,6 +130,7 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
     let name = name(&values)?;
     let data_folder = data_folder(&values, &name)?;
     let urls = Urls::read(&mut values)?;
+    let listen_dns = dns::listen(&values)?;
     let (heartbeat, election) = timing(&values)?;
     let token = short_text(&values, "initial-cluster-token")?;
     let initial_members = match initial_members(&values, &name, &urls.advertise_peer, &token) {
@@ -165,6 +166,8 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         listen_client_http: urls.http(&values)?,
         listen_peer: urls.peer(&values)?,
         listen_metrics: urls.metrics(&values)?,
+        dns: dns::settings(&values, &listen_dns)?,
+        listen_dns,
         client_tls,
         peer_tls,
         advertise_client_urls: urls.advertise_client(),

@@ -29,6 +29,7 @@ pub mod maintenance;
 mod quota;
 pub mod range_stream;
 pub mod registry;
+pub mod resolve;
 pub mod snapshot;
 #[cfg(test)]
 mod testing;

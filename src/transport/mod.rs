@@ -1,11 +1,12 @@
-//! Front doors: gRPC and HTTP. Translation only; never decides anything.
+//! Front doors: gRPC and HTTP, and DNS ([`dns`]). Translation only; never decides anything.
 //!
-//! One port speaks both: HTTP/2 with prior knowledge for gRPC clients, HTTP/1.1 for everything that reads a page. What is
+//! One port speaks gRPC and HTTP: HTTP/2 with prior knowledge for gRPC clients, HTTP/1.1 for everything that reads a page. What is
 //! neither is answered with an error, or not at all, and its connection closed; nobody else notices. With TLS it is the
 //! same two, in the words of the handshake: `h2` and `http/1.1`.
 
 mod authority;
 mod connections;
+pub mod dns;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gateway;

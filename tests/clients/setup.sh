@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and did not write themselves: a real etcd, etcdctl, the clients for Python (with its own
-# tests), Go, Node and Java, and what building the Rust client needs, with its tests.
+# tests), Go, Node and Java, programs that ask DNS, and what building the Rust client needs, with its tests.
 # What is there already is left alone, so that the script can run before every test.
 #
 # Everything but the Debian packages goes to $STEAD_TEST_CLIENTS, by default stead-test-clients in the user's cache
@@ -30,6 +30,9 @@ missing=
 command -v etcdctl >/dev/null 2>&1 || missing="$missing etcd-client"
 # The crate etcd-client compiles its protocol files with it, which import those that come with the library.
 command -v protoc >/dev/null 2>&1 || missing="$missing protobuf-compiler libprotobuf-dev"
+command -v dig >/dev/null 2>&1 || missing="$missing bind9-dnsutils"
+command -v haproxy >/dev/null 2>&1 || missing="$missing haproxy"
+command -v prometheus >/dev/null 2>&1 || missing="$missing prometheus"
 command -v go >/dev/null 2>&1 || missing="$missing golang-go"
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
@@ -61,6 +64,13 @@ if [ -n "$(find "$here/go" -newer "$clients/go-client" -type f 2>/dev/null || ec
     say "building the program of the Go client"
     (cd "$here/go" && go build -cover -coverpkg=./...,go.etcd.io/etcd/client/v3/... -o "$clients/go-client" .)
     touch "$clients/go-client"
+fi
+
+# CoreDNS, with the plugin that reads from an etcd alone.
+if [ -n "$(find "$here/coredns" -newer "$clients/coredns" -type f 2>/dev/null || echo missing)" ]; then
+    say "building CoreDNS"
+    (cd "$here/coredns" && go build -o "$clients/coredns" .)
+    touch "$clients/coredns"
 fi
 
 # The program of the Node client looks for its packages beside itself. The lock file is recorded when they are complete.

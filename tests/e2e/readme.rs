@@ -20,6 +20,10 @@ const HOST: &str = "127.0.0.1:";
 /// How far the nodes of `stead dev --base-port` are apart.
 const DEV_PORT_STEP: u16 = 10;
 
+/// How far the port for DNS is above that for clients, and how the README names the first one.
+const DNS_OFFSET: u16 = 3;
+const DNS_PORT: &str = "-p 8600";
+
 /// The client ports of `stead dev` without flags.
 const DEV_PORTS: [&str; 3] = ["2379", "22379", "32379"];
 
@@ -71,18 +75,18 @@ fn blocks(readme: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// The base of three nodes' ports, all of them free, as are the peer ports above them.
+/// The base of three nodes' ports, all of them free, as are those for peers and DNS above them.
 fn base_port() -> Result<u16> {
     for _ in 0..100 {
         let base = free_port()?;
         let free = (0..3_u16)
-            .flat_map(|node| [base + node * DEV_PORT_STEP, base + node * DEV_PORT_STEP + 1])
+            .flat_map(|node| [0, 1, DNS_OFFSET].map(|offset| base + node * DEV_PORT_STEP + offset))
             .all(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
         if free {
             return Ok(base);
         }
     }
-    Err("no six free ports were found".into())
+    Err("no free ports for three nodes were found".into())
 }
 
 /// Puts a free port in place of each port of the README.
@@ -150,6 +154,7 @@ fn every_command_of_the_readme_works() -> TestResult {
         }
         assert!(dev.is_some(), "the README starts a cluster before it uses one");
         let script = with_free_ports(&block, &mut ports)?;
+        let script = script.replace(DNS_PORT, &format!("-p {}", base + DNS_OFFSET));
         let output = folder.path().join("output");
         let log = fs::File::create(&output)?;
         let shell = Command::new("bash")

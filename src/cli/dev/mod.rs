@@ -8,7 +8,7 @@ mod node;
 
 use std::env;
 use std::io::{self, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
@@ -38,6 +38,15 @@ const DEFAULT_BASE_PORT: u16 = 2379;
 /// How far the ports of further nodes are from the default of the first: as etcd's own local cluster has them.
 const DEFAULT_OFFSETS: [u16; 5] = [0, 20_000, 30_000, 40_000, 50_000];
 
+/// The port for DNS of the first node if nobody says otherwise: Consul's.
+const DEFAULT_DNS_PORT: u16 = 8_600;
+
+/// How far the ports for DNS of further nodes are from that.
+const DEFAULT_DNS_STEP: u16 = 10_000;
+
+/// How far the port for DNS is above that for clients if a base port is given.
+const CHOSEN_DNS_OFFSET: u16 = 3;
+
 /// How far ports are apart if another base port is given.
 const CHOSEN_STEP: u16 = 10;
 
@@ -62,7 +71,7 @@ pub(super) struct Dev {
     /// Where the data and logs are kept
     #[arg(long, default_value = "stead-dev")]
     data_dir: PathBuf,
-    /// Client port of the first node; the others follow in steps of 10, peers one above [default: 2379, 22379, 32379]
+    /// Client port of the first node; the others follow in steps of 10, peers one above, DNS three above [default: 2379, 22379, 32379; DNS 8600, 18600, 28600]
     #[arg(long)]
     base_port: Option<u16>,
 }
@@ -79,8 +88,13 @@ impl Dev {
             check_port(*port)?;
             check_port(port + 1)?;
         }
+        let dns_ports = self.dns_ports(&ports);
+        for port in &dns_ports {
+            check_port(*port)?;
+            check_datagram_port(*port)?;
+        }
         let folder = DevFolder::open(&self.data_dir, &ports, self.fresh)?;
-        let nodes = node::describe(folder.path(), &ports);
+        let nodes = node::describe(folder.path(), &ports, &dns_ports);
         let mut children = Vec::new();
         for node in &nodes {
             children.push(node.start()?);
@@ -134,17 +148,37 @@ impl Dev {
                 .collect(),
         };
         ports
-            .filter(|ports| ports.iter().all(|port| (1..u16::MAX).contains(port)))
+            .filter(|ports| {
+                let last = u16::MAX - CHOSEN_DNS_OFFSET;
+                ports.iter().all(|port| (1..=last).contains(port))
+            })
             .ok_or_else(|| {
                 CliError::invalid(format!(
                     "--base-port leaves no ports for {nodes} nodes; choose one from 1 to 65000"
                 ))
             })
     }
+
+    /// The port for DNS of each node.
+    fn dns_ports(&self, client_ports: &[u16]) -> Vec<u16> {
+        let of_node = |(client_port, index): (&u16, u16)| match self.base_port {
+            None => DEFAULT_DNS_PORT + index * DEFAULT_DNS_STEP,
+            Some(_) => client_port + CHOSEN_DNS_OFFSET,
+        };
+        client_ports.iter().zip(0_u16..).map(of_node).collect()
+    }
 }
 
 fn check_port(port: u16) -> Result<(), CliError> {
-    match TcpListener::bind(("127.0.0.1", port)) {
+    usable(port, TcpListener::bind(("127.0.0.1", port)))
+}
+
+fn check_datagram_port(port: u16) -> Result<(), CliError> {
+    usable(port, UdpSocket::bind(("127.0.0.1", port)))
+}
+
+fn usable<Bound>(port: u16, bound: io::Result<Bound>) -> Result<(), CliError> {
+    match bound {
         Ok(_) => Ok(()),
         Err(error) => Err(CliError::failure(format!(
             "port {port} of 127.0.0.1 cannot be used: {error}; stop what uses it (another `stead dev`, an etcd), or choose \
@@ -237,6 +271,7 @@ fn show(nodes: &[DevNode], processes: &[u32], dev: &Dev, format: Format) -> Resu
                     "name": node.name,
                     "endpoint": node.endpoint(),
                     "peer": node.peer_address(),
+                    "dns": node.dns_address(),
                     "process": process,
                     "log": node.log,
                 })
@@ -259,16 +294,17 @@ fn show(nodes: &[DevNode], processes: &[u32], dev: &Dev, format: Format) -> Resu
     )?;
     writeln!(
         out,
-        "  {:<5} {:<16} {:<16} {:<8} log",
-        "node", "clients", "peers", "process"
+        "  {:<5} {:<16} {:<16} {:<16} {:<8} log",
+        "node", "clients", "peers", "DNS", "process"
     )?;
     for (node, process) in nodes.iter().zip(processes) {
         writeln!(
             out,
-            "  {:<5} {:<16} {:<16} {:<8} {}",
+            "  {:<5} {:<16} {:<16} {:<16} {:<8} {}",
             node.name,
             node.endpoint(),
             node.peer_address(),
+            node.dns_address(),
             process,
             node.log.display()
         )?;
@@ -306,6 +342,14 @@ mod tests {
         assert_eq!(dev("3", None).ports().unwrap(), [2_379, 22_379, 32_379]);
         assert_eq!(dev("5", None).ports().unwrap().last(), Some(&52_379));
         assert_eq!(dev("3", Some(7_000)).ports().unwrap(), [7_000, 7_010, 7_020]);
+        assert_eq!(
+            dev("3", None).dns_ports(&[2_379, 22_379, 32_379]),
+            [8_600, 18_600, 28_600]
+        );
+        assert_eq!(
+            dev("3", Some(7_000)).dns_ports(&[7_000, 7_010, 7_020]),
+            [7_003, 7_013, 7_023]
+        );
         assert!(
             dev("5", Some(65_500))
                 .ports()

@@ -40,20 +40,23 @@ pub(super) struct DevNode {
     pub(super) log: PathBuf,
     data: PathBuf,
     client_port: u16,
+    dns_port: u16,
     initial_cluster: String,
 }
 
-/// The nodes of a cluster on these client ports.
-pub(super) fn describe(folder: &Path, client_ports: &[u16]) -> Vec<DevNode> {
+/// The nodes of a cluster on these ports for clients and for DNS.
+pub(super) fn describe(folder: &Path, client_ports: &[u16], dns_ports: &[u16]) -> Vec<DevNode> {
     let named = || (1..).map(|number: usize| format!("n{number}")).zip(client_ports);
     let initial_cluster: Vec<String> = named()
         .map(|(name, port)| format!("{name}=http://127.0.0.1:{}", port + 1))
         .collect();
     named()
-        .map(|(name, port)| DevNode {
+        .zip(dns_ports)
+        .map(|((name, port), dns_port)| DevNode {
             log: folder.join(format!("{name}.log")),
             data: folder.join(&name),
             client_port: *port,
+            dns_port: *dns_port,
             initial_cluster: initial_cluster.join(","),
             name,
         })
@@ -69,6 +72,11 @@ impl DevNode {
     /// Where the other nodes find it.
     pub(super) fn peer_address(&self) -> String {
         format!("127.0.0.1:{}", self.client_port + 1)
+    }
+
+    /// Where it answers DNS.
+    pub(super) fn dns_address(&self) -> String {
+        format!("127.0.0.1:{}", self.dns_port)
     }
 
     /// The last lines of its log.
@@ -110,6 +118,7 @@ impl DevNode {
             .arg(format!("--initial-advertise-peer-urls={peer_url}"))
             .arg(format!("--initial-cluster={}", self.initial_cluster))
             .arg("--initial-cluster-token=stead-dev")
+            .arg(format!("--listen-dns={}", self.dns_address()))
             .arg("--log-format=console")
             .arg("--data-dir")
             .arg(&self.data)

@@ -41,6 +41,8 @@ mod model;
 mod plan;
 mod record;
 mod renew;
+#[cfg(any(test, fuzzing))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -145,6 +147,19 @@ impl Registry {
             Ok(reached) => reached,
             Err(_) => Err(ServiceError::TimeoutApplied),
         }
+    }
+
+    /// The catalog as this member knows it now, whoever asks; none before the first is read. It waits for nothing.
+    #[must_use]
+    pub fn local(&self) -> Option<Arc<Catalog>> {
+        let catalog = self.board.current();
+        (catalog.revision() > Revision(0)).then_some(catalog)
+    }
+
+    /// Whether anybody may read it, as this member knows: users need not say who they are.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.core.gate.is_open()
     }
 
     /// The header of an answer from a catalog at `revision`.

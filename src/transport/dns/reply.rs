@@ -1,0 +1,80 @@
+//! From a packet to the bytes of its answer, or to what they have to wait for. Never waits itself, and knows no socket.
+
+use std::sync::Arc;
+
+use hickory_proto::op::ResponseCode;
+
+use super::answer::{Answerer, Outcome};
+use super::message::{self, Carrier, Draft, Packet, Question};
+use crate::service::registry::Catalog;
+
+/// What is known of the services when a packet comes.
+pub(super) enum Known {
+    /// Nothing for those who do not say who they are.
+    Hidden,
+    /// Nothing yet.
+    Nothing,
+    /// This.
+    Catalog(Arc<Catalog>),
+}
+
+/// What became of a packet at once.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// The answer is written.
+    Written,
+    /// It gets none.
+    Nothing,
+    /// It has to wait.
+    Later(Question, Waiting),
+}
+
+/// What an answer waits for.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    /// All that was acknowledged.
+    Newest,
+    /// What the catalog alone does not say.
+    Known(Arc<Catalog>, Outcome),
+}
+
+impl Answerer {
+    /// Answers a packet, as far as that can be done without waiting.
+    pub fn reply(
+        &self,
+        packet: &[u8],
+        carrier: Carrier,
+        known: impl FnOnce() -> Known,
+        out: &mut Vec<u8>,
+    ) -> Reply {
+        let question = match message::read(packet, carrier) {
+            Packet::Noise => return Reply::Nothing,
+            Packet::Refused(code, None) => {
+                message::write_refusal(packet, code, out);
+                return Reply::Written;
+            }
+            Packet::Refused(code, Some(question)) => return self.say(&question, &Draft::only(code), out),
+            Packet::Question(question) => question,
+        };
+        let catalog = match known() {
+            Known::Hidden => return self.say(&question, &Draft::only(ResponseCode::Refused), out),
+            _ if question.wants_newest || self.settings.newest => {
+                return Reply::Later(question, Waiting::Newest);
+            }
+            Known::Nothing => return self.say(&question, &Draft::only(ResponseCode::ServFail), out),
+            Known::Catalog(catalog) => catalog,
+        };
+        match self.answer(&catalog, &question) {
+            Outcome::Answer(draft) => self.say(&question, &draft, out),
+            outcome => Reply::Later(question, Waiting::Known(catalog, outcome)),
+        }
+    }
+
+    fn say(&self, question: &Question, draft: &Draft, out: &mut Vec<u8>) -> Reply {
+        message::write(question, draft, self.manner(), out);
+        match out.is_empty() {
+            true => Reply::Nothing,
+            false => Reply::Written,
+        }
+    }
+}
