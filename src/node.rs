@@ -354,6 +354,8 @@ fn service_settings(config: &ServerConfig, replication: &Replication) -> service
         },
         corruption_check_interval: config.corruption_checks.interval,
         compaction_check_interval: config.corruption_checks.compaction_interval,
+        checks: config.checks.clone(),
+        announce: false,
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod admit;
 pub mod auth;
+pub mod checks;
 pub mod cluster;
 pub mod compaction;
 pub mod contest;
@@ -45,6 +46,7 @@ use crate::base::{ClusterId, MemberId, clock};
 use crate::replication::{News, ReadError, Replication, Status};
 use admit::Admission;
 use auth::{Gate, Tokens, Users};
+use checks::Checks;
 use cluster::Cluster;
 use compaction::AutoCompaction;
 use contest::{Contests, Elections, Locks};
@@ -90,6 +92,10 @@ pub struct Settings {
     pub corruption_check_interval: Option<Duration>,
     /// Time between two looks whether history was forgotten, after which the leader compares what is left of it; none: never.
     pub compaction_check_interval: Option<Duration>,
+    /// Where checks of services may go, and who may register them.
+    pub checks: checks::Policy,
+    /// Whether this member is a node of the catalog of services, as Consul's clients expect it.
+    pub announce: bool,
 }
 
 /// All services of a node. A handle: clones share one node.
@@ -123,6 +129,7 @@ pub struct Services {
     pub settings: Settings,
     core: Arc<Core>,
     lessor: Lessor,
+    checks: Checks,
 }
 
 impl Services {
@@ -157,10 +164,11 @@ impl Services {
             settings: settings.clone(),
         });
         let lessor = Lessor::new(Arc::clone(&core));
-        desk.open(&core, &lessor);
         let kv = Kv::new(Arc::clone(&core));
         let leases = Leases::new(Arc::clone(&core), lessor.clone());
         let registry = Registry::new(Arc::clone(&core), leases.clone(), hub.clone());
+        let checks = Checks::new(Arc::clone(&core), &registry);
+        desk.open(&core, &lessor, checks.desk());
         let contests = Contests::new(kv.clone(), leases.clone(), hub, Arc::clone(&core));
         Self {
             kv,
@@ -178,6 +186,7 @@ impl Services {
             settings,
             core,
             lessor,
+            checks,
         }
     }
 
@@ -220,6 +229,7 @@ impl Services {
             () = self.follow_log(news) => {}
             () = self.core.gate.tokens().follow_files() => {}
             () = self.registry.run() => {}
+            () = self.checks.run() => {}
         }
     }
 

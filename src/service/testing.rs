@@ -91,6 +91,8 @@ impl Node {
             auto_compaction: None,
             corruption_check_interval: None,
             compaction_check_interval: None,
+            checks: super::checks::Policy::default(),
+            announce: false,
         };
         let ttl = Duration::from_secs(300);
         let tokens = Tokens::open(TokenSettings::Simple { ttl }).unwrap();
