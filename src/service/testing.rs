@@ -35,6 +35,11 @@ pub(in crate::service) struct Node {
 impl Node {
     /// Starts one, and waits until it leads.
     pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts one with other settings.
+    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -78,7 +83,7 @@ impl Node {
             WatchSettings::default(),
         )
         .unwrap();
-        let settings = Settings {
+        let mut settings = Settings {
             member: MEMBER,
             cluster: CLUSTER,
             election: ELECTION,
@@ -94,6 +99,7 @@ impl Node {
             checks: super::checks::Policy::default(),
             announce: false,
         };
+        change(&mut settings);
         let ttl = Duration::from_secs(300);
         let tokens = Tokens::open(TokenSettings::Simple { ttl }).unwrap();
         let services = Services::new(replication, hub.clone(), metrics, &desk, settings, tokens);
