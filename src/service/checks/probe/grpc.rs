@@ -1,5 +1,6 @@
 //! A probe of `grpc.health.v1.Health/Check`.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
@@ -55,6 +56,10 @@ pub(super) async fn ask(
             ServingStatus::Serving => Ok(()),
             other => Err(other.as_str_name().to_owned()),
         },
-        Err(status) => Err(format!("{:?}: {}", status.code(), status.message())),
+        Err(status) => {
+            let cause = status.source().map(|cause| format!(" ({cause})"));
+            let cause = cause.unwrap_or_default();
+            Err(format!("{:?}: {}{cause}", status.code(), status.message()))
+        }
     }
 }

@@ -270,10 +270,10 @@ async fn a_grpc_service_is_asked_for_its_health_and_http2_for_a_ping() {
     let found = outcome(ping(&address)).await;
     assert_eq!(found.status, Status::Passing, "{found:?}");
     let plain = web(&mut servers, site).await.to_string();
-    for target in [ping(&plain), grpc(&plain, "")] {
+    for (target, part) in [(ping(&plain), "no HTTP/2"), (grpc(&plain, ""), "transport error")] {
         let found = outcome(target).await;
         assert!(
-            found.status == Status::Critical && found.output.contains("no HTTP/2"),
+            found.status == Status::Critical && found.output.contains(part),
             "{found:?}"
         );
     }
