@@ -176,7 +176,7 @@ async fn owned(cluster: &Cluster, member: usize) -> Result<usize> {
 async fn checks_of_a_member_that_dies_are_done_by_the_others_and_changes_are_written_once() -> TestResult {
     let mut servers = JoinSet::new();
     let (site, address) = Site::open(&mut servers).await?;
-    let mut cluster = Cluster::builder(Program::stead()?).start().await?;
+    let mut cluster = Cluster::builder(Program::stead()?).nodes(3).start().await?;
     let leader = cluster.leader().await?;
     let mut clients = cluster.clients(leader)?;
     let ids: Vec<String> = (0..INSTANCES).map(|number| format!("w{number}")).collect();
@@ -282,7 +282,7 @@ async fn report(clients: &mut Clients) -> TestResult {
 #[tokio::test]
 async fn a_check_with_a_time_to_live_outlives_the_leader_and_ends_when_nothing_is_reported() -> TestResult {
     const TTL: Duration = Duration::from_secs(12);
-    let mut cluster = Cluster::builder(Program::stead()?).start().await?;
+    let mut cluster = Cluster::builder(Program::stead()?).nodes(3).start().await?;
     let leader = cluster.leader().await?;
     let follower = (leader + 1) % 3;
     let mut clients = cluster.clients(follower)?;
