@@ -60,6 +60,12 @@ impl StatusBoard {
         *self.heard_at.lock() = Instant::now();
     }
 
+    /// When a leader last sent something; at first, when this node started.
+    #[must_use]
+    pub fn heard_leader_at(&self) -> Instant {
+        *self.heard_at.lock()
+    }
+
     /// The leader's id, if one is known.
     #[must_use]
     pub fn leader(&self) -> Option<MemberId> {
