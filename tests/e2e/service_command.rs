@@ -251,7 +251,7 @@ async fn the_command_line_registers_checks_reports_them_and_sets_maintenance() -
         "{error}"
     );
     let (code, _, error) = stead(&cluster, &[&web[..], &["--check-ttl", "soon"]].concat()).await?;
-    assert_eq!(code, Some(2));
+    assert_eq!(code, Some(128));
     assert!(error.contains("write a time such as 500ms"), "{error}");
     Ok(())
 }
