@@ -14,7 +14,6 @@ use crate::base::tls::{CertificateFiles, Entrance, Identity, Side, Tls, TlsSetti
 use crate::proto::health::health_check_response::ServingStatus;
 use crate::proto::health::health_server::{Health, HealthServer};
 use crate::proto::health::{HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse};
-use crate::service::checks::Policy;
 use crate::service::registry::{HttpTarget, TargetTls};
 
 /// Bytes of a request that are read.
