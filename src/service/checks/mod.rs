@@ -7,15 +7,15 @@
 //!                            reaper (leader): critical for too long ----> deregistered
 //! ```
 //!
-//! Each check belongs to one member that lives, by hashing ([`owner`]). Who lives is what the leader says ([`desk`]): every
+//! Each check belongs to one member that lives, by hashing (`owner`). Who lives is what the leader says (`desk`): every
 //! member calls it every second, and who was silent for three is left out. Two members that disagree for a moment both do a
 //! check, which costs a second probe and nothing else: a state is written only onto the definition and the state that were
-//! there when the probe began ([`Registry::settle`]), so that one of them writes it, and what one found out before the other
+//! there when the probe began (`Registry::settle`), so that one of them writes it, and what one found out before the other
 //! wrote is dropped. The same holds for a probe that was slow while its instance was registered anew. A member that the leader
 //! cannot be reached from goes on with what it knew, and can write nothing.
 //!
 //! Only a change of the status is written at once; another output alone is written later, at most five minutes, by whoever
-//! found it. Reports of checks with a time to live that change nothing are kept in memory ([`heard`]) and never written.
+//! found it. Reports of checks with a time to live that change nothing are kept in memory (`heard`) and never written.
 //!
 //! Never touches a check that somebody reports without a time to live, or a maintenance. Never runs a program. Goes only
 //! where [`Policy`] lets it.
