@@ -25,6 +25,7 @@ mod operators;
 mod probes;
 mod readme;
 mod reflection;
+mod service_checks;
 mod service_command;
 mod service_library;
 mod service_load;

@@ -2,6 +2,7 @@
 //!
 //! Never keeps an instance alive: what is registered with `--ttl` needs heartbeats from somebody else.
 
+mod checks;
 mod registration;
 mod run;
 mod show;
@@ -10,6 +11,7 @@ mod watch;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
+use self::checks::{Maintenance, Report};
 use self::registration::{RegistrationArguments, node_or_machine, pair};
 use self::show::{instance_json, instance_line, service_json, service_line};
 use super::exit::{CliError, Exit};
@@ -33,8 +35,10 @@ enum ServiceCommand {
     /// Make an instance of a service known
     #[command(after_help = "Examples:
   stead service register --name web --address 10.0.0.1 --port 8080
-  stead service register --name web --id web-2 --node host7 --address 10.0.0.7 --port 8080 --tag v2 --meta zone=a")]
-    Register(Register),
+  stead service register --name web --id web-2 --node host7 --address 10.0.0.7 --port 8080 --tag v2 --meta zone=a
+  stead service register --name web --address 10.0.0.1 --port 8080 --check-http http://10.0.0.1:8080/health --check-interval 5s
+  stead service register --name job --address 10.0.0.1 --check-ttl 30s --check-deregister-after 10m")]
+    Register(Box<Register>),
     /// Register an instance for as long as a command runs
     #[command(
         after_help = "The command finds what was registered in STEAD_SERVICE_NAME, STEAD_SERVICE_ID, STEAD_SERVICE_NODE,
@@ -45,14 +49,26 @@ deregisters it, it stays so, and the command goes on. The exit code is that of t
 
 Examples:
   stead service run --name web --address 10.0.0.1 --port 8080 -- ./my-server --listen 8080
+  stead service run --name web --port 8080 --address 10.0.0.1 --check-tcp 10.0.0.1:8080 -- ./my-server
   stead service run --name web --id web-2 --port 8081 --ttl 5 -- sh -c 'exec ./my-server $STEAD_SERVICE_PORT'"
     )]
-    Run(run::Run),
+    Run(Box<run::Run>),
     /// Take an instance away for good
     #[command(after_help = "Examples:
   stead service deregister web
   stead service deregister web-2 --node host7")]
     Deregister(Deregister),
+    /// Report how a check is, of those that nobody else finds out
+    #[command(after_help = "Examples:
+  stead service check web service:web passing
+  stead service check web service:web critical --note 'no database' --node host7")]
+    Check(Report),
+    /// Take an instance, or all of a node, out of service or back
+    #[command(after_help = "Examples:
+  stead service maintenance web --enable --reason 'new disk'
+  stead service maintenance web --disable
+  stead service maintenance --node host7 --enable")]
+    Maintenance(Maintenance),
     /// Show all services, or the instances of one
     #[command(after_help = "Examples:
   stead service list
@@ -174,6 +190,8 @@ impl Service {
             ServiceCommand::Run(run) => run.run(client.clone()).await,
             ServiceCommand::Register(register) => register.run(client, format).await,
             ServiceCommand::Deregister(deregister) => deregister.run(client, format).await,
+            ServiceCommand::Check(report) => report.run(client, format).await,
+            ServiceCommand::Maintenance(maintenance) => maintenance.run(client, format).await,
             ServiceCommand::List { wanted, stale } => list(client, format, wanted, *stale).await,
             ServiceCommand::Watch { wanted, rev } => watch::run(client, format, &wanted.filter(), *rev).await,
             ServiceCommand::Health { wanted } => health(client, format, wanted).await,

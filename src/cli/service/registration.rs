@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::checks::CheckArguments;
 use crate::cli::exit::CliError;
 use crate::proto::registry::Instance;
 
@@ -29,6 +30,8 @@ pub(super) struct RegistrationArguments {
     /// A pair of metadata, key=value; may be given several times
     #[arg(long = "meta", value_parser = pair)]
     metadata: Vec<(String, String)>,
+    #[command(flatten)]
+    checks: CheckArguments,
 }
 
 impl RegistrationArguments {
@@ -47,6 +50,7 @@ impl RegistrationArguments {
             tags: self.tags.clone(),
             metadata: self.metadata.iter().cloned().collect(),
             ttl_seconds: ttl,
+            checks: self.checks.checks(id),
             ..Instance::default()
         })
     }
