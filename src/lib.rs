@@ -10,6 +10,7 @@
 //! | [`replication`] | openraft: log, network, snapshots, membership; offers propose, read barrier, members, status | leaks an openraft type upward |
 //! | [`service`] | one pipeline for every request: validate, admit, propose or read, reply | knows a wire format |
 //! | [`transport`] | front doors: gRPC and HTTP. Translation only | decides anything |
+//! | [`client`] | a client of the cluster, for the command line and for programs | names a layer but `base` |
 //! | [`node`], [`config`], [`cli`] | wiring, shutdown order, flags, output | hold logic |
 //!
 //! One thing differs from the first design: besides every version of a key, the state holds the header of its newest one
@@ -50,6 +51,7 @@ pub mod proto {
 
 pub mod base;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod node;
 pub mod replication;

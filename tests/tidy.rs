@@ -9,13 +9,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers from the lowest to the highest; those in one row may name each other.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["base"],
     &["storage"],
     &["state"],
     &["replication"],
     &["service"],
     &["transport"],
+    &["client"],
     &["config", "node", "cli"],
 ];
 
@@ -246,6 +247,10 @@ fn a_layer_names_only_lower_ones() {
                     "{}: {layer} names {named}, a higher layer",
                     source.shown(number)
                 ));
+            }
+            let is_of_the_server = rank(&named).is_some_and(|other| other > 0) && named != layer;
+            if layer == "client" && is_of_the_server {
+                problems.push(format!("{}: client names {named}", source.shown(number)));
             }
             if named == "proto" && ["base", "storage", "state", "service"].contains(&layer.as_str()) {
                 problems.push(format!("{}: {layer} names a wire format", source.shown(number)));

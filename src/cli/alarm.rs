@@ -5,10 +5,10 @@ use std::io::Write as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::client::{Client, ClientError};
 use super::exit::CliError;
 use super::output::Format;
 use crate::base::MemberId;
+use crate::client::{Client, ClientError};
 use crate::proto::etcdserverpb::alarm_request::AlarmAction;
 use crate::proto::etcdserverpb::{AlarmRequest, AlarmResponse};
 

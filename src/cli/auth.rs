@@ -5,9 +5,9 @@ use std::io::Write as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::client::{Client, ClientError};
 use super::exit::CliError;
 use super::output::{Format, Shown, revision};
+use crate::client::{Client, ClientError};
 use crate::proto::etcdserverpb::{
     AuthDisableRequest, AuthEnableRequest, AuthEnableResponse, AuthRoleAddRequest, AuthStatusRequest,
     AuthUserGrantRoleRequest, ResponseHeader,

@@ -14,10 +14,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::client::Client;
 use super::exit::{CliError, Exit};
 use super::kv::prefix_end;
 use super::output::{Format, revision};
+use crate::client::Client;
 use crate::proto::etcdserverpb::{
     CompactionRequest, DefragmentRequest, DeleteRangeRequest, PutRequest, RangeRequest,
 };

@@ -5,9 +5,9 @@ use std::io::Write as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::client::Client;
 use super::exit::CliError;
 use super::output::Format;
+use crate::client::Client;
 use crate::proto::etcdserverpb::DowngradeRequest;
 use crate::proto::etcdserverpb::downgrade_request::DowngradeAction;
 

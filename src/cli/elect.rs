@@ -11,13 +11,13 @@ use bytes::Bytes;
 use clap::Args;
 use tonic::Status;
 
-use super::client::{Client, is_lost, text_of};
 use super::exit::{CliError, Exit};
 use super::kv::{read_key, write_range};
 use super::output::{Format, PairView};
 use super::session::Session;
 use super::signal::{self, StopSignals};
 use crate::base::clock;
+use crate::client::{Client, is_lost, text_of};
 use crate::proto::etcdserverpb::RangeResponse;
 use crate::proto::v3electionpb::{CampaignRequest, LeaderRequest, LeaderResponse};
 

@@ -8,11 +8,11 @@ use serde_json::json;
 use tonic::Code;
 
 use super::alarm;
-use super::client::{Client, ClientError};
 use super::exit::{CliError, Exit};
 use super::member::members;
 use super::output::{EndpointAnswer, EndpointAnswers, EndpointView, Format, Health};
 use crate::base::clock;
+use crate::client::{Client, ClientError};
 use crate::proto::etcdserverpb::{
     AlarmType, DefragmentRequest, HashKvRequest, HashKvResponse, RangeRequest, StatusRequest, StatusResponse,
 };
@@ -31,7 +31,7 @@ async fn of_cluster(client: &Client, cluster: bool) -> Result<Option<Client>, Cl
         .into_iter()
         .filter_map(|member| member.client_ur_ls.into_iter().next())
         .collect();
-    client.with_endpoints(&urls.join(",")).map(Some)
+    Ok(Some(client.with_endpoints(&urls.join(","))?))
 }
 
 /// The arguments of `stead defrag`.

@@ -6,6 +6,12 @@
 use std::fmt;
 use std::io;
 
+use tonic::Code;
+
+use super::security::unprotected;
+use crate::client::ClientError;
+use crate::client::login::is_bad_login;
+
 /// What the exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -111,6 +117,37 @@ impl fmt::Display for CliError {
 }
 
 impl std::error::Error for CliError {}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        let exit = match &error {
+            ClientError::Endpoint { endpoint, reason } => {
+                return Self::invalid(format!(
+                    "--endpoints has {endpoint:?}: {reason}; write host:port,host:port"
+                ));
+            }
+            ClientError::Tls(_) => return unprotected("--", error),
+            ClientError::BadToken => {
+                return Self::invalid("--auth-jwt-token has characters that no token has");
+            }
+            ClientError::NotConnected { .. } => {
+                return Self::new(
+                    Exit::BadConnection,
+                    format!("{error}; start a server there (`stead dev`) or name others with --endpoints"),
+                );
+            }
+            ClientError::Unknown { .. } => Exit::BadConnection,
+            ClientError::Refused(status) if is_bad_login(status) => Exit::BadLogin,
+            ClientError::Refused(status)
+                if matches!(status.code(), Code::InvalidArgument | Code::OutOfRange) =>
+            {
+                Exit::InvalidRequest
+            }
+            ClientError::Refused(_) => Exit::Server,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
 
 /// A failure to write the answer. A reader that has gone away (`stead get ... | head`) is no failure.
 impl From<io::Error> for CliError {

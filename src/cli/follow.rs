@@ -11,11 +11,11 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::client::{Client, is_lost, text_of};
 use super::exit::{CliError, Exit};
-use super::node::Node;
 use super::output::revision;
 use crate::base::clock;
+use crate::client::node::Node;
+use crate::client::{Client, is_lost, text_of};
 use crate::proto::etcdserverpb::watch_request::RequestUnion;
 use crate::proto::etcdserverpb::{WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
 

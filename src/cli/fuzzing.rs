@@ -1,10 +1,10 @@
 //! For fuzzing: what people write for the commands to read, the files that move keys, and how a server greets.
 
-use super::handshake::greet;
 use super::kv::{parse_lease, prefix_end};
 use super::transfer::record;
 use super::txn_syntax;
 use crate::base::fuzzing::{choice, seed};
+use crate::client::handshake::greet;
 
 /// Transactions as text, lines of an export, ids of leases, greetings and prefixes.
 pub fn cli(bytes: &[u8]) {

@@ -12,9 +12,9 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tonic::{Response, Status, Streaming};
 
-use super::client::Client;
 use super::exit::{CliError, Exit};
 use super::output::{Format, PairView, Plain, RangeView, pairs, revision, write_line};
+use crate::client::Client;
 use crate::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use crate::proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest,

@@ -10,14 +10,14 @@ use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::client::{Client, ClientError, is_lost};
 use super::exit::{CliError, Exit};
 use super::kv::parse_lease;
-use super::node::Node;
 use super::output::{BytesItem, Format, revision, write_line};
 use super::signal;
 use crate::base::LeaseId;
 use crate::base::limits::MAXIMUM_LEASE_TTL_SECONDS;
+use crate::client::node::Node;
+use crate::client::{Client, ClientError, is_lost};
 use crate::proto::etcdserverpb::{
     LeaseGrantRequest, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseRevokeRequest,
     LeaseTimeToLiveRequest,

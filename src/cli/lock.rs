@@ -7,22 +7,20 @@
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::{ExitStatus, Stdio};
 
 use clap::Args;
-use rustix::process::{Pid, Signal, kill_process};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use super::client::Client;
 use super::exit::{CliError, Exit};
 use super::kv::{read_key, write_range};
 use super::output::{Format, bytes_entry, revision};
+use super::program::{self, passed_on, terminate};
 use super::session::Session;
 use super::signal::{Stop, StopSignals};
 use crate::base::LeaseId;
 use crate::base::limits::MAXIMUM_LEASE_TTL_SECONDS;
+use crate::client::Client;
 use crate::proto::v3lockpb::{LockRequest, LockResponse};
 
 /// The arguments of `stead lock`.
@@ -76,15 +74,11 @@ impl Lock {
         format: Format,
     ) -> Result<(), CliError> {
         if let Some((program, arguments)) = self.command.split_first() {
-            let child = Command::new(program)
-                .args(arguments)
-                .env("ETCD_LOCK_KEY", OsString::from_vec(held.key.to_vec()))
-                .env("ETCD_LOCK_REV", revision(held.header.as_ref()).to_string())
-                .stdin(Stdio::inherit())
-                .spawn()
-                .map_err(|error| {
-                    CliError::failure(format!("cannot run {}: {error}", program.to_string_lossy()))
-                })?;
+            let environment = [
+                ("ETCD_LOCK_KEY", OsString::from_vec(held.key.to_vec())),
+                ("ETCD_LOCK_REV", revision(held.header.as_ref()).to_string().into()),
+            ];
+            let child = program::start(program, arguments, environment)?;
             return follow(child, session, signals).await;
         }
         let answer = read_key(client, held.key.clone()).await?;
@@ -126,31 +120,6 @@ async fn follow(
                 lost = Some(error);
             }
         }
-    }
-}
-
-fn terminate(child: &Child) {
-    let process = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(Pid::from_raw);
-    if let Some(process) = process {
-        // One that has ended already needs no signal.
-        let _ = kill_process(process, Signal::TERM);
-    }
-}
-
-/// The exit code of the command becomes that of this process; a signal becomes what a shell makes of it.
-fn passed_on(status: ExitStatus) -> Result<(), CliError> {
-    const SIGNALED: i32 = 128;
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| SIGNALED.saturating_add(signal)))
-        .and_then(|code| u8::try_from(code).ok());
-    match code {
-        Some(0) => Ok(()),
-        Some(code) => Err(CliError::new(Exit::Program(code), "")),
-        None => Err(CliError::failure(format!("the command ended with {status}"))),
     }
 }
 

@@ -1,32 +1,16 @@
-//! Who the client is: `--user`, `--password`, and the token that the server gives for them.
+//! Who the client is: `--user` and `--password`, or `--auth-jwt-token`.
 //!
-//! The token is asked for once, before the first call, and again when the server does not take it any more. A password
-//! that is not given is asked for on the terminal, without showing it.
+//! A password that is not given is asked for on the terminal, without showing it. Never asks a server anything.
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::sync::Arc;
 
 use clap::Args;
-use parking_lot::Mutex;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use tonic::metadata::AsciiMetadataValue;
-use tonic::service::Interceptor;
-use tonic::{Code, Request, Status};
 use zeroize::Zeroizing;
 
 use super::exit::{CliError, Exit};
-use super::node::Node;
 use crate::base::secret::Secret;
-use crate::proto::etcdserverpb::AuthenticateRequest;
-
-/// The metadata key of a token.
-const TOKEN: &str = "token";
-/// What a server says that needs no token.
-const NOT_ENABLED: &str = "etcdserver: authentication is not enabled";
-/// What a server says of a wrong password, and of a user who is not there.
-const BAD_LOGIN: &str = "etcdserver: authentication failed, invalid user ID or password";
-/// What a server says of a token from before the last change of users and roles.
-const OLD_REVISION: &str = "etcdserver: revision of auth store is old";
+use crate::client::login::Login;
 
 /// Who the user is.
 #[derive(Debug, Args)]
@@ -81,7 +65,7 @@ impl LoginArguments {
             Some(_) if user.is_some() || password.is_some() => Err(CliError::invalid(
                 "--auth-jwt-token stands in place of --user and --password: give one of the two",
             )),
-            Some(token) => Login::of_token(token).map(Some),
+            Some(token) => Ok(Some(Login::of_token(token)?)),
         }
     }
 }
@@ -126,109 +110,13 @@ fn login(flags: &str, user: Option<String>, password: Option<String>) -> Result<
             }
         },
     };
-    Ok(Some(Login {
-        user: Some((user, password)),
-        token: Token::default(),
-    }))
+    Ok(Some(Login::of_user(user, password)))
 }
 
 /// `name:password`, taken apart.
 pub(super) fn split(text: &str) -> Option<(&str, Secret<String>)> {
     let (name, password) = text.split_once(':')?;
     Some((name, Secret::new(password.to_owned())))
-}
-
-/// A user with a password, and the token of the server; or a token that came from elsewhere.
-#[derive(Debug, Clone)]
-pub(super) struct Login {
-    /// Whom the token is asked for; none if it cannot be asked for.
-    user: Option<(String, Secret<String>)>,
-    token: Token,
-}
-
-impl Login {
-    fn of_token(token: String) -> Result<Self, CliError> {
-        let mut token = AsciiMetadataValue::try_from(token)
-            .map_err(|_| CliError::invalid("--auth-jwt-token has characters that no token has"))?;
-        token.set_sensitive(true);
-        Ok(Self {
-            user: None,
-            token: Token(Arc::new(Mutex::new(State::Given(token)))),
-        })
-    }
-
-    /// What goes along with every call.
-    pub(super) fn token(&self) -> &Token {
-        &self.token
-    }
-
-    /// Asks for a token, unless there is one.
-    ///
-    /// # Errors
-    /// The server did not answer, or does not accept the password.
-    pub(super) async fn ensure(&self, node: &Node) -> Result<(), Status> {
-        if matches!(*self.token.0.lock(), State::Given(_) | State::NotNeeded) {
-            return Ok(());
-        }
-        let Some((name, password)) = &self.user else {
-            return Ok(());
-        };
-        let request = AuthenticateRequest {
-            name: name.clone(),
-            password: password.expose().clone(),
-        };
-        let state = match node.auth_without_token().authenticate(request).await {
-            Ok(answer) => {
-                let token = answer.into_inner().token;
-                let mut token = AsciiMetadataValue::try_from(token)
-                    .map_err(|_| Status::internal("the server's token cannot be sent back"))?;
-                token.set_sensitive(true);
-                State::Given(token)
-            }
-            Err(status) if status.message() == NOT_ENABLED => State::NotNeeded,
-            Err(status) => return Err(status),
-        };
-        *self.token.0.lock() = state;
-        Ok(())
-    }
-
-    /// Forgets the token, if another can be asked for.
-    pub(super) fn forget(&self) {
-        if self.user.is_some() {
-            *self.token.0.lock() = State::Missing;
-        }
-    }
-}
-
-/// Whether a server would take a newer token.
-pub(super) fn wants_new_token(status: &Status) -> bool {
-    status.code() == Code::Unauthenticated || status.message() == OLD_REVISION
-}
-
-/// Whether a server does not take the user and the password.
-pub(super) fn is_bad_login(status: &Status) -> bool {
-    status.message() == BAD_LOGIN
-}
-
-/// A token that is added to calls once it is there. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Token(Arc<Mutex<State>>);
-
-#[derive(Debug, Default)]
-enum State {
-    #[default]
-    Missing,
-    NotNeeded,
-    Given(AsciiMetadataValue),
-}
-
-impl Interceptor for Token {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let State::Given(token) = &*self.0.lock() {
-            request.metadata_mut().insert(TOKEN, token.clone());
-        }
-        Ok(request)
-    }
 }
 
 /// Asks for a password on the terminal without showing it; takes a line of the input if that is no terminal.
@@ -287,7 +175,11 @@ impl Drop for Hidden {
 
 #[cfg(test)]
 mod tests {
+    use tonic::Request;
+    use tonic::service::Interceptor as _;
+
     use super::*;
+    use crate::client::login::TOKEN;
 
     fn arguments(user: Option<&str>, password: Option<&str>) -> LoginArguments {
         LoginArguments {

@@ -5,11 +5,12 @@ use std::io::Write as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::client::{Client, ClientError};
 use super::exit::{CliError, Exit};
 use super::kv::Consistency;
 use super::output::{Format, Shown, is_started, member_columns};
 use crate::base::{ClusterId, MemberId};
+use crate::client::node::Node;
+use crate::client::{Client, ClientError};
 use crate::proto::etcdserverpb::{
     Member as Entry, MemberAddRequest, MemberListRequest, MemberListResponse, MemberPromoteRequest,
     MemberRemoveRequest, MemberUpdateRequest, ResponseHeader,
@@ -97,8 +98,7 @@ impl Member {
             } => add(client, format, name, peer_urls, *learner).await,
             Command::Remove { id } => {
                 let request = MemberRemoveRequest { id: id.0 };
-                let call =
-                    |node: super::node::Node| async move { node.cluster().member_remove(request).await };
+                let call = |node: Node| async move { node.cluster().member_remove(request).await };
                 let answer = client.write(call).await?;
                 changed(
                     format,
@@ -115,16 +115,13 @@ impl Member {
                     peer_ur_ls: peer_urls.clone(),
                 };
                 let request = &request;
-                let call = |node: super::node::Node| async move {
-                    node.cluster().member_update(request.clone()).await
-                };
+                let call = |node: Node| async move { node.cluster().member_update(request.clone()).await };
                 let answer = client.write(call).await?;
                 changed(format, *id, "updated in", &answer, answer.header, &answer.members)
             }
             Command::Promote { id } => {
                 let request = MemberPromoteRequest { id: id.0 };
-                let call =
-                    |node: super::node::Node| async move { node.cluster().member_promote(request).await };
+                let call = |node: Node| async move { node.cluster().member_promote(request).await };
                 let answer = client.write(call).await?;
                 changed(
                     format,

@@ -16,14 +16,14 @@ use serde_json::json;
 use tokio::sync::broadcast;
 use tokio::time::interval;
 
-use super::client::Client;
 use super::exit::{CliError, Exit};
 use super::follow::{Sink, follow};
 use super::kv::range;
 use super::login::DestinationLogin;
 use super::output::{Format, revision};
-use super::security::DestinationArguments;
+use super::security::{DestinationArguments, unprotected};
 use super::signal;
+use crate::client::Client;
 use crate::proto::etcdserverpb::request_op::Request;
 use crate::proto::etcdserverpb::{
     DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, WatchCreateRequest, WatchResponse,
@@ -73,11 +73,9 @@ impl Mirror {
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
         let mut copy = Copy {
             arguments: self,
-            destination: client.of_other(
-                &self.destination,
-                &self.security.security()?,
-                self.login.login()?,
-            )?,
+            destination: client
+                .of_other(&self.destination, &self.security.security()?, self.login.login()?)
+                .map_err(|error| unprotected("--dest-", error))?,
             batch: Batch::default(),
             keys: 0,
             next: self.rev,

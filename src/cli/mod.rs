@@ -8,7 +8,6 @@ mod alarm;
 mod auth;
 mod called;
 mod check;
-mod client;
 mod completion;
 mod dev;
 mod downgrade;
@@ -19,7 +18,6 @@ mod exit;
 mod follow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod handshake;
 mod kv;
 mod lease;
 mod lock;
@@ -28,8 +26,8 @@ mod login;
 mod member;
 mod mirror;
 mod move_leader;
-mod node;
 mod output;
+mod program;
 mod role;
 mod security;
 mod server;
@@ -53,11 +51,11 @@ use clap::{Args, FromArgMatches as _, Parser, Subcommand};
 
 pub use exit::{CliError, Exit};
 
+use crate::client::Client;
+use crate::client::node::Times;
 use crate::config::parse_duration;
 use called::Called;
-use client::Client;
 use exit::EXIT_CODES_HELP;
-use node::Times;
 use output::{OutputForm, WriteOut};
 use security::SecurityArguments;
 

@@ -5,12 +5,12 @@ use std::io::Write as _;
 use clap::Args;
 use serde_json::json;
 
-use super::client::Client;
 use super::endpoint::status;
 use super::exit::CliError;
 use super::member::{member_id, no_leader_endpoint};
 use super::output::Format;
 use crate::base::MemberId;
+use crate::client::Client;
 use crate::proto::etcdserverpb::MoveLeaderRequest;
 
 /// The arguments of `stead move-leader`.

@@ -7,10 +7,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::auth::{ROOT, done};
-use super::client::Client;
 use super::exit::CliError;
 use super::kv::prefix_end;
 use super::output::{BytesItem, Format, revision};
+use crate::client::Client;
 use crate::proto::authpb::Permission;
 use crate::proto::authpb::permission::Type;
 use crate::proto::etcdserverpb::{

@@ -1,23 +1,15 @@
-//! How a client protects its connections: etcdctl's flags and its rules for endpoints with and without a scheme.
+//! How a client protects its connections: etcdctl's flags.
 
 use std::env;
-use std::ffi::OsStr;
-use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
-use http::Uri;
-use http::uri::Authority;
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpStream, UnixStream};
 
 use super::exit::CliError;
-use super::handshake::{Greeted, greet};
-use crate::base::tls::{CertificateFiles, Part, Side, Socket, Tls, TlsError, TlsSettings, TlsVersion};
+use crate::base::tls::{CertificateFiles, Part, Side, TlsSettings, TlsVersion};
+use crate::client::ClientError;
+use crate::client::security::Security;
 use crate::config::parse_switch;
-
-/// A connection to a server that has greeted.
-type Connection = TokioIo<Greeted<Socket>>;
 
 /// etcdctl's flags for TLS. Each can also be given in the environment, in etcdctl's name for it, too.
 #[derive(Debug, Args)]
@@ -89,27 +81,6 @@ fn from_etcdctl(name: &str) -> Option<String> {
         .filter(|value| !value.is_empty())
 }
 
-/// How connections are protected.
-#[derive(Debug, Clone)]
-pub(super) struct Security {
-    settings: TlsSettings,
-    /// Whether endpoints that do not say it are spoken with over TLS.
-    without_scheme: bool,
-    /// What the names of the flags begin with.
-    flags: &'static str,
-}
-
-impl Default for Security {
-    /// In the clear, unless an endpoint says `https`; then with the authorities of the system.
-    fn default() -> Self {
-        Self {
-            settings: TlsSettings::new(Side::Client),
-            without_scheme: false,
-            flags: "--",
-        }
-    }
-}
-
 impl SecurityArguments {
     /// What they ask for.
     ///
@@ -140,7 +111,7 @@ impl SecurityArguments {
             ));
         }
         let is_insecure = truth(self.insecure_transport, "INSECURE_TRANSPORT", true)?;
-        Ok(Security::new("--", settings, is_insecure))
+        Ok(Security::new(settings, is_insecure))
     }
 }
 
@@ -153,7 +124,7 @@ impl DestinationArguments {
         let mut settings = TlsSettings::new(Side::Client);
         settings.authorities = self.dest_cacert.clone();
         settings.dialling_identity = pair("--dest-", self.dest_cert.clone(), self.dest_key.clone())?;
-        Ok(Security::new("--dest-", settings, self.dest_insecure_transport))
+        Ok(Security::new(settings, self.dest_insecure_transport))
     }
 }
 
@@ -175,94 +146,18 @@ fn pair(
     }
 }
 
-impl Security {
-    /// Without a scheme, TLS is spoken if something asks for it, or if the clear is not wanted.
-    fn new(flags: &'static str, settings: TlsSettings, is_insecure: bool) -> Self {
-        let asks_for_it = settings.authorities.is_some()
-            || settings.dialling_identity.is_some()
-            || settings.trusts_any_server;
-        Self {
-            without_scheme: asks_for_it || !is_insecure,
-            settings,
-            flags,
-        }
-    }
-
-    /// Whether an endpoint is spoken with over TLS: its scheme says so, or nothing says otherwise.
-    pub(super) fn protects(&self, endpoint: &str) -> bool {
-        match endpoint.split_once(':') {
-            Some(("https" | "unixs", _)) => true,
-            Some(("http", _)) => false,
-            // As in etcdctl, also for `unix`.
-            _ => self.without_scheme,
-        }
-    }
-
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// One of them is of no use.
-    pub(super) fn load(&self) -> Result<Tls, CliError> {
-        Tls::load(self.settings.clone()).map_err(|error: TlsError| {
-            let flag = match error.part {
-                Part::Certificate | Part::DiallingCertificate => "cert",
-                Part::Key | Part::DiallingKey => "key",
-                Part::Authorities | Part::Revocations => "cacert",
-            };
-            let (flags, path) = (self.flags, error.path.display());
-            CliError::invalid(format!("{flags}{flag} is {path:?}: {}", error.reason))
-        })
-    }
-}
-
-/// Connects to the host and port of `url`, speaks TLS with `host`, if there is any, and waits for the server's greeting.
-///
-/// # Errors
-/// There is no connection, the server cannot be trusted, or speaks something else.
-pub(super) async fn connect(url: Uri, tls: Option<Tls>, host: String) -> io::Result<Connection> {
-    let address = url.authority().map_or("", Authority::as_str);
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let socket = match tls {
-        None => Socket::Plain(stream.into()),
-        Some(tls) => tls.connect(stream, &host).await.map_err(explain)?,
+/// The text of an error of the client, with the names of the flags that begin with `flags`.
+pub(super) fn unprotected(flags: &str, error: ClientError) -> CliError {
+    let ClientError::Tls(error) = error else {
+        return error.into();
     };
-    Ok(TokioIo::new(greet(socket).await?))
-}
-
-/// Connects to the Unix socket at `path`, speaks TLS, if there is any, with the name of its file, and waits for the
-/// server's greeting.
-///
-/// # Errors
-/// There is no connection, the server cannot be trusted, or speaks something else.
-pub(super) async fn connect_to_socket(path: PathBuf, tls: Option<Tls>) -> io::Result<Connection> {
-    let stream = UnixStream::connect(&path).await?;
-    let socket = match tls {
-        None => Socket::Plain(stream.into()),
-        Some(tls) => {
-            let file = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
-            let host = file.split(':').next().unwrap_or_default();
-            tls.connect(stream, host).await.map_err(explain)?
-        }
+    let flag = match error.part {
+        Part::Certificate | Part::DiallingCertificate => "cert",
+        Part::Key | Part::DiallingKey => "key",
+        Part::Authorities | Part::Revocations => "cacert",
     };
-    Ok(TokioIo::new(greet(socket).await?))
-}
-
-/// Adds the mend where there is one, to what failed before TLS was there.
-fn explain(error: io::Error) -> io::Error {
-    const NO_TLS: &str = "it may not speak TLS: write http:// in front of the endpoint";
-    let cause = error
-        .get_ref()
-        .and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    let mend = match (cause, error.kind()) {
-        (Some(rustls::Error::InvalidCertificate(_)), _) => {
-            "give the authority that signed the server's certificate with --cacert, and an endpoint that it is for"
-        }
-        (Some(rustls::Error::InvalidMessage(_)), _)
-        | (None, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => NO_TLS,
-        _ => return error,
-    };
-    io::Error::new(error.kind(), format!("{error}; {mend}"))
+    let path = error.path.display();
+    CliError::invalid(format!("{flags}{flag} is {path:?}: {}", error.reason))
 }
 
 #[cfg(test)]
@@ -299,7 +194,7 @@ mod tests {
         assert!(error.message.contains("--dest-cert needs --dest-key"), "{error}");
         let nowhere = destination(&["--dest-cacert=/nowhere/ca.pem"]).unwrap();
         assert!(nowhere.protects("a:1"));
-        let error = nowhere.load().unwrap_err();
+        let error = unprotected("--dest-", nowhere.load().unwrap_err());
         assert!(
             error.message.contains("--dest-cacert is \"/nowhere/ca.pem\""),
             "{error}"
@@ -344,10 +239,8 @@ mod tests {
             let error = security(arguments).unwrap_err();
             assert!(error.message.contains(part), "{error}");
         }
-        let error = security(&["--cacert=/nowhere/ca.pem"])
-            .unwrap()
-            .load()
-            .unwrap_err();
+        let nowhere = security(&["--cacert=/nowhere/ca.pem"]).unwrap();
+        let error = CliError::from(nowhere.load().unwrap_err());
         assert!(
             error.message.contains("--cacert is \"/nowhere/ca.pem\""),
             "{error}"

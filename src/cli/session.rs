@@ -11,12 +11,12 @@ use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::{Code, Response, Status};
 
-use super::client::{Client, ClientError, is_lost};
 use super::exit::{CliError, Exit};
 use super::lease::{KEEPALIVES_PER_TTL, renew};
-use super::login::wants_new_token;
-use super::node::Node;
 use crate::base::LeaseId;
+use crate::client::login::wants_new_token;
+use crate::client::node::Node;
+use crate::client::{Client, ClientError, is_lost};
 use crate::proto::etcdserverpb::{LeaseGrantRequest, LeaseRevokeRequest};
 
 /// Pause before a renewal that failed is tried again.

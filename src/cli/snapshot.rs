@@ -10,10 +10,10 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use tonic::Streaming;
 
-use super::client::{Client, ClientError};
 use super::exit::{CliError, Exit};
 use super::output::{Format, size};
 use super::transfer::part_of;
+use crate::client::{Client, ClientError};
 use crate::config::{self, Invocation, ServerConfig};
 use crate::proto::etcdserverpb::{SnapshotRequest, SnapshotResponse};
 use crate::replication::NewMember;

@@ -5,11 +5,11 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use clap::Args;
 use serde::Serialize;
 
-use super::client::Client;
 use super::exit::CliError;
 use super::kv::{DeleteView, PutView, write_delete, write_put, write_range};
 use super::output::{Format, Plain, RangeView, revision, write_line};
 use super::txn_syntax::{self, Part};
+use crate::client::Client;
 use crate::proto::etcdserverpb::response_op::Response;
 use crate::proto::etcdserverpb::{ResponseOp, TxnResponse};
 

@@ -6,12 +6,12 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::auth::done;
-use super::client::Client;
 use super::exit::CliError;
 use super::login::{ask_password, split, unusable};
 use super::output::{Format, revision};
 use super::role;
 use crate::base::secret::Secret;
+use crate::client::Client;
 use crate::proto::authpb::UserAddOptions;
 use crate::proto::etcdserverpb::{
     AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserDeleteRequest, AuthUserGetRequest,

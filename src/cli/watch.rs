@@ -13,12 +13,12 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use tokio::process::Command;
 use tokio::sync::{broadcast, mpsc};
 
-use super::client::Client;
 use super::exit::{CliError, Exit};
 use super::follow::{Sink, follow};
 use super::kv::range;
 use super::output::{Format, PairView, Plain, bytes_entry, quoted, write_json, write_line};
 use super::{signal, txn_syntax};
+use crate::client::Client;
 use crate::proto::etcdserverpb::watch_create_request::FilterType;
 use crate::proto::etcdserverpb::{WatchCreateRequest, WatchResponse};
 use crate::proto::mvccpb::Event;

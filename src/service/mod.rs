@@ -12,6 +12,7 @@
 
 mod admit;
 pub mod auth;
+pub mod checks;
 pub mod cluster;
 pub mod compaction;
 pub mod contest;
@@ -46,6 +47,7 @@ use crate::base::{ClusterId, MemberId, clock};
 use crate::replication::{News, ReadError, Replication, Status};
 use admit::Admission;
 use auth::{Gate, Tokens, Users};
+use checks::{Checks, Prober};
 use cluster::Cluster;
 use compaction::AutoCompaction;
 use contest::{Contests, Elections, Locks};
@@ -91,6 +93,10 @@ pub struct Settings {
     pub corruption_check_interval: Option<Duration>,
     /// Time between two looks whether history was forgotten, after which the leader compares what is left of it; none: never.
     pub compaction_check_interval: Option<Duration>,
+    /// Where checks of services may go, and who may register them.
+    pub checks: checks::Policy,
+    /// Whether this member is a node of the catalog of services, as Consul's clients expect it.
+    pub announce: bool,
 }
 
 /// All services of a node. A handle: clones share one node.
@@ -124,6 +130,7 @@ pub struct Services {
     pub settings: Settings,
     core: Arc<Core>,
     lessor: Lessor,
+    checks: Checks,
 }
 
 impl Services {
@@ -137,6 +144,7 @@ impl Services {
         desk: &LeaderDesk,
         settings: Settings,
         tokens: Tokens,
+        prober: Arc<dyn Prober>,
     ) -> Self {
         if let Err(error) = metrics.describe(
             maintenance::ETCD_VERSION,
@@ -158,10 +166,11 @@ impl Services {
             settings: settings.clone(),
         });
         let lessor = Lessor::new(Arc::clone(&core));
-        desk.open(&core, &lessor);
         let kv = Kv::new(Arc::clone(&core));
         let leases = Leases::new(Arc::clone(&core), lessor.clone());
         let registry = Registry::new(Arc::clone(&core), leases.clone(), hub.clone());
+        let checks = Checks::new(Arc::clone(&core), &registry, prober);
+        desk.open(&core, &lessor, checks.desk());
         let contests = Contests::new(kv.clone(), leases.clone(), hub, Arc::clone(&core));
         Self {
             kv,
@@ -179,6 +188,7 @@ impl Services {
             settings,
             core,
             lessor,
+            checks,
         }
     }
 
@@ -222,6 +232,7 @@ impl Services {
             () = self.follow_log(news) => {}
             () = self.core.gate.tokens().follow_files() => {}
             () = self.registry.run() => {}
+            () = self.checks.run() => {}
         }
     }
 

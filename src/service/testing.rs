@@ -15,6 +15,7 @@ use crate::base::metrics::Metrics;
 use crate::base::tls::{Entrance, Side};
 use crate::base::{ClusterId, MemberId};
 use crate::replication::{self, News, PeerListener, PeerMember, Replication};
+use crate::transport::Probes;
 
 /// Bound of every wait: a test that needs longer is broken, however slow the machine.
 pub(in crate::service) const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,6 +36,11 @@ pub(in crate::service) struct Node {
 impl Node {
     /// Starts one, and waits until it leads.
     pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts one with other settings.
+    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -78,7 +84,7 @@ impl Node {
             WatchSettings::default(),
         )
         .unwrap();
-        let settings = Settings {
+        let mut settings = Settings {
             member: MEMBER,
             cluster: CLUSTER,
             election: ELECTION,
@@ -91,10 +97,14 @@ impl Node {
             auto_compaction: None,
             corruption_check_interval: None,
             compaction_check_interval: None,
+            checks: super::checks::Policy::default(),
+            announce: false,
         };
+        change(&mut settings);
         let ttl = Duration::from_secs(300);
         let tokens = Tokens::open(TokenSettings::Simple { ttl }).unwrap();
-        let services = Services::new(replication, hub.clone(), metrics, &desk, settings, tokens);
+        let prober = Arc::new(Probes::new(settings.checks.clone()));
+        let services = Services::new(replication, hub.clone(), metrics, &desk, settings, tokens, prober);
         tokio::spawn(services.clone().run(service_news));
         let node = Self {
             services,

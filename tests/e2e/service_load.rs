@@ -127,6 +127,7 @@ async fn keep(
                 let request = RegisterRequest {
                     instance: Some(instance(number)),
                     epoch: 0,
+                    renew: false,
                 };
                 let answer = patiently(|| {
                     let (mut clients, request) = (clients.clone(), request.clone());

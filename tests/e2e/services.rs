@@ -40,6 +40,7 @@ async fn register(clients: &mut Clients, instance: Instance) -> Result<RegisterR
     let request = RegisterRequest {
         instance: Some(instance),
         epoch: 0,
+        renew: false,
     };
     let registering = async {
         loop {
@@ -269,7 +270,8 @@ async fn services_outlive_the_leader_and_those_that_died_are_gone_on_every_membe
     Ok(())
 }
 
-/// How often an instance is registered and deregistered; `STEAD_SERVICE_CYCLES` says otherwise.
+/// How often an instance is registered and deregistered. For a long run:
+/// `STEAD_SERVICE_CYCLES=100000 cargo test --test cluster never_comes_back -- --test-threads 1 --nocapture`.
 const CYCLES: usize = 2_000;
 const WORKERS: usize = 8;
 
@@ -299,6 +301,7 @@ async fn what_is_deregistered_never_comes_back_while_leaders_die() -> TestResult
                 let request = RegisterRequest {
                     instance: Some(instance(&node, &id, if cycle % 2 == 0 { 0 } else { 30 })),
                     epoch: 0,
+                    renew: false,
                 };
                 // A client that does not wait for long: what it asked for may be under way when it goes on.
                 let asked = clients[member].registry.register(request);

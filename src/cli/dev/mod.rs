@@ -21,13 +21,13 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::client::Client;
 use super::exit::CliError;
-use super::node::Times;
 use super::output::{Format, write_json};
-use super::security::Security;
 use super::signal;
 use crate::base::clock;
+use crate::client::Client;
+use crate::client::node::Times;
+use crate::client::security::Security;
 use crate::proto::etcdserverpb::{RangeRequest, StatusRequest};
 use folder::DevFolder;
 use node::DevNode;

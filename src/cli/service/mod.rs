@@ -2,18 +2,23 @@
 //!
 //! Never keeps an instance alive: what is registered with `--ttl` needs heartbeats from somebody else.
 
+mod checks;
+mod registration;
+mod run;
 mod show;
 mod watch;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
+use self::checks::{Maintenance, Report};
+use self::registration::{RegistrationArguments, node_or_machine, pair};
 use self::show::{instance_json, instance_line, service_json, service_line};
-use super::client::{Client, ClientError};
 use super::exit::{CliError, Exit};
 use super::output::Format;
 use crate::base::LeaseId;
 use crate::base::limits::MAXIMUM_LEASE_TTL_SECONDS;
+use crate::client::{Client, ClientError};
 use crate::proto::registry::{
     DeregisterRequest, Filter, Header, Instance, ListRequest, ListServicesRequest, RegisterRequest, Status,
 };
@@ -30,13 +35,40 @@ enum ServiceCommand {
     /// Make an instance of a service known
     #[command(after_help = "Examples:
   stead service register --name web --address 10.0.0.1 --port 8080
-  stead service register --name web --id web-2 --node host7 --address 10.0.0.7 --port 8080 --tag v2 --meta zone=a")]
-    Register(Register),
+  stead service register --name web --id web-2 --node host7 --address 10.0.0.7 --port 8080 --tag v2 --meta zone=a
+  stead service register --name web --address 10.0.0.1 --port 8080 --check-http http://10.0.0.1:8080/health --check-interval 5s
+  stead service register --name job --address 10.0.0.1 --check-ttl 30s --check-deregister-after 10m")]
+    Register(Box<Register>),
+    /// Register an instance for as long as a command runs
+    #[command(
+        after_help = "The command finds what was registered in STEAD_SERVICE_NAME, STEAD_SERVICE_ID, STEAD_SERVICE_NODE,
+STEAD_SERVICE_ADDRESS and STEAD_SERVICE_PORT. It is deregistered when the command ends; SIGTERM
+is passed on once it is deregistered. If this process is killed, the instance is gone within its
+time to live and a second, and the command is ended with SIGTERM (on Linux). If somebody else
+deregisters it, it stays so, and the command goes on. The exit code is that of the command.
+
+Examples:
+  stead service run --name web --address 10.0.0.1 --port 8080 -- ./my-server --listen 8080
+  stead service run --name web --port 8080 --address 10.0.0.1 --check-tcp 10.0.0.1:8080 -- ./my-server
+  stead service run --name web --id web-2 --port 8081 --ttl 5 -- sh -c 'exec ./my-server $STEAD_SERVICE_PORT'"
+    )]
+    Run(Box<run::Run>),
     /// Take an instance away for good
     #[command(after_help = "Examples:
   stead service deregister web
   stead service deregister web-2 --node host7")]
     Deregister(Deregister),
+    /// Report how a check is, of those that nobody else finds out
+    #[command(after_help = "Examples:
+  stead service check web service:web passing
+  stead service check web service:web critical --note 'no database' --node host7")]
+    Check(Report),
+    /// Take an instance, or all of a node, out of service or back
+    #[command(after_help = "Examples:
+  stead service maintenance web --enable --reason 'new disk'
+  stead service maintenance web --disable
+  stead service maintenance --node host7 --enable")]
+    Maintenance(Maintenance),
     /// Show all services, or the instances of one
     #[command(after_help = "Examples:
   stead service list
@@ -73,27 +105,8 @@ enum ServiceCommand {
 /// What is registered.
 #[derive(Debug, Clone, Args)]
 struct Register {
-    /// The service
-    #[arg(long)]
-    name: String,
-    /// The id of the instance, unique on its node; without one, the name of the service
-    #[arg(long, default_value = "")]
-    id: String,
-    /// The node it runs on; without one, the name of this machine
-    #[arg(long)]
-    node: Option<String>,
-    /// Where it is: an IP address or a host name; without one, where its node is
-    #[arg(long, default_value = "")]
-    address: String,
-    /// Its port
-    #[arg(long, default_value_t = 0)]
-    port: u16,
-    /// A tag; may be given several times
-    #[arg(long = "tag")]
-    tags: Vec<String>,
-    /// A pair of metadata, key=value; may be given several times
-    #[arg(long = "meta", value_parser = pair)]
-    metadata: Vec<(String, String)>,
+    #[command(flatten)]
+    registration: RegistrationArguments,
     /// Seconds after which it is gone if no heartbeat comes (`stead lease keep-alive`); 0: it stays
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..=MAXIMUM_LEASE_TTL_SECONDS))]
     ttl: i64,
@@ -163,25 +176,6 @@ impl Wanted {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
-        None => Err("write key=value".to_owned()),
-    }
-}
-
-/// The name of a node, or of this machine.
-fn node_or_machine(node: Option<&str>) -> Result<String, CliError> {
-    match node {
-        Some(node) => Ok(node.to_owned()),
-        None => dns_lookup::get_hostname().map_err(|error| {
-            CliError::failure(format!(
-                "this machine does not know its name ({error}); give --node"
-            ))
-        }),
-    }
-}
-
 fn revision(header: Option<&Header>) -> i64 {
     header.map_or(0, |header| header.revision)
 }
@@ -193,8 +187,11 @@ impl Service {
     /// The call failed; with `health`, no instance is well.
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
         match &self.command {
+            ServiceCommand::Run(run) => run.run(client.clone()).await,
             ServiceCommand::Register(register) => register.run(client, format).await,
             ServiceCommand::Deregister(deregister) => deregister.run(client, format).await,
+            ServiceCommand::Check(report) => report.run(client, format).await,
+            ServiceCommand::Maintenance(maintenance) => maintenance.run(client, format).await,
             ServiceCommand::List { wanted, stale } => list(client, format, wanted, *stale).await,
             ServiceCommand::Watch { wanted, rev } => watch::run(client, format, &wanted.filter(), *rev).await,
             ServiceCommand::Health { wanted } => health(client, format, wanted).await,
@@ -204,20 +201,12 @@ impl Service {
 
 impl Register {
     async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
-        let node = node_or_machine(self.node.as_deref())?;
+        let instance = self.registration.instance(self.ttl)?;
+        let (node, id) = (instance.node.clone(), instance.id.clone());
         let request = RegisterRequest {
-            instance: Some(Instance {
-                service: self.name.clone(),
-                id: self.id.clone(),
-                node: node.clone(),
-                address: self.address.clone(),
-                port: u32::from(self.port),
-                tags: self.tags.clone(),
-                metadata: self.metadata.iter().cloned().collect(),
-                ttl_seconds: self.ttl,
-                ..Instance::default()
-            }),
+            instance: Some(instance),
             epoch: self.epoch,
+            renew: false,
         };
         let answer = client
             .write(|node| {
@@ -225,7 +214,6 @@ impl Register {
                 async move { node.registry().register(request).await }
             })
             .await?;
-        let id = if self.id.is_empty() { &self.name } else { &self.id };
         let (epoch, ttl) = (answer.epoch, answer.ttl_seconds);
         let lease = (answer.lease != 0).then(|| LeaseId(answer.lease).to_string());
         let mut text = format!("{id} registered on {node} with epoch {epoch}");

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use indicatif::ProgressBar;
 use tokio::time::sleep;
 
-use super::super::client::{Client, ClientError};
 use super::super::exit::CliError;
 use super::super::output::revision;
 use super::import::{SCRATCH_KEY, current_revision, is_worth_another_attempt};
 use super::plan::{EMPTY_REVISION, Scratch, Step};
 use super::survey::{Source, Survey};
+use crate::client::{Client, ClientError};
 use crate::proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::proto::etcdserverpb::request_op::Request;
 use crate::proto::etcdserverpb::{Compare, DeleteRangeRequest, PutRequest, RequestOp, TxnRequest};

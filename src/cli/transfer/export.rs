@@ -12,12 +12,12 @@ use bytes::Bytes;
 use clap::Args;
 use tonic::Code;
 
-use super::super::client::{Client, ClientError};
 use super::super::exit::CliError;
 use super::super::kv::prefix_end;
 use super::super::output::revision;
 use super::checkpoint::part_of;
 use super::record;
+use crate::client::{Client, ClientError};
 use crate::proto::etcdserverpb::{RangeRequest, RangeResponse};
 
 /// The size a page should have; the next one may be larger, up to what a client takes.

@@ -9,7 +9,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tonic::Code;
 
-use super::super::client::{Client, ClientError, is_lost};
 use super::super::exit::{CliError, Exit};
 use super::super::output::{Format, revision};
 use super::super::signal;
@@ -18,6 +17,7 @@ use super::plan::{EMPTY_REVISION, Step, plan};
 use super::survey::Survey;
 use super::{exact, plain};
 use crate::base::{ClusterId, clock};
+use crate::client::{Client, ClientError, is_lost};
 use crate::proto::etcdserverpb::{LeaseGrantRequest, RangeRequest, ResponseHeader};
 
 /// A key that only an import uses, to make revisions that no key needs. It is gone when the import is done.
@@ -221,5 +221,6 @@ pub(super) fn is_worth_another_attempt(error: &ClientError) -> bool {
     match error {
         ClientError::NotConnected { .. } | ClientError::Unknown { .. } => true,
         ClientError::Refused(status) => is_lost(status) || status.message().ends_with("too many requests"),
+        ClientError::Endpoint { .. } | ClientError::Tls(_) | ClientError::BadToken => false,
     }
 }

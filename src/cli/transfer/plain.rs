@@ -10,11 +10,11 @@ use futures::stream::FuturesOrdered;
 use indicatif::ProgressBar;
 use tokio::time::sleep;
 
-use super::super::client::Client;
 use super::super::exit::CliError;
 use super::checkpoint::{CheckpointFile, Mode};
 use super::import::is_worth_another_attempt;
 use super::survey::{Source, Survey};
+use crate::client::Client;
 use crate::proto::etcdserverpb::request_op::Request;
 use crate::proto::etcdserverpb::{PutRequest, RequestOp, TxnRequest};
 

@@ -1,5 +1,7 @@
 //! Why a request about services was not answered. Every text says what failed, which value, and what to do.
 
+use std::net::IpAddr;
+
 use thiserror::Error;
 
 use crate::base::Revision;
@@ -72,6 +74,46 @@ pub enum RegistryError {
         /// Its id.
         check: String,
     },
+    /// The status of a check that is found out is not reported.
+    #[error(
+        "stead: {check:?} is a check of the kind {kind}, which the cluster does itself; nobody reports it"
+    )]
+    NotReported {
+        /// Its id.
+        check: String,
+        /// How it comes about.
+        kind: &'static str,
+    },
+    /// A check that runs a program.
+    #[error(
+        "stead: a check that runs {what} is not supported: no member runs what a client sends; let the program report a \
+         check with a time to live"
+    )]
+    Program {
+        /// What it would run.
+        what: &'static str,
+    },
+    /// A check that would go where checks may not go.
+    #[error(
+        "stead: a check of {target:?} is refused: {address} is in none of the ranges that checks may connect to \
+         (--check-targets)"
+    )]
+    ForbiddenTarget {
+        /// As it was given.
+        target: String,
+        /// The address.
+        address: IpAddr,
+    },
+    /// Checks that members do may not be registered.
+    #[error(
+        "stead: checks that the cluster does itself are refused by this member (--check-registration={setting}){advice}"
+    )]
+    ChecksRefused {
+        /// The setting.
+        setting: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
     /// A registration that was replaced.
     #[error(
         "stead: the registration of {id:?} on node {node:?} with epoch {given} was replaced by one with epoch {current}"
@@ -104,6 +146,19 @@ pub enum RegistryError {
          to live was over; register a new one, with epoch 0"
     )]
     Gone {
+        /// The node.
+        node: String,
+        /// The id.
+        id: String,
+        /// The epoch of the request.
+        given: Revision,
+    },
+    /// A registration that was to be renewed, and was deregistered.
+    #[error(
+        "stead: {id:?} on node {node:?} was deregistered after its registration with epoch {given}, or that cannot be told \
+         any more; register a new one, with epoch 0, to have it back"
+    )]
+    Ended {
         /// The node.
         node: String,
         /// The id.

@@ -20,7 +20,7 @@
 //!
 //! An *epoch* is the revision at which a registration was made. Whoever registers gets one and names it later on: what
 //! comes from a registration that was replaced, or is gone, is refused. Deregistering is final: no delayed registration
-//! brings an instance back (see `plan`).
+//! brings an instance back (see `plan`), and nobody who only keeps it alive does (see `fence`).
 //!
 //! Every instance with a time to live has a lease of its own, so that it goes alone, within its time and a second. A lease
 //! costs 8 bytes in a message of heartbeats and one step of a queue on the leader, and no write; what a shared lease would
@@ -28,23 +28,28 @@
 //! its instances could not go one by one. A heartbeat renews only what instances hang on.
 //!
 //! Reads and watches are shown to any user; every change needs the role `root`. Never checks the health of anything:
-//! somebody reports it.
+//! somebody reports it, or [`super::checks`] finds it out.
 
 mod catalog;
 mod change;
+mod definition;
 mod entries;
 mod error;
+mod fence;
 mod follow;
 mod keys;
 mod model;
 mod plan;
+mod plan_check;
 mod record;
 mod renew;
+mod settle;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod validate_check;
 mod watch;
 
 use std::sync::Arc;
@@ -53,6 +58,7 @@ use tokio::sync::Semaphore;
 
 use super::ServiceError;
 use super::auth::Caller;
+use super::checks::heard::Heard;
 use super::core::Core;
 use super::header::{Answered, Header};
 use super::lease::Leases;
@@ -64,15 +70,17 @@ use crate::base::limits::{
 use crate::base::{LeaseId, Revision};
 use crate::state::access::Request;
 pub use catalog::Catalog;
+pub use definition::{Alias, CheckKind, HttpTarget, Probe, Target, TargetTls, TimeToLive};
 pub use entries::{Change, EntryChange, NodeEntry, Place, ServiceEntry, Summary};
 pub use error::RegistryError;
 use follow::Board;
 pub use model::{
-    Check, CheckDefinition, CheckKind, CheckState, Claim, Entry, Filter, INSTANCE_MAINTENANCE_PREFIX,
-    Instance, KnownNode, NODE_MAINTENANCE, NewCheck, Node, NodeState, Registration, Status, TaggedAddress,
-    Weights,
+    Check, CheckDefinition, CheckState, Claim, Entry, Filter, INSTANCE_MAINTENANCE_PREFIX, Instance,
+    KnownNode, NODE_MAINTENANCE, NewCheck, Node, NodeState, Registration, Status, TaggedAddress, Weights,
 };
 use renew::Renewals;
+pub use settle::CheckPlace;
+pub use validate_check::{host_and_port, target_url};
 pub use watch::{Delta, ServiceWatch, WatchBatch};
 
 /// What became of a registration.
@@ -94,6 +102,7 @@ pub struct Registry {
     hub: WatchHub,
     board: Arc<Board>,
     renewals: Renewals,
+    heard: Arc<Heard>,
     changes: Arc<Semaphore>,
     watches: Arc<Semaphore>,
     histories: Arc<Semaphore>,
@@ -104,6 +113,7 @@ impl Registry {
     pub(super) fn new(core: Arc<Core>, leases: Leases, hub: WatchHub) -> Self {
         Self {
             renewals: Renewals::new(leases.clone()),
+            heard: Arc::default(),
             core,
             leases,
             hub,
@@ -165,6 +175,16 @@ impl Registry {
     #[must_use]
     pub fn header_at(&self, revision: Revision) -> Header {
         self.core.headers.at(revision)
+    }
+
+    /// The newest catalog of this member; an empty one before the first.
+    pub(in crate::service) fn newest(&self) -> Arc<Catalog> {
+        self.board.current()
+    }
+
+    /// What was heard of checks that must be reported in time.
+    pub(in crate::service) fn heard(&self) -> &Arc<Heard> {
+        &self.heard
     }
 
     /// Resolves when the catalog of this member is past `revision`.

@@ -13,10 +13,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::definition::CheckKind;
 use super::error::RegistryError;
+use super::fence::{is_own, raise};
 use super::keys::{self, Key, Owner, single};
-use super::model::{CheckDefinition, CheckKind, CheckState, Claim, NewCheck, Node, Registration};
-use super::record::{StoredFence, StoredInstance, decode, encode};
+use super::model::{CheckDefinition, Claim, NewCheck, Node, Registration};
+use super::record::{StoredInstance, decode, encode};
 use crate::base::limits::MAXIMUM_CHECKS;
 use crate::base::{LeaseId, Namespace, Revision};
 use crate::state::applied::KeyValue;
@@ -113,6 +115,13 @@ pub(super) fn judge(
         (there, Claim::Holder(given)) => {
             let current = there.as_ref().map(|(record, stored)| record.epoch_in(stored));
             held(&registration.node, &registration.id, given, current)?;
+            Some(given)
+        }
+        // Whether it was deregistered is told by the fences, which are bound to.
+        (None, Claim::Renewal(_)) => None,
+        (Some((record, stored)), Claim::Renewal(given)) => {
+            let current = record.epoch_in(stored);
+            held(&registration.node, &registration.id, given, Some(current))?;
             Some(given)
         }
     };
@@ -243,42 +252,6 @@ pub(super) fn remove_check(owner: Owner<'_>, check: &str, seen: &Seen) -> Txn {
     }
 }
 
-/// The transaction that says how a check is; none if it is so already.
-///
-/// # Errors
-/// No such check, or one whose state is not reported.
-pub(super) fn report(
-    owner: Owner<'_>,
-    check: &str,
-    state: &CheckState,
-    seen: &Seen,
-) -> Result<Option<Txn>, RegistryError> {
-    let (Some(_), Some(stored)) = (seen.checks.get(check), seen.states.get(check)) else {
-        return Err(unknown_check(owner, check));
-    };
-    if seen.is_maintenance(check)? {
-        return Err(RegistryError::Maintenance {
-            check: check.to_owned(),
-        });
-    }
-    let value = encode(state)?;
-    if stored.value == value {
-        return Ok(None);
-    }
-    let put = Put {
-        namespace: Namespace::SERVICES,
-        key: owner.state(check),
-        value,
-        ignore_lease: true,
-        ..Put::default()
-    };
-    Ok(Some(Txn {
-        compare: vec![is_at(owner.state(check), stored.modification_revision)],
-        success: vec![Operation::Put(put)],
-        failure: Vec::new(),
-    }))
-}
-
 /// That there is no such check.
 pub(super) fn unknown_check(owner: Owner<'_>, check: &str) -> RegistryError {
     RegistryError::UnknownCheck {
@@ -293,7 +266,7 @@ pub(super) fn unknown_check(owner: Owner<'_>, check: &str) -> RegistryError {
 /// # Errors
 /// The record cannot be written.
 pub(super) fn deregister(owner: Owner<'_>, seen: &Seen) -> Result<Txn, RegistryError> {
-    let mut success = vec![raise_fence(owner)?];
+    let mut success = vec![raise(owner)?];
     if seen.record.is_some() {
         success.push(remove_all(owner.everything()));
     }
@@ -312,7 +285,7 @@ pub(super) fn deregister_node(node: &str) -> Result<Txn, RegistryError> {
     let owner = Owner::node(node);
     Ok(Txn {
         compare: Vec::new(),
-        success: vec![remove_all(owner.everything()), raise_fence(owner)?],
+        success: vec![remove_all(owner.everything()), raise(owner)?],
         failure: Vec::new(),
     })
 }
@@ -331,15 +304,11 @@ pub(super) fn may_retry(
         owner.node.to_owned(),
         owner.instance.unwrap_or_default().to_owned(),
     );
-    let own = [owner.key(), Owner::node(owner.node).key()];
     for ((_, old), (_, new)) in before.fences.iter().zip(&now.fences) {
         let version = |fence: &Option<KeyValue>| fence.as_ref().map_or(0, |stored| stored.version);
         let is_other = match (version(new) - version(old), new) {
             (0, _) => true,
-            (1, Some(stored)) => {
-                let last: StoredFence = decode(&stored.value)?;
-                !own.contains(&last.key)
-            }
+            (1, Some(stored)) => !is_own(owner, stored)?,
             // What was deregistered in between is not known any more.
             _ => false,
         };
@@ -384,7 +353,7 @@ fn unchanged(owner: Owner<'_>, seen: &Seen) -> Vec<Compare> {
 }
 
 /// The condition that a key was changed last at a revision; 0: that it is not there.
-fn is_at(key: Bytes, modified: Revision) -> Compare {
+pub(super) fn is_at(key: Bytes, modified: Revision) -> Compare {
     Compare {
         keys: single(key),
         comparison: Comparison::Equal,
@@ -473,16 +442,6 @@ fn write_checks(
         });
     }
     Ok(())
-}
-
-fn raise_fence(owner: Owner<'_>) -> Result<Operation, RegistryError> {
-    let value = encode(&StoredFence { key: owner.key() })?;
-    Ok(Operation::Put(Put {
-        namespace: Namespace::SERVICES,
-        key: keys::fence(owner),
-        value,
-        ..Put::default()
-    }))
 }
 
 fn remove(key: Bytes) -> Operation {

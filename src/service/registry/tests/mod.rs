@@ -4,6 +4,7 @@ mod catalog;
 mod checks;
 mod model;
 mod registration;
+mod renewal;
 mod rights;
 mod watching;
 

@@ -187,7 +187,6 @@ async fn a_fence_that_another_instance_changed_holds_nobody_up() {
     let now = registry.see(owner).await.unwrap();
     assert!(plan::may_retry(owner, Claim::New, &seen, &now).is_err());
 }
-
 #[tokio::test]
 async fn an_instance_of_which_nothing_is_heard_is_gone_within_its_time_and_a_second() {
     let node = TestNode::start().await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
-use super::exit::CliError;
+use super::error::ClientError;
 use super::login::Token;
 use super::security;
 use crate::base::tls::Tls;
@@ -27,19 +27,19 @@ use crate::proto::v3lockpb::lock_client::LockClient;
 const SOCKETS: [&str; 2] = ["unix:", "unixs:"];
 
 /// Largest answer that is accepted.
-pub(super) const MAXIMUM_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const MAXIMUM_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Times {
+pub(crate) struct Times {
     /// To connect.
-    pub(super) dial: Duration,
+    pub(crate) dial: Duration,
     /// To answer.
-    pub(super) command: Duration,
+    pub(crate) command: Duration,
     /// Silence with open streams before a connection is tried.
-    pub(super) keepalive: Duration,
+    pub(crate) keepalive: Duration,
     /// To answer that.
-    pub(super) keepalive_timeout: Duration,
+    pub(crate) keepalive_timeout: Duration,
 }
 
 impl Default for Times {
@@ -59,9 +59,9 @@ type Connection = InterceptedService<Channel, Token>;
 
 /// One endpoint. Its connection is made at the first call, and anew after a loss.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// The address, as it was given.
-    pub(super) endpoint: String,
+    pub(crate) endpoint: String,
     /// Its connection.
     channel: Channel,
     /// The token of the user, once there is one.
@@ -73,11 +73,10 @@ impl Node {
     ///
     /// # Errors
     /// It cannot be.
-    pub(super) fn new(endpoint: &str, tls: Option<Tls>, times: Times) -> Result<Self, CliError> {
-        let invalid = |reason: &str| {
-            CliError::invalid(format!(
-                "--endpoints has {endpoint:?}: {reason}; write host:port,host:port"
-            ))
+    pub(crate) fn new(endpoint: &str, tls: Option<Tls>, times: Times) -> Result<Self, ClientError> {
+        let invalid = |reason: &str| ClientError::Endpoint {
+            endpoint: endpoint.to_owned(),
+            reason: reason.to_owned(),
         };
         if let Some(path) = SOCKETS.iter().find_map(|scheme| endpoint.strip_prefix(scheme)) {
             let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
@@ -130,7 +129,7 @@ impl Node {
     }
 
     /// From now on calls bring this token along.
-    pub(super) fn set_token(&mut self, token: Token) {
+    pub(crate) fn set_token(&mut self, token: Token) {
         self.token = token;
     }
 
@@ -139,52 +138,52 @@ impl Node {
     }
 
     /// The service of users and roles.
-    pub(super) fn auth(&self) -> AuthClient<Connection> {
+    pub(crate) fn auth(&self) -> AuthClient<Connection> {
         AuthClient::new(self.connection())
     }
 
     /// The same, for whoever has no token yet.
-    pub(super) fn auth_without_token(&self) -> AuthClient<Channel> {
+    pub(crate) fn auth_without_token(&self) -> AuthClient<Channel> {
         AuthClient::new(self.channel.clone())
     }
 
     /// The key-value service.
-    pub(super) fn kv(&self) -> KvClient<Connection> {
+    pub(crate) fn kv(&self) -> KvClient<Connection> {
         KvClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
     }
 
     /// The watch service.
-    pub(super) fn watch(&self) -> WatchClient<Connection> {
+    pub(crate) fn watch(&self) -> WatchClient<Connection> {
         WatchClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
     }
 
     /// The lease service.
-    pub(super) fn lease(&self) -> LeaseClient<Connection> {
+    pub(crate) fn lease(&self) -> LeaseClient<Connection> {
         LeaseClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
     }
 
     /// The lock service.
-    pub(super) fn lock(&self) -> LockClient<Connection> {
+    pub(crate) fn lock(&self) -> LockClient<Connection> {
         LockClient::new(self.connection())
     }
 
     /// The election service.
-    pub(super) fn election(&self) -> ElectionClient<Connection> {
+    pub(crate) fn election(&self) -> ElectionClient<Connection> {
         ElectionClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
     }
 
     /// The registry of services.
-    pub(super) fn registry(&self) -> RegistryClient<Connection> {
+    pub(crate) fn registry(&self) -> RegistryClient<Connection> {
         RegistryClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
     }
 
     /// The cluster service.
-    pub(super) fn cluster(&self) -> ClusterClient<Connection> {
+    pub(crate) fn cluster(&self) -> ClusterClient<Connection> {
         ClusterClient::new(self.connection())
     }
 
     /// The maintenance service.
-    pub(super) fn maintenance(&self) -> MaintenanceClient<Connection> {
+    pub(crate) fn maintenance(&self) -> MaintenanceClient<Connection> {
         MaintenanceClient::new(self.connection())
     }
 }

@@ -1,4 +1,4 @@
-//! A client of several endpoints of one etcd v3 store.
+//! Several endpoints of one etcd v3 store.
 //!
 //! The rules of repeating are those of etcd's own client: a read is repeated on the next endpoint when an endpoint is
 //! lost; a change only when it provably was never sent, since repeating one that may have been made could make it
@@ -6,63 +6,21 @@
 
 use std::error::Error as _;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use thiserror::Error;
 use tokio::time::{sleep, timeout};
 use tonic::{Code, ConnectError, Response, Status};
 
-use super::exit::{CliError, Exit};
-use super::login::{Login, is_bad_login, wants_new_token};
+use super::error::ClientError;
+use super::login::{Login, wants_new_token};
 use super::node::{Node, Times};
 use super::security::Security;
 use crate::base::clock;
 
 /// Pause after all endpoints were tried in vain.
 const RETRY_MILLISECONDS: u64 = 100;
-
-/// Why a call has no answer.
-#[derive(Debug, Error)]
-pub(super) enum ClientError {
-    /// Nothing was sent, since no endpoint could be reached.
-    #[error(
-        "cannot connect to {endpoints}: {reason}; start a server there (`stead dev`) or name others with --endpoints"
-    )]
-    NotConnected {
-        /// All that were tried.
-        endpoints: String,
-        /// What the last one said.
-        reason: String,
-    },
-    /// It was sent, and nobody knows what became of it.
-    #[error("no answer from {endpoint}: {reason}; if it was a change, it may have been made")]
-    Unknown {
-        /// Who did not answer.
-        endpoint: String,
-        /// What is known.
-        reason: String,
-    },
-    /// The server said no.
-    #[error("{}", .0.message())]
-    Refused(Status),
-}
-
-impl From<ClientError> for CliError {
-    fn from(error: ClientError) -> Self {
-        let exit = match &error {
-            ClientError::NotConnected { .. } | ClientError::Unknown { .. } => Exit::BadConnection,
-            ClientError::Refused(status) if is_bad_login(status) => Exit::BadLogin,
-            ClientError::Refused(status)
-                if matches!(status.code(), Code::InvalidArgument | Code::OutOfRange) =>
-            {
-                Exit::InvalidRequest
-            }
-            ClientError::Refused(_) => Exit::Server,
-        };
-        Self::new(exit, error.to_string())
-    }
-}
 
 /// Whether a call may be made twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,11 +29,11 @@ enum Repeat {
     WhenNeverSent,
 }
 
-/// A client of several endpoints.
-#[derive(Debug)]
-pub(super) struct Client {
+/// A client of several endpoints of one store. A handle: clones share the connections and the endpoint in use.
+#[derive(Debug, Clone)]
+pub struct Client {
     nodes: Vec<Node>,
-    current: Mutex<Position>,
+    current: Arc<Mutex<Position>>,
     times: Times,
     security: Security,
     /// None: somebody without an identity.
@@ -95,7 +53,7 @@ impl Client {
     ///
     /// # Errors
     /// An endpoint cannot be, or a certificate cannot be used.
-    pub(super) fn new(endpoints: &str, security: &Security, times: Times) -> Result<Self, CliError> {
+    pub(crate) fn new(endpoints: &str, security: &Security, times: Times) -> Result<Self, ClientError> {
         let endpoints: Vec<&str> = endpoints.split(',').map(str::trim).collect();
         let tls = if endpoints.iter().any(|endpoint| security.protects(endpoint)) {
             Some(security.load()?)
@@ -110,15 +68,16 @@ impl Client {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let Some(first) = nodes.first() else {
-            return Err(CliError::invalid(
-                "--endpoints is empty; write host:port,host:port",
-            ));
+            return Err(ClientError::Endpoint {
+                endpoint: String::new(),
+                reason: "there is none".to_owned(),
+            });
         };
         Ok(Self {
-            current: Mutex::new(Position {
+            current: Arc::new(Mutex::new(Position {
                 index: 0,
                 node: first.clone(),
-            }),
+            })),
             nodes,
             times,
             security: security.clone(),
@@ -127,15 +86,15 @@ impl Client {
     }
 
     /// The same for a user.
-    pub(super) fn with_login(mut self, login: Option<Login>) -> Self {
+    pub(crate) fn with_login(mut self, login: Option<Login>) -> Self {
         let token = login
             .as_ref()
             .map(|login| login.token().clone())
             .unwrap_or_default();
-        let current = &mut self.current.get_mut().node;
-        for node in self.nodes.iter_mut().chain([current]) {
+        for node in &mut self.nodes {
             node.set_token(token.clone());
         }
+        self.current.lock().node.set_token(token);
         self.login = login;
         self
     }
@@ -144,7 +103,7 @@ impl Client {
     ///
     /// # Errors
     /// The server did not answer, or does not accept the password.
-    pub(super) async fn log_in(&self, node: &Node, anew: bool) -> Result<(), Status> {
+    pub(crate) async fn log_in(&self, node: &Node, anew: bool) -> Result<(), Status> {
         let Some(login) = &self.login else { return Ok(()) };
         if anew {
             login.forget();
@@ -153,18 +112,18 @@ impl Client {
     }
 
     /// All endpoints, in the order they were given.
-    pub(super) fn nodes(&self) -> &[Node] {
+    pub(crate) fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
     /// The same client with one endpoint only.
-    pub(super) fn only(&self, node: &Node) -> Self {
+    pub(crate) fn only(&self, node: &Node) -> Self {
         Self {
             nodes: vec![node.clone()],
-            current: Mutex::new(Position {
+            current: Arc::new(Mutex::new(Position {
                 index: 0,
                 node: node.clone(),
-            }),
+            })),
             times: self.times,
             security: self.security.clone(),
             login: self.login.clone(),
@@ -175,7 +134,7 @@ impl Client {
     ///
     /// # Errors
     /// An endpoint cannot be.
-    pub(super) fn with_endpoints(&self, endpoints: &str) -> Result<Self, CliError> {
+    pub(crate) fn with_endpoints(&self, endpoints: &str) -> Result<Self, ClientError> {
         let client = Self::new(endpoints, &self.security, self.times)?;
         Ok(client.with_login(self.login.clone()))
     }
@@ -184,27 +143,27 @@ impl Client {
     ///
     /// # Errors
     /// An endpoint cannot be, or a certificate cannot be used.
-    pub(super) fn of_other(
+    pub(crate) fn of_other(
         &self,
         endpoints: &str,
         security: &Security,
         login: Option<Login>,
-    ) -> Result<Self, CliError> {
+    ) -> Result<Self, ClientError> {
         Ok(Self::new(endpoints, security, self.times)?.with_login(login))
     }
 
     /// How long one call may take.
-    pub(super) fn command_timeout(&self) -> Duration {
+    pub(crate) fn command_timeout(&self) -> Duration {
         self.times.command
     }
 
     /// The endpoint in use.
-    pub(super) fn current(&self) -> Node {
+    pub(crate) fn current(&self) -> Node {
         self.current.lock().node.clone()
     }
 
     /// Moves on to the next endpoint, unless another call has done so already; waits a little after a whole round.
-    pub(super) async fn move_on(&self, lost: &Node) {
+    pub(crate) async fn move_on(&self, lost: &Node) {
         let whole_round = {
             let mut position = self.current.lock();
             if position.node.endpoint != lost.endpoint {
@@ -229,7 +188,7 @@ impl Client {
     ///
     /// # Errors
     /// No answer before the deadline, or a refusal.
-    pub(super) async fn read<T, F>(&self, call: impl Fn(Node) -> F) -> Result<T, ClientError>
+    pub(crate) async fn read<T, F>(&self, call: impl Fn(Node) -> F) -> Result<T, ClientError>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
@@ -240,7 +199,7 @@ impl Client {
     ///
     /// # Errors
     /// No answer before the deadline, an outcome that is unknown, or a refusal.
-    pub(super) async fn write<T, F>(&self, call: impl Fn(Node) -> F) -> Result<T, ClientError>
+    pub(crate) async fn write<T, F>(&self, call: impl Fn(Node) -> F) -> Result<T, ClientError>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
@@ -266,7 +225,7 @@ impl Client {
                 Err(_) => {
                     return Err(ClientError::Unknown {
                         endpoint: node.endpoint,
-                        reason: format!("--command-timeout of {:?} is over", self.times.command),
+                        reason: format!("the time for an answer, {:?}, is over", self.times.command),
                     });
                 }
             };
@@ -297,7 +256,7 @@ impl Client {
     }
 
     /// The error for endpoints that cannot be reached.
-    pub(super) fn not_connected(&self, status: &Status) -> ClientError {
+    pub(crate) fn not_connected(&self, status: &Status) -> ClientError {
         let endpoints: Vec<&str> = self.nodes.iter().map(|node| node.endpoint.as_str()).collect();
         ClientError::NotConnected {
             endpoints: endpoints.join(", "),
@@ -307,7 +266,7 @@ impl Client {
 }
 
 /// Whether no byte of the request left this machine.
-pub(super) fn is_connect_error(status: &Status) -> bool {
+pub(crate) fn is_connect_error(status: &Status) -> bool {
     let mut cause = status.source();
     while let Some(error) = cause {
         if error.is::<ConnectError>() {
@@ -319,7 +278,7 @@ pub(super) fn is_connect_error(status: &Status) -> bool {
 }
 
 /// Whether the answer is lost, so that nobody knows what became of the request.
-pub(super) fn is_lost(status: &Status) -> bool {
+pub(crate) fn is_lost(status: &Status) -> bool {
     match status.code() {
         Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded | Code::Aborted => true,
         // What breaks below the protocol has a cause; what the server says has none.
@@ -329,7 +288,7 @@ pub(super) fn is_lost(status: &Status) -> bool {
 }
 
 /// The text of a status with its deepest cause, which says more than "transport error".
-pub(super) fn text_of(status: &Status) -> String {
+pub(crate) fn text_of(status: &Status) -> String {
     let mut deepest = None;
     let mut cause = status.source();
     while let Some(error) = cause {
@@ -351,8 +310,7 @@ mod tests {
     async fn an_endpoint_that_cannot_be_is_named_with_its_mend() {
         for endpoints in ["ftp://a:1", "a", "https://a", "", "a:1,,b:2", "a:99999"] {
             let error = Client::new(endpoints, &Security::default(), Times::default()).unwrap_err();
-            assert_eq!(error.exit, Exit::InvalidInput);
-            assert!(error.message.contains("write host:port"), "{error}");
+            assert!(error.to_string().contains("write host:port"), "{error}");
         }
     }
 

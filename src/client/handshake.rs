@@ -25,7 +25,7 @@ const MAXIMUM_FRAMES: usize = 16;
 
 /// A connection on which both sides have greeted each other.
 #[derive(Debug)]
-pub(super) struct Greeted<S> {
+pub(crate) struct Greeted<S> {
     stream: S,
     /// What the other side has said already.
     heard: Bytes,
@@ -37,7 +37,7 @@ pub(super) struct Greeted<S> {
 ///
 /// # Errors
 /// The other side is gone, or does not speak HTTP/2.
-pub(super) async fn greet<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> io::Result<Greeted<S>> {
+pub(crate) async fn greet<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> io::Result<Greeted<S>> {
     stream
         .write_all(&[PREFACE.as_slice(), &EMPTY_SETTINGS].concat())
         .await?;
