@@ -48,7 +48,7 @@ impl Served {
     async fn register(&self, through: usize, instance: Instance) -> Result<()> {
         let request = RegisterRequest {
             instance: Some(instance),
-            epoch: 0,
+            ..RegisterRequest::default()
         };
         let mut clients = self.cluster.clients(through)?;
         let registering = async {
