@@ -126,3 +126,16 @@ pub const MAXIMUM_REGISTRY_HISTORY_WATCHES: usize = 2;
 
 /// Revisions with changes of services that a member keeps at hand. A watch that is further behind reads the history.
 pub const MAXIMUM_REGISTRY_RECENT_CHANGES: usize = 16_384;
+
+/// Bytes of a value on Consul's interface (Consul: 512 KiB).
+pub const MAXIMUM_CONSUL_VALUE_BYTES: usize = 512 * 1024;
+
+/// Bytes of the body of any other request on Consul's interface.
+pub const MAXIMUM_CONSUL_BODY_BYTES: usize = 1024 * 1024;
+
+/// Removals under Consul's interface that a member remembers, for the index of what they were in. When there are more, the
+/// older half is forgotten, and waiting requests may come back once without a change.
+pub const MAXIMUM_CONSUL_REMOVALS: usize = 65_536;
+
+/// Bytes of the names of those removals.
+pub const MAXIMUM_CONSUL_REMOVAL_BYTES: usize = 16 * 1024 * 1024;

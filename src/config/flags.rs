@@ -230,6 +230,21 @@ pub(super) const FLAGS: &[Flag] = &[
         "",
         "Addresses for HTTP without gRPC; --listen-client-urls then serves gRPC alone",
     ),
+    used(
+        "listen-consul-urls",
+        "",
+        "Addresses for Consul's HTTP interface; none: it is off",
+    ),
+    used(
+        "consul-datacenter",
+        "dc1",
+        "The datacenter that Consul's interface says this cluster is",
+    ),
+    used(
+        "consul-max-requests-per-client",
+        "200",
+        "Most requests of one client address under way on Consul's interface, waiting ones included",
+    ),
     used_switch(
         "enable-grpc-gateway",
         "true",

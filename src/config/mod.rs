@@ -66,6 +66,12 @@ pub struct ServerConfig {
     pub listen_peer: Vec<ListenAddress>,
     /// Where else to serve metrics and the health pages.
     pub listen_metrics: Vec<ListenAddress>,
+    /// Where to serve Consul's interface; nowhere if empty.
+    pub listen_consul: Vec<ListenAddress>,
+    /// The datacenter that Consul's interface says the cluster is.
+    pub consul_datacenter: String,
+    /// Most requests of one client address under way on Consul's interface.
+    pub consul_requests_per_client: u32,
     /// TLS on addresses for clients and metrics; none if none of them has it.
     pub client_tls: Option<TlsSettings>,
     /// TLS between members; none if no address of a member that is known has it.

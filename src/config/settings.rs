@@ -165,6 +165,9 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         listen_client_http: urls.http(&values)?,
         listen_peer: urls.peer(&values)?,
         listen_metrics: urls.metrics(&values)?,
+        listen_consul: urls.consul(&values)?,
+        consul_datacenter: datacenter(&values)?,
+        consul_requests_per_client: number(&values, "consul-max-requests-per-client", 1..=u32::MAX)?,
         client_tls,
         peer_tls,
         advertise_client_urls: urls.advertise_client(),
@@ -231,6 +234,19 @@ fn name(values: &Values) -> Result<String> {
         ));
     }
     Ok(name)
+}
+
+/// A datacenter is a label of names in DNS.
+fn datacenter(values: &Values) -> Result<String> {
+    let given = values.get("consul-datacenter");
+    let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    if given.value.is_empty() || given.value.len() > 63 || !given.value.bytes().all(is_label) {
+        return Err(invalid(
+            &given,
+            "write 1 to 63 small letters, digits, hyphens and underscores",
+        ));
+    }
+    Ok(given.value)
 }
 
 fn data_folder(values: &Values, name: &str) -> Result<PathBuf> {
