@@ -18,8 +18,14 @@
 pub mod acl;
 mod board;
 mod error;
+pub mod event;
+mod keeper;
 mod keys;
+pub mod kv;
+mod plan;
+mod record;
 mod servers;
+pub mod session;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +87,8 @@ impl Consul {
 
     /// Does the background work until the node stops.
     pub(super) async fn run(&self) {
-        board::run(&self.board, self.core.reader.clone(), self.hub.clone()).await;
+        let following = board::run(&self.board, self.core.reader.clone(), self.hub.clone());
+        tokio::join!(following, keeper::run(self));
     }
 
     /// The settings.

@@ -13,8 +13,10 @@ mod call;
 mod clients;
 mod error;
 mod fields;
+mod kv;
 mod parameters;
 mod routes;
+mod session;
 mod status;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use crate::base::limits::MAXIMUM_CONSUL_BODY_BYTES;
 use crate::service::consul::ConsulError;
 
 /// All tables.
-const TABLES: &[&[Route]] = &[super::status::ROUTES];
+const TABLES: &[&[Route]] = &[super::kv::ROUTES, super::session::ROUTES, super::status::ROUTES];
 
 /// A request that is being answered.
 pub(super) type Handling = BoxFuture<'static, Result<Answer, ConsulError>>;
