@@ -152,3 +152,6 @@ pub const MAXIMUM_CONSUL_TXN_OPERATIONS: usize = 128;
 
 /// Events that Consul's interface keeps (Consul: 256).
 pub const MAXIMUM_CONSUL_EVENTS: u64 = 256;
+
+/// Bytes that an event on Consul's interface may carry. (Consul: what fits into a message of gossip, a few hundred.)
+pub const MAXIMUM_CONSUL_EVENT_BYTES: usize = 64 * 1024;

@@ -26,6 +26,9 @@ mod plan;
 mod record;
 mod servers;
 pub mod session;
+#[cfg(test)]
+mod tests;
+pub mod txn;
 
 use std::sync::Arc;
 use std::time::Duration;

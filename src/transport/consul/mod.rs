@@ -12,12 +12,15 @@ mod blocking;
 mod call;
 mod clients;
 mod error;
+mod event;
 mod fields;
 mod kv;
+mod operator;
 mod parameters;
 mod routes;
 mod session;
 mod status;
+mod txn;
 
 use std::sync::Arc;
 

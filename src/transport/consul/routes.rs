@@ -12,7 +12,14 @@ use crate::base::limits::MAXIMUM_CONSUL_BODY_BYTES;
 use crate::service::consul::ConsulError;
 
 /// All tables.
-const TABLES: &[&[Route]] = &[super::kv::ROUTES, super::session::ROUTES, super::status::ROUTES];
+const TABLES: &[&[Route]] = &[
+    super::event::ROUTES,
+    super::kv::ROUTES,
+    super::operator::ROUTES,
+    super::session::ROUTES,
+    super::status::ROUTES,
+    super::txn::ROUTES,
+];
 
 /// A request that is being answered.
 pub(super) type Handling = BoxFuture<'static, Result<Answer, ConsulError>>;
