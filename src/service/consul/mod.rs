@@ -16,6 +16,7 @@
 //! that nobody asked for.
 
 pub mod acl;
+mod archive;
 mod board;
 mod error;
 pub mod event;
@@ -42,6 +43,7 @@ use super::watch::WatchHub;
 use crate::base::Revision;
 use crate::state::ReadView;
 use acl::{Acls, Authorizer};
+pub use archive::Archive;
 use board::Board;
 pub use board::{Waiter, Watched};
 pub use error::ConsulError;

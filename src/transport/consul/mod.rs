@@ -19,6 +19,7 @@ mod operator;
 mod parameters;
 mod routes;
 mod session;
+mod snapshot;
 mod status;
 mod txn;
 

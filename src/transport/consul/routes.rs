@@ -17,6 +17,7 @@ const TABLES: &[&[Route]] = &[
     super::kv::ROUTES,
     super::operator::ROUTES,
     super::session::ROUTES,
+    super::snapshot::ROUTES,
     super::status::ROUTES,
     super::txn::ROUTES,
 ];

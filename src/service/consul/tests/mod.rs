@@ -1,5 +1,6 @@
 //! A node of its own for each claim.
 
+mod archive;
 mod kv;
 mod session;
 mod txn;
