@@ -16,6 +16,7 @@ mod gateway;
 mod http;
 mod kubernetes;
 mod leader_loss;
+mod lease_time;
 mod lifecycle;
 mod long_log;
 mod members;
