@@ -23,6 +23,7 @@ pub mod event;
 mod keeper;
 mod keys;
 pub mod kv;
+mod pair;
 mod plan;
 mod record;
 mod servers;
