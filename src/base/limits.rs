@@ -126,3 +126,15 @@ pub const MAXIMUM_REGISTRY_HISTORY_WATCHES: usize = 2;
 
 /// Revisions with changes of services that a member keeps at hand. A watch that is further behind reads the history.
 pub const MAXIMUM_REGISTRY_RECENT_CHANGES: usize = 16_384;
+
+/// Bytes of a filter expression.
+pub const MAXIMUM_FILTER_BYTES: usize = 8 * 1024;
+
+/// Parentheses and negations of a filter expression inside each other.
+pub const MAXIMUM_FILTER_DEPTH: usize = 64;
+
+/// Regular expressions in a filter expression.
+pub const MAXIMUM_FILTER_PATTERNS: usize = 16;
+
+/// Bytes that one regular expression may take when it is compiled.
+pub const MAXIMUM_FILTER_PATTERN_BYTES: usize = 256 * 1024;

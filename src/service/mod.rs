@@ -14,6 +14,7 @@ mod admit;
 pub mod auth;
 pub mod cluster;
 pub mod compaction;
+pub mod consul;
 pub mod contest;
 mod core;
 mod corruption;
