@@ -138,3 +138,21 @@ pub const MAXIMUM_FILTER_PATTERNS: usize = 16;
 
 /// Bytes that one regular expression may take when it is compiled.
 pub const MAXIMUM_FILTER_PATTERN_BYTES: usize = 256 * 1024;
+
+/// Bytes of the rules of an ACL policy.
+pub const MAXIMUM_POLICY_BYTES: usize = 64 * 1024;
+
+/// Brackets in the rules of an ACL policy inside each other; rules need three.
+pub const MAXIMUM_POLICY_DEPTH: usize = 8;
+
+/// ACL tokens; one more is refused. Each member holds all of them in memory and looks at all when one changes.
+pub const MAXIMUM_ACL_TOKENS: usize = 10_000;
+
+/// ACL policies, and as many roles; one more is refused.
+pub const MAXIMUM_ACL_POLICIES: usize = 2_000;
+
+/// Policies, roles and identities of one token or role.
+pub const MAXIMUM_ACL_LINKS: usize = 128;
+
+/// Bytes of the description of an ACL token, policy or role.
+pub const MAXIMUM_ACL_DESCRIPTION_BYTES: usize = 4 * 1024;

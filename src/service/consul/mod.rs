@@ -2,4 +2,6 @@
 //!
 //! Never knows how it is asked for: that is `transport::consul`.
 
+pub mod acl;
 pub mod filter;
+mod mirror;

@@ -45,12 +45,6 @@ impl Parser {
         self.tokens.get(self.position).map(|token| &token.kind)
     }
 
-    fn next(&mut self) -> Option<Kind> {
-        let kind = self.peek()?.clone();
-        self.position += 1;
-        Some(kind)
-    }
-
     fn takes(&mut self, word: &str) -> bool {
         let is_it = matches!(self.peek(), Some(Kind::Word(there)) if there == word);
         self.position += usize::from(is_it);
@@ -92,10 +86,10 @@ impl Parser {
         if matches!(self.peek(), Some(Kind::Open)) {
             self.position += 1;
             let inner = self.any(depth + 1)?;
-            if self.next() != Some(Kind::Close) {
-                self.position = self.position.saturating_sub(1).min(self.tokens.len());
+            if self.peek() != Some(&Kind::Close) {
                 return Err(self.unexpected("\")\""));
             }
+            self.position += 1;
             return Ok(inner);
         }
         self.condition()
