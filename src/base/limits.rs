@@ -103,6 +103,48 @@ pub const MAXIMUM_CHECKS: usize = 32;
 /// Bytes of the output of a check (Consul: 4 KiB); also of its notes.
 pub const MAXIMUM_CHECK_OUTPUT_BYTES: usize = 4 * 1024;
 
+/// Shortest time between two probes of one check (Consul: 1 s); less counts as this.
+pub const MINIMUM_CHECK_INTERVAL_SECONDS: u64 = 1;
+
+/// Longest time between two probes of one check.
+pub const MAXIMUM_CHECK_INTERVAL_SECONDS: u64 = 24 * 3_600;
+
+/// Time that a probe may take unless the check says otherwise (Consul: 10 s).
+pub const DEFAULT_CHECK_TIMEOUT_SECONDS: u64 = 10;
+
+/// Longest time that a probe may take.
+pub const MAXIMUM_CHECK_TIMEOUT_SECONDS: u64 = 600;
+
+/// Longest time within which a check with a time to live must be reported; the shortest is a millisecond.
+pub const MAXIMUM_CHECK_TTL_SECONDS: u64 = 366 * 24 * 3_600;
+
+/// Shortest time of being critical after which an instance is deregistered (Consul: 1 min); less counts as this.
+pub const MINIMUM_DEREGISTER_AFTER_SECONDS: u64 = 60;
+
+/// Longest time of being critical after which an instance is deregistered.
+pub const MAXIMUM_DEREGISTER_AFTER_SECONDS: u64 = 366 * 24 * 3_600;
+
+/// Successes or failures in a row that a check may ask for.
+pub const MAXIMUM_CHECK_THRESHOLD: u32 = 1_000;
+
+/// Bytes of the address of a probe: of a URL, a host with its port, or the name of a gRPC service.
+pub const MAXIMUM_CHECK_ADDRESS_BYTES: usize = 2 * 1024;
+
+/// Headers of a probe.
+pub const MAXIMUM_CHECK_HEADERS: usize = 32;
+
+/// Bytes of the values of one header of a probe, and of its body.
+pub const MAXIMUM_CHECK_BODY_BYTES: usize = 4 * 1024;
+
+/// Probes that one member has under way at a time; more wait.
+pub const MAXIMUM_PROBES_AT_ONCE: usize = 256;
+
+/// Redirects that a probe follows.
+pub const MAXIMUM_CHECK_REDIRECTS: usize = 10;
+
+/// Longest time until another output of a check whose status stays is written (Consul: 5 min).
+pub const MAXIMUM_OUTPUT_DELAY_SECONDS: u64 = 300;
+
 /// Instances of all services; one more is refused. Each member holds all of them in memory, about 2 KiB for each.
 pub const MAXIMUM_INSTANCES: usize = 200_000;
 

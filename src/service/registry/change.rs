@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use tokio::sync::SemaphorePermit;
 
+use super::definition::CheckKind;
 use super::error::RegistryError;
 use super::keys::{Owner, fence, single};
 use super::model::{
-    CheckDefinition, CheckKind, CheckState, Claim, INSTANCE_MAINTENANCE_PREFIX, NODE_MAINTENANCE, NewCheck,
-    Node, Registration, Status,
+    CheckDefinition, CheckState, Claim, INSTANCE_MAINTENANCE_PREFIX, NODE_MAINTENANCE, NewCheck, Node,
+    Registration, Status,
 };
 use super::plan::{self, LeaseChoice, Seen, Verdict};
 use super::{Registered, Registry, validate};

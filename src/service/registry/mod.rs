@@ -32,6 +32,7 @@
 
 mod catalog;
 mod change;
+mod definition;
 mod entries;
 mod error;
 mod follow;
@@ -43,6 +44,7 @@ mod renew;
 #[cfg(test)]
 mod tests;
 mod validate;
+pub(in crate::service) mod validate_check;
 mod watch;
 
 use std::sync::Arc;
@@ -62,13 +64,13 @@ use crate::base::limits::{
 use crate::base::{LeaseId, Revision};
 use crate::state::access::Request;
 pub use catalog::Catalog;
+pub use definition::{Alias, CheckKind, HttpTarget, Probe, Target, TargetTls, TimeToLive};
 pub use entries::{Change, EntryChange, NodeEntry, Place, ServiceEntry, Summary};
 pub use error::RegistryError;
 use follow::Board;
 pub use model::{
-    Check, CheckDefinition, CheckKind, CheckState, Claim, Entry, Filter, INSTANCE_MAINTENANCE_PREFIX,
-    Instance, KnownNode, NODE_MAINTENANCE, NewCheck, Node, NodeState, Registration, Status, TaggedAddress,
-    Weights,
+    Check, CheckDefinition, CheckState, Claim, Entry, Filter, INSTANCE_MAINTENANCE_PREFIX, Instance,
+    KnownNode, NODE_MAINTENANCE, NewCheck, Node, NodeState, Registration, Status, TaggedAddress, Weights,
 };
 use renew::Renewals;
 pub use watch::{Delta, ServiceWatch, WatchBatch};

@@ -13,9 +13,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::definition::CheckKind;
 use super::error::RegistryError;
 use super::keys::{self, Key, Owner, single};
-use super::model::{CheckDefinition, CheckKind, CheckState, Claim, NewCheck, Node, Registration};
+use super::model::{CheckDefinition, CheckState, Claim, NewCheck, Node, Registration};
 use super::record::{StoredFence, StoredInstance, decode, encode};
 use crate::base::limits::MAXIMUM_CHECKS;
 use crate::base::{LeaseId, Namespace, Revision};
