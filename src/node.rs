@@ -105,6 +105,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
     // Held until the end: their files are taken away with them.
     let mut sockets = bind_sockets(&config.listen_sockets)?;
     let metrics_listeners = bind_all("listen-metrics-urls", &config.listen_metrics)?;
+    let consul_listeners = bind_all("listen-consul-urls", &config.listen_consul)?;
     let peer_listeners = bind_all("listen-peer-urls", &config.listen_peer)?;
     let stopping = CancellationToken::new();
     let client_tls = protection(config.client_tls.clone(), &stopping)?;
@@ -218,6 +219,19 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
                 .serve(asynchronous(listener)?, entrance_of(is_tls)),
         );
     }
+    let consul_doors = FrontDoors::for_consul(
+        &services.consul,
+        bytes(config.consul_requests_per_client),
+        connections,
+        stopping.clone(),
+    );
+    for (listener, is_tls) in consul_listeners {
+        doors.spawn(
+            consul_doors
+                .clone()
+                .serve(asynchronous(listener)?, entrance_of(is_tls)),
+        );
+    }
     doors.close();
     tracing::info!(
         name = config.name,
@@ -226,6 +240,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         clients = ?texts(&config.listen_client),
         sockets = ?texts(&config.listen_sockets),
         peers = ?texts(&config.listen_peer),
+        consul = ?texts(&config.listen_consul),
         "ready to serve client requests"
     );
     ready::announce();
@@ -354,6 +369,11 @@ fn service_settings(config: &ServerConfig, replication: &Replication) -> service
         },
         corruption_check_interval: config.corruption_checks.interval,
         compaction_check_interval: config.corruption_checks.compaction_interval,
+        consul: service::consul::Settings {
+            acls: config.consul_acls.clone(),
+            datacenter: config.consul_datacenter.clone(),
+            node: config.name.clone(),
+        },
     }
 }
 

@@ -198,3 +198,19 @@ pub const MAXIMUM_ACL_LINKS: usize = 128;
 
 /// Bytes of the description of an ACL token, policy or role.
 pub const MAXIMUM_ACL_DESCRIPTION_BYTES: usize = 4 * 1024;
+
+/// Bytes of a value on Consul's interface (Consul: 512 KiB).
+pub const MAXIMUM_CONSUL_VALUE_BYTES: usize = 512 * 1024;
+
+/// Bytes of the body of any other request on Consul's interface.
+pub const MAXIMUM_CONSUL_BODY_BYTES: usize = 1024 * 1024;
+
+/// Removals under Consul's interface that a member remembers, for the index of what they were in. When there are more, the
+/// older half is forgotten, and waiting requests may come back once without a change.
+pub const MAXIMUM_CONSUL_REMOVALS: usize = 65_536;
+
+/// Bytes of the names of those removals.
+pub const MAXIMUM_CONSUL_REMOVAL_BYTES: usize = 16 * 1024 * 1024;
+
+/// Prepared queries; one more is refused. Each member holds all of them in memory and looks at all when one changes.
+pub const MAXIMUM_PREPARED_QUERIES: usize = 4_096;

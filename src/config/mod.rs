@@ -33,6 +33,7 @@ use crate::base::tls::TlsSettings;
 use crate::base::{ClusterId, MemberId};
 use crate::replication::PeerMember;
 use crate::service::auth::TokenSettings;
+use crate::service::consul::acl::AclSettings;
 
 /// The etcd whose behaviour and flags Stead follows; what it reports as its version, since clients switch features on
 /// by it.
@@ -66,6 +67,14 @@ pub struct ServerConfig {
     pub listen_peer: Vec<ListenAddress>,
     /// Where else to serve metrics and the health pages.
     pub listen_metrics: Vec<ListenAddress>,
+    /// Where to serve Consul's interface; nowhere if empty.
+    pub listen_consul: Vec<ListenAddress>,
+    /// The datacenter that Consul's interface says the cluster is.
+    pub consul_datacenter: String,
+    /// The rights on Consul's interface.
+    pub consul_acls: AclSettings,
+    /// Most requests of one client address under way on Consul's interface.
+    pub consul_requests_per_client: u32,
     /// TLS on addresses for clients and metrics; none if none of them has it.
     pub client_tls: Option<TlsSettings>,
     /// TLS between members; none if no address of a member that is known has it.

@@ -48,6 +48,7 @@ use admit::Admission;
 use auth::{Gate, Tokens, Users};
 use cluster::Cluster;
 use compaction::AutoCompaction;
+use consul::Consul;
 use contest::{Contests, Elections, Locks};
 use core::Core;
 pub use corruption::DataError;
@@ -91,6 +92,8 @@ pub struct Settings {
     pub corruption_check_interval: Option<Duration>,
     /// Time between two looks whether history was forgotten, after which the leader compares what is left of it; none: never.
     pub compaction_check_interval: Option<Duration>,
+    /// What Consul's interface is told.
+    pub consul: consul::Settings,
 }
 
 /// All services of a node. A handle: clones share one node.
@@ -106,6 +109,8 @@ pub struct Services {
     pub elections: Elections,
     /// Services.
     pub registry: Registry,
+    /// What Consul's interface offers beside services.
+    pub consul: Consul,
     /// Members.
     pub cluster: Cluster,
     /// Users and roles.
@@ -162,6 +167,7 @@ impl Services {
         let kv = Kv::new(Arc::clone(&core));
         let leases = Leases::new(Arc::clone(&core), lessor.clone());
         let registry = Registry::new(Arc::clone(&core), leases.clone(), hub.clone());
+        let consul = Consul::new(Arc::clone(&core), &registry, &leases, hub.clone());
         let contests = Contests::new(kv.clone(), leases.clone(), hub, Arc::clone(&core));
         Self {
             kv,
@@ -169,6 +175,7 @@ impl Services {
             locks: Locks::new(contests.clone()),
             elections: Elections::new(contests),
             registry,
+            consul,
             cluster: Cluster::new(Arc::clone(&core)),
             users: Users::new(Arc::clone(&core)),
             gate,
@@ -221,6 +228,7 @@ impl Services {
             () = self.follow_log(news) => {}
             () = self.core.gate.tokens().follow_files() => {}
             () = self.registry.run() => {}
+            () = self.consul.run() => {}
         }
     }
 

@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::auth::{TokenSettings, Tokens};
+use super::consul::acl::AclSettings;
 use super::leader::LeaderDesk;
 use super::watch::{WatchHub, WatchSettings};
-use super::{Services, Settings};
+use super::{Services, Settings, consul};
 use crate::base::metrics::Metrics;
 use crate::base::tls::{Entrance, Side};
 use crate::base::{ClusterId, MemberId};
@@ -91,6 +92,11 @@ impl Node {
             auto_compaction: None,
             corruption_check_interval: None,
             compaction_check_interval: None,
+            consul: consul::Settings {
+                datacenter: "dc1".into(),
+                node: "n1".into(),
+                acls: AclSettings::default(),
+            },
         };
         let ttl = Duration::from_secs(300);
         let tokens = Tokens::open(TokenSettings::Simple { ttl }).unwrap();

@@ -153,6 +153,12 @@ pub struct Authorizer {
     singles: BTreeMap<Single, Grant>,
 }
 
+impl Default for Authorizer {
+    fn default() -> Self {
+        Self::open()
+    }
+}
+
 impl Authorizer {
     /// One that allows everything: ACLs are off.
     #[must_use]

@@ -95,10 +95,8 @@ fn description(text: &str) -> Result<(), AclError> {
 fn grants(picture: &AclPicture, mut grants: Grants, policies: &[Link]) -> Result<Grants, AclError> {
     let ids = policies.iter().map(|link| {
         let found = picture.policy(link.key());
-        let found = found.ok_or_else(|| AclError::Unknown {
-            what: "ACL policy",
-            name: link.key().to_owned(),
-        })?;
+        let found =
+            found.ok_or_else(|| invalid(format!("No such ACL policy with name or id {:?}", link.key())))?;
         Ok(found.record.id.clone())
     });
     grants.policies = ids.collect::<Result<Vec<_>, AclError>>()?;
@@ -233,7 +231,7 @@ impl Acls {
 
     /// Makes the first token if its secret was given beforehand, however often it takes.
     pub(super) async fn begin(&self) {
-        let Some(secret) = self.settings.initial_management.clone() else {
+        let Some(secret) = self.settings().initial_management.clone() else {
             return;
         };
         loop {
@@ -288,10 +286,8 @@ impl Acls {
         };
         let roles = draft.roles.iter().map(|link| {
             let found = picture.role(link.key());
-            let found = found.ok_or_else(|| AclError::Unknown {
-                what: "ACL role",
-                name: link.key().to_owned(),
-            })?;
+            let found =
+                found.ok_or_else(|| invalid(format!("No such ACL role with name or id {:?}", link.key())))?;
             Ok(found.record.id.clone())
         });
         let roles = roles.collect::<Result<Vec<_>, AclError>>()?;

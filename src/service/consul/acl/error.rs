@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::service::ServiceError;
+use crate::service::consul::ConsulError;
 
 /// Why a request was refused by ACLs, or one about them.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -13,12 +14,6 @@ pub enum AclError {
     /// No such token.
     #[error("ACL not found")]
     NotFound,
-    /// The cluster protects etcd's interface, and nothing protects this one.
-    #[error(
-        "Permission denied: users and roles are on in this cluster, but Consul's ACLs are off; start its members with \
-         --consul-acl"
-    )]
-    Unprotected,
     /// The token may not do it.
     #[error(
         "Permission denied: token with AccessorID '{accessor}' lacks permission '{permission}'{}",
@@ -63,4 +58,19 @@ pub enum AclError {
     /// The store did not do it.
     #[error(transparent)]
     Service(#[from] ServiceError),
+}
+
+impl From<AclError> for ConsulError {
+    fn from(error: AclError) -> Self {
+        match error {
+            AclError::Disabled => Self::AclsOff,
+            AclError::NotFound | AclError::Denied { .. } | AclError::Bootstrapped { .. } => {
+                Self::Denied(error.to_string())
+            }
+            AclError::Rules(_) | AclError::Invalid(_) => Self::Invalid(error.to_string()),
+            AclError::Unknown { .. } => Self::Unknown(error.to_string()),
+            AclError::Changed { .. } => Self::Failed(error.to_string()),
+            AclError::Service(error) => Self::Service(error),
+        }
+    }
 }

@@ -12,7 +12,8 @@
 //! | `r/policy/` id, `r/role/` id | [`Policy`], [`Role`] |
 //! | `r/policy-name/` name, `r/role-name/` name | whose it is |
 //!
-//! The users and roles of etcd's interface are others; while they count and these do not, nobody is let in here.
+//! The users and roles of etcd's interface are others. The secret ids of tokens are stored as they are, since Consul's
+//! interface shows them again to whoever may read tokens.
 
 mod authorizer;
 mod change;
@@ -43,7 +44,7 @@ pub use picture::AclPicture;
 use picture::Place;
 
 /// How ACLs are set on a member.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AclSettings {
     /// Whether they count.
     pub is_on: bool,
@@ -51,8 +52,6 @@ pub struct AclSettings {
     pub allows_by_default: bool,
     /// The secret id of the first token, if it was given beforehand.
     pub initial_management: Option<Secret<String>>,
-    /// The name of the datacenter.
-    pub datacenter: String,
 }
 
 /// Tokens, policies and roles. A handle: clones share one.
@@ -61,24 +60,22 @@ pub struct Acls {
     core: Arc<Core>,
     leases: Leases,
     mirror: Arc<Mirror<AclPicture>>,
-    settings: Arc<AclSettings>,
     open: Arc<Authorizer>,
 }
 
 impl Acls {
-    pub(in crate::service) fn new(core: Arc<Core>, leases: Leases, settings: AclSettings) -> Self {
+    pub(in crate::service) fn new(core: Arc<Core>, leases: Leases) -> Self {
         Self {
             core,
             leases,
             mirror: Arc::new(Mirror::new()),
-            settings: Arc::new(settings),
             open: Arc::new(Authorizer::open()),
         }
     }
 
     /// Follows what is stored, and makes the first token if it was given beforehand, until the node stops.
     pub(in crate::service) async fn run(&self, hub: &WatchHub) {
-        if !self.settings.is_on {
+        if !self.is_enabled() {
             return std::future::pending().await;
         }
         tokio::join!(self.mirror.run(&self.core.reader, hub), self.begin());
@@ -86,26 +83,27 @@ impl Acls {
 
     /// Whether they count.
     #[must_use]
-    pub fn is_on(&self) -> bool {
-        self.settings.is_on
+    pub fn is_enabled(&self) -> bool {
+        self.settings().is_on
+    }
+
+    fn settings(&self) -> &AclSettings {
+        &self.core.settings.consul.acls
     }
 
     /// Whether what no rule is about is allowed.
     #[must_use]
     pub fn allows_by_default(&self) -> bool {
-        self.settings.allows_by_default
+        self.settings().allows_by_default
     }
 
-    /// What the holder of a token may do; of none, or an empty one: what anybody may.
+    /// What the holder of a token may do; of none, or an empty one: what anybody may. Everything while they do not count.
     ///
     /// # Errors
-    /// No such token, users of etcd's interface count and these do not, or no quorum in time.
+    /// No such token, or no quorum in time.
     pub async fn resolve(&self, secret: Option<&str>) -> Result<Arc<Authorizer>, AclError> {
-        if !self.settings.is_on {
-            return match self.core.gate.is_open() {
-                true => Ok(Arc::clone(&self.open)),
-                false => Err(AclError::Unprotected),
-            };
+        if !self.is_enabled() {
+            return Ok(Arc::clone(&self.open));
         }
         let (picture, token) = self.holder(secret).await?;
         Ok(picture.authorizer(&token.record, &self.place()))
@@ -161,7 +159,7 @@ impl Acls {
     }
 
     fn must_be_on(&self) -> Result<(), AclError> {
-        match self.settings.is_on {
+        match self.is_enabled() {
             true => Ok(()),
             false => Err(AclError::Disabled),
         }
@@ -169,8 +167,8 @@ impl Acls {
 
     fn place(&self) -> Place<'_> {
         Place {
-            datacenter: &self.settings.datacenter,
-            allows_by_default: self.settings.allows_by_default,
+            datacenter: &self.core.settings.consul.datacenter,
+            allows_by_default: self.settings().allows_by_default,
         }
     }
 }

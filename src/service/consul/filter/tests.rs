@@ -150,7 +150,7 @@ fn what_is_wrong_is_named() {
         ("ID is full", "at byte 6: \"full\" where \"empty\" should be"),
         (
             "any Tags as t { t == x }",
-            "at byte 15: '{' where a name, a value in quotes or an operator should be",
+            "at byte 14: '{' where a name, a value in quotes or an operator should be",
         ),
     ] {
         assert_eq!(
