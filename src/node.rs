@@ -374,6 +374,8 @@ fn service_settings(config: &ServerConfig, replication: &Replication) -> service
             datacenter: config.consul_datacenter.clone(),
             node: config.name.clone(),
         },
+        checks: config.checks.clone(),
+        announce: !config.listen_consul.is_empty(),
     }
 }
 

@@ -276,6 +276,16 @@ pub(super) const FLAGS: &[Flag] = &[
         "Host names under which HTTP may be asked for; *: all",
     ),
     used(
+        "check-targets",
+        crate::service::checks::DEFAULT_TARGETS,
+        "Addresses and ranges that checks of services may connect to: 10.0.0.0/8,...; link-local ones only if named as exactly",
+    ),
+    used(
+        "check-registration",
+        "all",
+        "Who may register checks that the cluster does: nobody, root (while authentication is enabled) or all",
+    ),
+    used(
         "auth-token",
         "simple",
         "Tokens of users: simple, or jwt,sign-method=RS256,pub-key=FILE,priv-key=FILE,ttl=5m",

@@ -7,6 +7,7 @@
 //! Reads the files that it checks, never writes to the disk and never opens a socket.
 
 mod auth;
+mod checks;
 mod corruption;
 mod duration;
 mod error;
@@ -34,6 +35,7 @@ use crate::base::{ClusterId, MemberId};
 use crate::replication::PeerMember;
 use crate::service::auth::TokenSettings;
 use crate::service::consul::acl::AclSettings;
+use crate::service::checks::Policy;
 
 /// The etcd whose behaviour and flags Stead follows; what it reports as its version, since clients switch features on
 /// by it.
@@ -113,6 +115,8 @@ pub struct ServerConfig {
     pub auto_compaction: AutoCompaction,
     /// When the data of the members are compared.
     pub corruption_checks: CorruptionChecks,
+    /// Where checks of services may go, and who may register them.
+    pub checks: Policy,
     /// Most streams on one connection of a client.
     pub maximum_concurrent_streams: u32,
     /// Pings on connections of clients.

@@ -28,7 +28,7 @@
 //! its instances could not go one by one. A heartbeat renews only what instances hang on.
 //!
 //! Reads and watches are shown to any user; every change needs the role `root`. Never checks the health of anything:
-//! somebody reports it.
+//! somebody reports it, or [`super::checks`] finds it out.
 
 mod catalog;
 mod change;
@@ -39,8 +39,10 @@ mod follow;
 mod keys;
 mod model;
 mod plan;
+mod plan_check;
 mod record;
 mod renew;
+mod settle;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -53,6 +55,7 @@ use tokio::sync::Semaphore;
 
 use super::ServiceError;
 use super::auth::Caller;
+use super::checks::heard::Heard;
 use super::core::Core;
 use super::header::{Answered, Header};
 use super::lease::Leases;
@@ -73,6 +76,7 @@ pub use model::{
     KnownNode, NODE_MAINTENANCE, NewCheck, Node, NodeState, Registration, Status, TaggedAddress, Weights,
 };
 use renew::Renewals;
+pub use settle::CheckPlace;
 pub use watch::{Delta, ServiceWatch, WatchBatch};
 
 /// What became of a registration.
@@ -94,6 +98,7 @@ pub struct Registry {
     hub: WatchHub,
     board: Arc<Board>,
     renewals: Renewals,
+    heard: Arc<Heard>,
     changes: Arc<Semaphore>,
     watches: Arc<Semaphore>,
     histories: Arc<Semaphore>,
@@ -104,6 +109,7 @@ impl Registry {
     pub(super) fn new(core: Arc<Core>, leases: Leases, hub: WatchHub) -> Self {
         Self {
             renewals: Renewals::new(leases.clone()),
+            heard: Arc::default(),
             core,
             leases,
             hub,
@@ -152,6 +158,16 @@ impl Registry {
     #[must_use]
     pub fn header_at(&self, revision: Revision) -> Header {
         self.core.headers.at(revision)
+    }
+
+    /// The newest catalog of this member; an empty one before the first.
+    pub(in crate::service) fn newest(&self) -> Arc<Catalog> {
+        self.board.current()
+    }
+
+    /// What was heard of checks that must be reported in time.
+    pub(in crate::service) fn heard(&self) -> &Arc<Heard> {
+        &self.heard
     }
 
     /// Resolves when the catalog of this member is past `revision`.
