@@ -214,3 +214,16 @@ pub const MAXIMUM_CONSUL_REMOVAL_BYTES: usize = 16 * 1024 * 1024;
 
 /// Prepared queries; one more is refused. Each member holds all of them in memory and looks at all when one changes.
 pub const MAXIMUM_PREPARED_QUERIES: usize = 4_096;
+
+/// Keys of one prefix that a transaction on Consul's interface which writes may read, and keys that one transaction
+/// releases when a session ends; more are released by more.
+pub const MAXIMUM_CONSUL_TXN_KEYS: usize = 1_000;
+
+/// Bytes of keys and values in one answer of Consul's interface, as they are stored.
+pub const MAXIMUM_CONSUL_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+
+/// Operations of one transaction on Consul's interface (Consul: 128).
+pub const MAXIMUM_CONSUL_TXN_OPERATIONS: usize = 128;
+
+/// Events that Consul's interface keeps (Consul: 256).
+pub const MAXIMUM_CONSUL_EVENTS: u64 = 256;

@@ -16,6 +16,7 @@ mod flags;
 pub mod fuzzing;
 mod help;
 mod listen;
+mod rights;
 mod settings;
 mod sources;
 mod tls;
@@ -34,8 +35,8 @@ use crate::base::tls::TlsSettings;
 use crate::base::{ClusterId, MemberId};
 use crate::replication::PeerMember;
 use crate::service::auth::TokenSettings;
-use crate::service::consul::acl::AclSettings;
 use crate::service::checks::Policy;
+use crate::service::consul::acl::AclSettings;
 
 /// The etcd whose behaviour and flags Stead follows; what it reports as its version, since clients switch features on
 /// by it.

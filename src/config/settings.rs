@@ -13,13 +13,11 @@ use super::tls::Addresses;
 use super::url::HostUrl;
 use super::{
     AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, checks,
-    corruption, duration, parse_switch, tls,
+    corruption, duration, parse_switch, rights, tls,
 };
 use crate::base::identity;
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
-use crate::base::secret::Secret;
 use crate::replication::{IDENTITY_FILE, PeerMember};
-use crate::service::consul::acl::AclSettings;
 
 /// Longest election timeout, as in etcd.
 const MAXIMUM_ELECTION_MILLISECONDS: u64 = 50_000;
@@ -169,7 +167,7 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         listen_metrics: urls.metrics(&values)?,
         listen_consul: urls.consul(&values)?,
         consul_datacenter: datacenter(&values)?,
-        consul_acls: consul_acls(&values)?,
+        consul_acls: rights::consul_acls(&values)?,
         consul_requests_per_client: number(&values, "consul-max-requests-per-client", 1..=u32::MAX)?,
         client_tls,
         peer_tls,
@@ -238,30 +236,6 @@ fn name(values: &Values) -> Result<String> {
         ));
     }
     Ok(name)
-}
-
-/// The rights on Consul's interface.
-fn consul_acls(values: &Values) -> Result<AclSettings> {
-    let policy = values.get("consul-acl-default-policy");
-    let first = values.get("consul-acl-initial-management-token");
-    let is_on = switch(values, "consul-acl")?;
-    if !first.value.is_empty() && (!is_on || uuid::Uuid::parse_str(&first.value).is_err()) {
-        // Never the value: it is a secret.
-        let hidden = Given {
-            value: "(not shown)".to_owned(),
-            ..first
-        };
-        return Err(invalid(&hidden, "write a UUID, together with --consul-acl"));
-    }
-    Ok(AclSettings {
-        is_on,
-        allows_by_default: match policy.value.as_str() {
-            "allow" => true,
-            "deny" => false,
-            _ => return Err(invalid(&policy, "write allow or deny")),
-        },
-        initial_management: (!first.value.is_empty()).then(|| Secret::new(first.value)),
-    })
 }
 
 /// A datacenter is a label of names in DNS.

@@ -33,7 +33,7 @@ pub mod range_stream;
 pub mod registry;
 pub mod snapshot;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod validate;
 pub mod watch;
 

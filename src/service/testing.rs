@@ -18,14 +18,14 @@ use crate::base::{ClusterId, MemberId};
 use crate::replication::{self, News, PeerListener, PeerMember, Replication};
 
 /// Bound of every wait: a test that needs longer is broken, however slow the machine.
-pub(in crate::service) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 const ELECTION: Duration = Duration::from_secs(1);
 const MEMBER: MemberId = MemberId(1);
 const CLUSTER: ClusterId = ClusterId(77);
 
 /// A node of its own, as `node.rs` makes one, without front doors.
-pub(in crate::service) struct Node {
+pub(crate) struct Node {
     /// Its services.
     pub services: Services,
     /// Its watches.

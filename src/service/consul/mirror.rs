@@ -86,16 +86,6 @@ impl<T: Picture> Mirror<T> {
         }
     }
 
-    /// Resolves when this member knows more than `revision`.
-    ///
-    /// # Errors
-    /// The node is stopping.
-    pub async fn passed(&self, revision: Revision) -> Result<(), ServiceError> {
-        let mut at = self.revision.subscribe();
-        let passed = at.wait_for(|now| *now > revision).await;
-        passed.map(|_| ()).map_err(|_| ServiceError::Stopped)
-    }
-
     /// Keeps it up to date until the hub stops.
     pub async fn run(&self, reader: &Reader, hub: &WatchHub) {
         loop {

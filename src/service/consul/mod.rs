@@ -19,11 +19,17 @@ pub mod acl;
 mod agent;
 mod board;
 mod error;
+pub mod event;
 pub mod filter;
+mod keeper;
 mod keys;
+pub mod kv;
 mod mirror;
+mod plan;
 pub mod query;
+mod record;
 mod servers;
+pub mod session;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +102,7 @@ impl Consul {
     pub(super) async fn run(&self) {
         tokio::join!(
             board::run(&self.board, self.core.reader.clone(), self.hub.clone()),
+            keeper::run(self),
             self.acls.run(&self.hub),
             self.queries.run(&self.hub),
         );

@@ -8,18 +8,21 @@
 //!
 //! Every member keeps all of them in memory. Never asks another datacenter: there is one.
 
+mod template;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use rand::seq::SliceRandom;
-use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ConsulError;
 use super::mirror::{Mirror, Picture, Records};
-use crate::base::limits::{MAXIMUM_FILTER_PATTERN_BYTES, MAXIMUM_PREPARED_QUERIES};
+use crate::base::limits::MAXIMUM_PREPARED_QUERIES;
 use crate::base::secret::Secret;
 use crate::base::{Namespace, Revision};
 use crate::service::ServiceError;
@@ -31,6 +34,7 @@ use crate::state::command::{
     Command, Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation, Put, Txn,
 };
 use crate::state::format;
+use template::Words;
 
 const PREFIX: &str = "q/";
 /// The first text after all that begin with [`PREFIX`].
@@ -53,6 +57,10 @@ pub struct Wanted {
     pub service_metadata: BTreeMap<String, String>,
     /// Ids of checks that do not count.
     pub ignored_checks: Vec<String>,
+    /// In how many of the nearest datacenters it would be looked for; kept to be shown, since there is one.
+    pub failover_nearest: u64,
+    /// In which datacenters it would be looked for; likewise.
+    pub failover_datacenters: Vec<String>,
 }
 
 /// That a query answers for all names that begin with its own.
@@ -177,71 +185,6 @@ impl QueryPicture {
         }
         Ok(filled)
     }
-}
-
-/// What the variables of a template stand for.
-struct Words {
-    full: String,
-    prefix: String,
-    suffix: String,
-    matches: Vec<String>,
-}
-
-impl Words {
-    fn of(query: &PreparedQuery, template: &Template, name: &str) -> Result<Self, ConsulError> {
-        let groups = match template.pattern.is_empty() {
-            true => None,
-            false => pattern(&template.pattern)?.captures(name),
-        };
-        let matches = groups.iter().flat_map(|groups| groups.iter());
-        let matches = matches.map(|group| group.map_or("", |group| group.as_str()).to_owned());
-        Ok(Self {
-            full: name.to_owned(),
-            prefix: query.name.clone(),
-            suffix: name.get(query.name.len()..).unwrap_or_default().to_owned(),
-            matches: matches.collect(),
-        })
-    }
-
-    fn fill(&self, text: &str) -> Result<String, ConsulError> {
-        let mut filled = String::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once("${") {
-            filled.push_str(before);
-            let (word, after) = after
-                .split_once('}')
-                .ok_or_else(|| ConsulError::Invalid(format!("{text:?}: a variable does not end")))?;
-            let word = word.trim();
-            let number = word
-                .strip_prefix("match(")
-                .and_then(|word| word.strip_suffix(')'));
-            match (word, number.map(|number| number.trim().parse::<usize>())) {
-                ("name.full", _) => filled.push_str(&self.full),
-                ("name.prefix", _) => filled.push_str(&self.prefix),
-                ("name.suffix", _) => filled.push_str(&self.suffix),
-                ("agent.segment", _) => {}
-                (_, Some(Ok(number))) => {
-                    filled.push_str(self.matches.get(number).map(String::as_str).unwrap_or_default());
-                }
-                _ => {
-                    return Err(ConsulError::Invalid(format!(
-                        "{text:?}: there is no variable {word:?}"
-                    )));
-                }
-            }
-            rest = after;
-        }
-        filled.push_str(rest);
-        Ok(filled)
-    }
-}
-
-fn pattern(text: &str) -> Result<Regex, ConsulError> {
-    let built = RegexBuilder::new(text)
-        .size_limit(MAXIMUM_FILTER_PATTERN_BYTES)
-        .dfa_size_limit(MAXIMUM_FILTER_PATTERN_BYTES)
-        .build();
-    built.map_err(|error| ConsulError::Invalid(format!("Bad Regexp {text:?}: {error}")))
 }
 
 impl Wanted {
@@ -472,73 +415,4 @@ fn remove(key: Bytes) -> Operation {
         keys: single(key),
         previous: false,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn picture(queries: &[(&str, &str, bool)]) -> QueryPicture {
-        let mut picture = QueryPicture::default();
-        for (name, service, is_template) in queries {
-            let query = PreparedQuery {
-                id: format!("id-{name}-{is_template}"),
-                name: (*name).into(),
-                wanted: Wanted {
-                    service: (*service).into(),
-                    tags: vec!["${match(2)}".into()],
-                    ..Wanted::default()
-                },
-                template: is_template.then(|| Template {
-                    pattern: "^geo-(.*)-([^-]*)$".into(),
-                    remove_empty_tags: true,
-                }),
-                ..PreparedQuery::default()
-            };
-            let known = KnownQuery {
-                query,
-                create_revision: Revision(1),
-                modification_revision: Revision(1),
-            };
-            picture.queries.insert(known.query.id.clone(), Arc::new(known));
-        }
-        picture
-    }
-
-    #[test]
-    fn a_name_finds_its_query_then_the_template_with_the_longest_prefix() {
-        let picture = picture(&[
-            ("geo-exact", "e", false),
-            ("", "all", true),
-            ("geo-", "${name.suffix}", true),
-        ]);
-        let service = |name| picture.find(name).unwrap().wanted.service;
-        assert_eq!(service("geo-exact"), "e");
-        assert_eq!(service("id-geo-exact-false"), "e");
-        assert_eq!(service("geo-db"), "db");
-        assert_eq!(service("other"), "all");
-    }
-
-    #[test]
-    fn variables_of_a_template_are_filled_in_and_unknown_ones_refused() {
-        let service = "${name.prefix}|${name.full}|${match(1)}|${match(9)}";
-        let found = picture(&[("geo-", service, true)]).find("geo-db-master").unwrap();
-        assert_eq!(found.wanted.service, "geo-|geo-db-master|db|");
-        assert_eq!(found.wanted.tags, ["master"]);
-        assert!(
-            picture(&[("geo-", "x", true)])
-                .find("geo-")
-                .unwrap()
-                .wanted
-                .tags
-                .is_empty()
-        );
-        for broken in ["${nope}", "${name.full", "${match(x)}"] {
-            assert!(
-                picture(&[("geo-", broken, true)]).find("geo-db").is_err(),
-                "{broken}"
-            );
-        }
-        assert!(picture(&[]).find("x").is_err());
-    }
 }

@@ -17,7 +17,11 @@ const TABLES: &[&[Route]] = &[
     super::agent_checks::ROUTES,
     super::agent_services::ROUTES,
     super::catalog::ROUTES,
+    super::acl::ROUTES,
     super::health::ROUTES,
+    super::kv::ROUTES,
+    super::query::ROUTES,
+    super::session::ROUTES,
     super::status::ROUTES,
 ];
 

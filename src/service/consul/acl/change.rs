@@ -1,4 +1,4 @@
-//! Changes of tokens, policies and roles: checked, planned on what is there, and proposed so that they only hold if that
+//! Changes of tokens, and what all changes share: checked, planned on what is there, and proposed so that they only hold if that
 //! is still so.
 //!
 //! The time, the ids and the secrets are fixed here. Never decides who may ask for a change.
@@ -9,14 +9,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::model::{
-    ANONYMOUS, ANONYMOUS_SECRET, GLOBAL_MANAGEMENT, Grants, Key, Known, Policy, Role, Token, digest,
-};
+use super::model::{ANONYMOUS, ANONYMOUS_SECRET, GLOBAL_MANAGEMENT, Grants, Key, Known, Token, digest};
 use super::picture::AclPicture;
-use super::{AclError, Acls, rules};
-use crate::base::limits::{
-    MAXIMUM_ACL_DESCRIPTION_BYTES, MAXIMUM_ACL_LINKS, MAXIMUM_ACL_POLICIES, MAXIMUM_ACL_TOKENS,
-};
+use super::{AclError, Acls};
+use crate::base::limits::{MAXIMUM_ACL_DESCRIPTION_BYTES, MAXIMUM_ACL_LINKS, MAXIMUM_ACL_TOKENS};
 use crate::base::secret::Secret;
 use crate::base::{LeaseId, Namespace, Revision, clock};
 use crate::service::ServiceError;
@@ -65,13 +61,8 @@ pub struct TokenDraft {
     pub ttl: Option<Duration>,
 }
 
-fn invalid(reason: impl Into<String>) -> AclError {
+pub(super) fn invalid(reason: impl Into<String>) -> AclError {
     AclError::Invalid(reason.into())
-}
-
-fn is_name(name: &str, maximum: usize) -> bool {
-    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    !name.is_empty() && name.len() <= maximum && name.bytes().all(is_fit)
 }
 
 fn is_service_name(name: &str) -> bool {
@@ -82,7 +73,7 @@ fn is_service_name(name: &str) -> bool {
     name.len() <= 256 && name.bytes().all(is_fit) && is_end(bytes.first()) && is_end(bytes.last())
 }
 
-fn description(text: &str) -> Result<(), AclError> {
+pub(super) fn description(text: &str) -> Result<(), AclError> {
     if text.len() > MAXIMUM_ACL_DESCRIPTION_BYTES {
         return Err(invalid(format!(
             "the description has {} bytes; the most is {MAXIMUM_ACL_DESCRIPTION_BYTES}",
@@ -92,7 +83,11 @@ fn description(text: &str) -> Result<(), AclError> {
     Ok(())
 }
 
-fn grants(picture: &AclPicture, mut grants: Grants, policies: &[Link]) -> Result<Grants, AclError> {
+pub(super) fn grants(
+    picture: &AclPicture,
+    mut grants: Grants,
+    policies: &[Link],
+) -> Result<Grants, AclError> {
     let ids = policies.iter().map(|link| {
         let found = picture.policy(link.key());
         let found =
@@ -132,11 +127,11 @@ fn grants(picture: &AclPicture, mut grants: Grants, policies: &[Link]) -> Result
     Ok(grants)
 }
 
-fn modified<T>(known: Option<&Known<T>>) -> Revision {
+pub(super) fn modified<T>(known: Option<&Known<T>>) -> Revision {
     known.map_or(Revision(0), |known| known.modification_revision)
 }
 
-fn is_at(key: Key<'_>, revision: Revision) -> Compare {
+pub(super) fn is_at(key: Key<'_>, revision: Revision) -> Compare {
     Compare {
         keys: key.keys(),
         comparison: Comparison::Equal,
@@ -144,11 +139,11 @@ fn is_at(key: Key<'_>, revision: Revision) -> Compare {
     }
 }
 
-fn is_new(key: Key<'_>) -> Compare {
+pub(super) fn is_new(key: Key<'_>) -> Compare {
     is_at(key, Revision(0))
 }
 
-fn put(key: Key<'_>, record: &impl Serialize, lease: LeaseId) -> Result<Operation, AclError> {
+pub(super) fn put(key: Key<'_>, record: &impl Serialize, lease: LeaseId) -> Result<Operation, AclError> {
     let encoded = format::encode("ACL record", record);
     let value = encoded.map_err(|error| ServiceError::Internal(error.to_string()))?;
     Ok(Operation::Put(Put {
@@ -160,7 +155,7 @@ fn put(key: Key<'_>, record: &impl Serialize, lease: LeaseId) -> Result<Operatio
     }))
 }
 
-fn name_of(key: Key<'_>, id: &str) -> Operation {
+pub(super) fn name_of(key: Key<'_>, id: &str) -> Operation {
     Operation::Put(Put {
         namespace: Namespace::CONSUL,
         key: key.bytes(),
@@ -169,7 +164,7 @@ fn name_of(key: Key<'_>, id: &str) -> Operation {
     })
 }
 
-fn remove(key: Key<'_>) -> Operation {
+pub(super) fn remove(key: Key<'_>) -> Operation {
     Operation::DeleteRange(DeleteRange {
         keys: key.keys(),
         previous: false,
@@ -374,181 +369,8 @@ impl Acls {
         self.commit(Vec::new(), success).await.map(|_| ())
     }
 
-    /// Makes a policy, or changes the one that has the id of `policy`.
-    ///
-    /// # Errors
-    /// ACLs are off, it is invalid, its name is taken, somebody else changed it, or no answer in time.
-    pub async fn put_policy(&self, mut policy: Policy) -> Result<Known<Policy>, AclError> {
-        if policy.id == GLOBAL_MANAGEMENT {
-            return Err(invalid(
-                "Changing the builtin global-management policy is not permitted",
-            ));
-        }
-        if !is_name(&policy.name, 128) {
-            return Err(invalid(
-                "Invalid Policy: invalid Name. Only alphanumeric characters, '-' and '_' are allowed, up to 128",
-            ));
-        }
-        description(&policy.description)?;
-        rules::parse(&policy.rules)?;
-        let picture = self.picture(false).await?;
-        let there = match policy.id.is_empty() {
-            true => None,
-            false => Some(
-                picture
-                    .policies
-                    .get(&policy.id)
-                    .ok_or_else(|| AclError::Unknown {
-                        what: "ACL policy",
-                        name: policy.id.clone(),
-                    })?,
-            ),
-        };
-        if there.is_none() {
-            policy.id = Uuid::new_v4().to_string();
-            if picture.policies.len() >= MAXIMUM_ACL_POLICIES {
-                return Err(invalid(format!(
-                    "there are {MAXIMUM_ACL_POLICIES} policies; delete some first"
-                )));
-            }
-        }
-        if picture
-            .policy(&policy.name)
-            .is_some_and(|other| other.record.id != policy.id)
-        {
-            return Err(taken("Policy", &policy.name));
-        }
-        let names = (
-            Key::PolicyName(&policy.name),
-            there.map(|there| Key::PolicyName(&there.record.name)),
-        );
-        let there_before = there.map(AsRef::as_ref);
-        self.put_named(
-            "ACL policy",
-            Key::Policy(&policy.id),
-            names,
-            &policy.id,
-            policy.clone(),
-            there_before,
-        )
-        .await
-    }
-
-    /// Makes a role, or changes the one that has the id of `role`. Its policies are named in `policies`.
-    ///
-    /// # Errors
-    /// As [`Acls::put_policy`].
-    pub async fn put_role(&self, mut role: Role, policies: &[Link]) -> Result<Known<Role>, AclError> {
-        if !is_name(&role.name, 256) {
-            return Err(invalid(
-                "Invalid Role: invalid Name. Only alphanumeric characters, '-' and '_' are allowed, up to 256",
-            ));
-        }
-        description(&role.description)?;
-        let picture = self.picture(false).await?;
-        role.grants = grants(&picture, role.grants, policies)?;
-        let there = match role.id.is_empty() {
-            true => None,
-            false => Some(picture.roles.get(&role.id).ok_or_else(|| AclError::Unknown {
-                what: "ACL role",
-                name: role.id.clone(),
-            })?),
-        };
-        if there.is_none() {
-            role.id = Uuid::new_v4().to_string();
-            if picture.roles.len() >= MAXIMUM_ACL_POLICIES {
-                return Err(invalid(format!(
-                    "there are {MAXIMUM_ACL_POLICIES} roles; delete some first"
-                )));
-            }
-        }
-        if picture
-            .role(&role.name)
-            .is_some_and(|other| other.record.id != role.id)
-        {
-            return Err(taken("Role", &role.name));
-        }
-        let names = (
-            Key::RoleName(&role.name),
-            there.map(|there| Key::RoleName(&there.record.name)),
-        );
-        let there_before = there.map(AsRef::as_ref);
-        self.put_named(
-            "ACL role",
-            Key::Role(&role.id),
-            names,
-            &role.id,
-            role.clone(),
-            there_before,
-        )
-        .await
-    }
-
-    async fn put_named<T: Serialize>(
-        &self,
-        what: &'static str,
-        key: Key<'_>,
-        (name, old_name): (Key<'_>, Option<Key<'_>>),
-        id: &str,
-        record: T,
-        there: Option<&Known<T>>,
-    ) -> Result<Known<T>, AclError> {
-        let mut compare = vec![is_at(key, modified(there))];
-        let mut success = vec![put(key, &record, LeaseId::NONE)?];
-        let is_renamed = old_name.is_none_or(|old| old.bytes() != name.bytes());
-        if is_renamed {
-            compare.push(is_new(name));
-            success.push(name_of(name, id));
-            success.extend(old_name.map(remove));
-        }
-        match self.commit(compare, success).await? {
-            Some(revision) => Ok(Known {
-                record,
-                create_revision: there.map_or(revision, |there| there.create_revision),
-                modification_revision: revision,
-            }),
-            None => Err(changed(what, id)),
-        }
-    }
-
-    /// Takes a policy away; tokens and roles that have it lose it.
-    ///
-    /// # Errors
-    /// ACLs are off, no such policy, it is the first token's, or no answer in time.
-    pub async fn delete_policy(&self, id: &str) -> Result<(), AclError> {
-        if id == GLOBAL_MANAGEMENT {
-            return Err(invalid(
-                "Delete operation not permitted on the builtin global-management policy",
-            ));
-        }
-        let picture = self.picture(false).await?;
-        let there = picture.policies.get(id).ok_or_else(|| AclError::Unknown {
-            what: "ACL policy",
-            name: id.to_owned(),
-        })?;
-        let success = vec![
-            remove(Key::Policy(id)),
-            remove(Key::PolicyName(&there.record.name)),
-        ];
-        self.commit(Vec::new(), success).await.map(|_| ())
-    }
-
-    /// Takes a role away; tokens that have it lose it.
-    ///
-    /// # Errors
-    /// ACLs are off, no such role, or no answer in time.
-    pub async fn delete_role(&self, id: &str) -> Result<(), AclError> {
-        let picture = self.picture(false).await?;
-        let there = picture.roles.get(id).ok_or_else(|| AclError::Unknown {
-            what: "ACL role",
-            name: id.to_owned(),
-        })?;
-        let success = vec![remove(Key::Role(id)), remove(Key::RoleName(&there.record.name))];
-        self.commit(Vec::new(), success).await.map(|_| ())
-    }
-
     /// Does it if the conditions hold, and waits until this member knows; the revision.
-    async fn commit(
+    pub(super) async fn commit(
         &self,
         compare: Vec<Compare>,
         success: Vec<Operation>,
@@ -588,15 +410,9 @@ fn unknown_token(accessor: &str) -> AclError {
     }
 }
 
-fn changed(what: &'static str, name: &str) -> AclError {
+pub(super) fn changed(what: &'static str, name: &str) -> AclError {
     AclError::Changed {
         what,
         name: name.to_owned(),
     }
-}
-
-fn taken(what: &'static str, name: &str) -> AclError {
-    invalid(format!(
-        "Invalid {what}: A {what} with Name {name:?} already exists"
-    ))
 }

@@ -19,6 +19,7 @@ mod authorizer;
 mod change;
 mod error;
 mod model;
+mod named;
 mod picture;
 mod rules;
 #[cfg(test)]
