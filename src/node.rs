@@ -347,7 +347,7 @@ fn replication_settings(
         snapshot_entries: config.snapshot_entries,
         maximum_command_bytes: bytes(config.maximum_request_bytes),
         slow_apply: config.slow_apply,
-        leader_requests: desk,
+        member_requests: desk,
     }
 }
 

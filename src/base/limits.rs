@@ -227,3 +227,9 @@ pub const MAXIMUM_CONSUL_TXN_OPERATIONS: usize = 128;
 
 /// Events that Consul's interface keeps (Consul: 256).
 pub const MAXIMUM_CONSUL_EVENTS: u64 = 256;
+
+/// Bytes that an event on Consul's interface may carry. (Consul: what fits into a message of gossip, a few hundred.)
+pub const MAXIMUM_CONSUL_EVENT_BYTES: usize = 64 * 1024;
+
+/// Bytes of a snapshot on Consul's interface, packed and unpacked.
+pub const MAXIMUM_CONSUL_SNAPSHOT_BYTES: usize = 512 * 1024 * 1024;

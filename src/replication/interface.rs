@@ -45,9 +45,8 @@ pub struct Settings {
     pub maximum_command_bytes: usize,
     /// A batch of commands that takes longer to apply is logged.
     pub slow_apply: Duration,
-    /// Answers requests that only the leader can answer, on this node while it leads (see
-    /// [`super::Replication::ask_leader`]).
-    pub leader_requests: Arc<dyn LeaderRequests>,
+    /// Answers what other members ask (see [`super::Replication::ask_leader`] and [`super::Replication::ask_member`]).
+    pub member_requests: Arc<dyn MemberRequests>,
 }
 
 /// Where peers are listened to.
@@ -58,10 +57,13 @@ pub struct PeerListener {
     pub entrance: Entrance,
 }
 
-/// Answers what other members ask of the leader. Opaque bytes: the layer above encodes and decodes.
-pub trait LeaderRequests: Send + Sync + 'static {
-    /// Answers one request. Called on the node that leads, or believes it does.
-    fn answer(&self, request: Bytes) -> BoxFuture<'static, Bytes>;
+/// Answers what other members ask. Opaque bytes: the layer above encodes and decodes.
+pub trait MemberRequests: Send + Sync + 'static {
+    /// Answers a request to the leader. Called on the node that leads, or believes it does.
+    fn answer_as_leader(&self, request: Bytes) -> BoxFuture<'static, Bytes>;
+
+    /// Answers a request to this member, whoever leads.
+    fn answer_as_member(&self, request: Bytes) -> Bytes;
 }
 
 /// A member as replication knows it.

@@ -49,12 +49,13 @@ mod waiting;
 
 pub use identity::IDENTITY_FILE;
 pub use interface::{
-    AskError, ChangeError, Committed, LeaderRequests, MemberChange, MemberProgress, News, PeerHash,
+    AskError, ChangeError, Committed, MemberChange, MemberProgress, MemberRequests, News, PeerHash,
     PeerListener, PeerMember, ProposeError, ReadError, Roster, Settings, StartError, Status, TransferError,
 };
 
 pub use restore::{NewMember, create_member};
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,7 +113,7 @@ struct Parts {
     status: StatusBoard,
     peers: Arc<Peers>,
     reader: Reader,
-    leader_requests: Arc<dyn LeaderRequests>,
+    member_requests: Arc<dyn MemberRequests>,
     failure: Failure,
     member: MemberId,
     cluster: ClusterId,
@@ -231,7 +232,7 @@ impl Replication {
             .leader()
             .ok_or_else(|| not_asked("there is no leader"))?;
         if leader == parts.status.member() {
-            return Ok(parts.leader_requests.answer(request).await);
+            return Ok(parts.member_requests.answer_as_leader(request).await);
         }
         let node = parts.status.node(leader.0);
         let node = node.ok_or_else(|| not_asked("the leader is no member"))?;
@@ -244,6 +245,44 @@ impl Replication {
                 reason: status.to_string(),
                 was_not_heard: was_not_heard(&status),
             })
+    }
+
+    /// Sends a request to another member, once, and returns its answer.
+    ///
+    /// # Errors
+    /// It did not answer within `timeout`; it may have heard the request.
+    pub async fn ask_member(
+        &self,
+        member: MemberId,
+        request: Bytes,
+        timeout: Duration,
+    ) -> Result<Bytes, AskError> {
+        let parts = &self.parts;
+        let node = parts.status.node(member.0).ok_or(AskError::Unanswered)?;
+        let client = parts.peers.client(member.0, &node, Lane::Control);
+        let mut client = client.map_err(|_| AskError::Unanswered)?;
+        let asking = client.ask_member(peer::AskRequest { body: request });
+        match tokio::time::timeout(timeout, asking).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner().body),
+            Ok(Err(_)) | Err(_) => Err(AskError::Unanswered),
+        }
+    }
+
+    /// The members that count for a quorum, as this node knows them, in order.
+    #[must_use]
+    pub fn voters(&self) -> Vec<MemberId> {
+        let voters = self.parts.status.voters().into_iter();
+        voters
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .map(MemberId)
+            .collect()
+    }
+
+    /// When this node last heard a leader other than itself.
+    #[must_use]
+    pub fn heard_leader_at(&self) -> std::time::Instant {
+        self.parts.status.heard_leader_at()
     }
 
     /// Makes the change of the members that `decide` chooses, after all changes before it are done; the inner error is its

@@ -236,7 +236,7 @@ pub async fn start(
             running: Arc::default(),
         },
         status: status.clone(),
-        leader_requests: settings.leader_requests.clone(),
+        member_requests: settings.member_requests.clone(),
         snapshots: snapshots.clone(),
         peers: peers.clone(),
     };
@@ -277,7 +277,7 @@ pub async fn start(
         status,
         peers,
         reader,
-        leader_requests: settings.leader_requests,
+        member_requests: settings.member_requests,
         failure,
         member: settings.member,
         cluster: settings.cluster,

@@ -60,12 +60,18 @@ impl StatusBoard {
         *self.heard_at.lock() = Instant::now();
     }
 
+    /// When a leader last sent something; at first, when this node started.
+    #[must_use]
+    pub fn heard_leader_at(&self) -> Instant {
+        *self.heard_at.lock()
+    }
+
     /// How long ago a leader sent something; nothing while this node leads.
     #[must_use]
     pub fn silence(&self) -> Duration {
         match self.status.borrow().is_leader {
             true => Duration::ZERO,
-            false => self.heard_at.lock().elapsed(),
+            false => self.heard_leader_at().elapsed(),
         }
     }
 

@@ -24,10 +24,14 @@ const ELECTION: Duration = Duration::from_millis(1_000);
 /// Answers with the request and the member that answered.
 struct Echo(MemberId);
 
-impl LeaderRequests for Echo {
-    fn answer(&self, request: Bytes) -> BoxFuture<'static, Bytes> {
-        let answer = [&request[..], &self.0.0.to_be_bytes()].concat();
-        Box::pin(async move { answer.into() })
+impl MemberRequests for Echo {
+    fn answer_as_leader(&self, request: Bytes) -> BoxFuture<'static, Bytes> {
+        let answer = self.answer_as_member(request);
+        Box::pin(async move { answer })
+    }
+
+    fn answer_as_member(&self, request: Bytes) -> Bytes {
+        [&request[..], &self.0.0.to_be_bytes()].concat().into()
     }
 }
 
@@ -98,7 +102,7 @@ impl TestCluster {
             snapshot_entries: self.snapshot_entries,
             maximum_command_bytes: 2 * 1024 * 1024,
             slow_apply: ELECTION,
-            leader_requests: Arc::new(Echo(MemberId(id))),
+            member_requests: Arc::new(Echo(MemberId(id))),
         }
     }
 

@@ -1,5 +1,5 @@
 //! What members ask of the leader: about leases and checks, since only the leader counts their time, and for changes of the
-//! members, since only the leader knows how they all are.
+//! members, since only the leader knows how they all are. And what the leader asks of members: to remember what it renewed.
 //!
 //! The messages are bincode behind a version byte and never stored. A member of another version that cannot read one
 //! answers, or is taken to answer, `LeaderAnswer::NotPrimary`: the question is asked again.
@@ -15,9 +15,9 @@ use super::checks::desk::Desk;
 use super::checks::heard::Note;
 use super::cluster::{Change, Cluster, Wish};
 use super::core::Core;
-use super::lease::{Lessor, NotPrimary, WeakLessor};
+use super::lease::{Lessor, MemberAnswer, NotPrimary, WeakLessor};
 use crate::base::{LeaseId, MemberId};
-use crate::replication::LeaderRequests;
+use crate::replication::MemberRequests;
 
 /// Bytes that a message may take when decoded.
 const MAXIMUM_MESSAGE_BYTES: usize = 1024 * 1024;
@@ -106,8 +106,17 @@ impl LeaderDesk {
     }
 }
 
-impl LeaderRequests for LeaderDesk {
-    fn answer(&self, request: Bytes) -> BoxFuture<'static, Bytes> {
+impl MemberRequests for LeaderDesk {
+    fn answer_as_member(&self, request: Bytes) -> Bytes {
+        let lessor = self.clerks.get().and_then(|clerks| clerks.lessor.upgrade());
+        let answer = match (lessor, decode(&request)) {
+            (Some(lessor), Some(question)) => lessor.answer(question),
+            _ => MemberAnswer::Refused,
+        };
+        encode(&answer)
+    }
+
+    fn answer_as_leader(&self, request: Bytes) -> BoxFuture<'static, Bytes> {
         let clerks = self.clerks.get();
         let clerks = clerks.and_then(|clerks| {
             let Clerks { core, lessor, checks } = clerks;

@@ -59,7 +59,7 @@ use header::Headers;
 use health::Health;
 use kv::Kv;
 use leader::LeaderDesk;
-use lease::{Leases, Lessor};
+use lease::{Handover, Leases, Lessor};
 use maintenance::Maintenance;
 use registry::Registry;
 use watch::WatchHub;
@@ -234,6 +234,7 @@ impl Services {
             () = comparison_of_compactions => {}
             () = quota::run(Arc::clone(&self.core)) => {}
             () = self.expire_leases() => {}
+            () = self.lessor.run() => {}
             () = self.follow_log(news) => {}
             () = self.core.gate.tokens().follow_files() => {}
             () = self.registry.run() => {}
@@ -265,13 +266,13 @@ impl Services {
                     if led != term_led {
                         term_led = led;
                         self.lessor.follow();
-                        barrier.set(led.map(|_| self.first_barrier()).into());
+                        barrier.set(led.map(|term| self.begin_to_lead(term)).into());
                     }
                 }
                 Some(passed) = &mut barrier => {
                     barrier.set(None.into());
-                    if let (Ok(()), Some(term)) = (passed, term_led) {
-                        self.lessor.lead(term).await;
+                    if let (Ok(handover), Some(term)) = (passed, term_led) {
+                        self.lessor.lead(term, Some(handover)).await;
                     }
                 }
                 received = news.recv() => {
@@ -281,18 +282,19 @@ impl Services {
                     }
                     let must_rebuild = self.lessor.learn(&received) && self.lessor.is_primary();
                     if let (true, Some(term)) = (must_rebuild, term_led) {
-                        self.lessor.lead(term).await;
+                        self.lessor.lead(term, None).await;
                     }
                 }
             }
         }
     }
 
-    /// Passes a read barrier, however often it takes; gives up only when the node stops.
-    async fn first_barrier(&self) -> Result<(), ReadError> {
+    /// Passes a read barrier, however often it takes, and asks what is known of the leases; gives up only when the node
+    /// stops.
+    async fn begin_to_lead(&self, term: u64) -> Result<Handover, ReadError> {
         loop {
             match self.core.replication.read_barrier().await {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(self.lessor.take_over(term).await),
                 Err(ReadError::Stopped) => return Err(ReadError::Stopped),
                 Err(_) => tokio::time::sleep(Duration::from_millis(BARRIER_AGAIN_MILLISECONDS)).await,
             }

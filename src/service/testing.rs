@@ -69,7 +69,7 @@ impl Node {
             snapshot_entries: 10_000,
             maximum_command_bytes: 2 * 1024 * 1024,
             slow_apply: ELECTION,
-            leader_requests: Arc::new(desk.clone()),
+            member_requests: Arc::new(desk.clone()),
         };
         let replication = Replication::start(settings, Arc::clone(&metrics), sender)
             .await

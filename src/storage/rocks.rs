@@ -19,6 +19,7 @@
 //!
 //! Never knows what it stores, never retries, never repairs: a damaged folder is an error that names the mend.
 
+mod closing;
 mod cursor;
 mod errors;
 mod options;
@@ -38,6 +39,7 @@ use rocksdb::{
 };
 use self_cell::self_cell;
 
+use self::closing::Closed;
 use self::cursor::RocksCursor;
 use self::errors::{engine_error, file_error};
 pub use self::options::{MAXIMUM_WRITE_BUFFERS, RocksOptions};
@@ -71,6 +73,14 @@ impl DatabaseKind {
 struct Database {
     rocks: DB,
     folder: PathBuf,
+    /// The last field: it outlives the database.
+    _closed: Closed,
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        closing::begin();
+    }
 }
 
 impl Database {
@@ -145,6 +155,7 @@ impl RocksEngine {
         });
         let rocks = DB::open_cf_descriptors(&database_options, folder, families)
             .map_err(|error| engine_error("open the database", folder, error))?;
+        closing::guard();
         let mut synced = WriteOptions::default();
         let mut buffered = WriteOptions::default();
         match kind {
@@ -158,6 +169,7 @@ impl RocksEngine {
             database: Arc::new(Database {
                 rocks,
                 folder: folder.to_path_buf(),
+                _closed: Closed,
             }),
             kind,
             synced,

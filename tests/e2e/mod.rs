@@ -2,6 +2,7 @@
 //! of a Kubernetes control plane.
 
 pub mod auth;
+pub mod consul;
 mod contests;
 mod corruption;
 mod data_folder;
@@ -15,6 +16,7 @@ mod gateway;
 mod http;
 mod kubernetes;
 mod leader_loss;
+mod lease_time;
 mod lifecycle;
 mod long_log;
 mod members;

@@ -162,10 +162,12 @@ mod leases_of_all {
     }
 }
 
-/// Reads everything; the time that each change took from its report, in microseconds.
+/// Reads everything; the time that each change took from its report, in microseconds. Nothing may be reported before all
+/// that watch have come to `ready`: what is reported earlier is in the snapshot of some.
 async fn watch(
     endpoint: String,
     sent: Arc<Vec<AtomicU64>>,
+    ready: Arc<Barrier>,
     began: Instant,
     changes: usize,
 ) -> Result<Vec<u64>> {
@@ -176,13 +178,13 @@ async fn watch(
         .await?
         .into_inner();
     let (mut waits, mut last, mut seen) = (Vec::with_capacity(changes), 0, BTreeSet::new());
+    // The last message of the snapshot has a revision.
+    while told.message().await?.ok_or("the watch ended")?.revision == 0 {}
+    ready.wait().await;
     while waits.len() < changes {
         let response = told.message().await?.ok_or("the watch ended")?;
         let now = u64::try_from(began.elapsed().as_micros())?;
         for change in response.changes {
-            if response.is_snapshot {
-                continue;
-            }
             assert!(change.revision >= last, "in order");
             last = change.revision;
             let Some(Change::Put(found)) = change.change else {
@@ -245,13 +247,15 @@ async fn many_instances_live_and_every_watcher_is_told_every_change() -> TestRes
     let changes = (seconds * 1_000).min(instances * 1_000);
     let sent: Arc<Vec<AtomicU64>> = Arc::new((0..changes).map(|_| AtomicU64::new(0)).collect());
     let began = Instant::now();
+    let ready = Arc::new(Barrier::new(watchers + 1));
     let watching: Vec<_> = (0..watchers)
         .map(|index| {
             let endpoint = endpoints[index % endpoints.len()].clone();
-            tokio::spawn(watch(endpoint, Arc::clone(&sent), began, changes))
+            let (sent, ready) = (Arc::clone(&sent), Arc::clone(&ready));
+            tokio::spawn(watch(endpoint, sent, ready, began, changes))
         })
         .collect();
-    sleep(Duration::from_secs(1)).await;
+    timeout(MAXIMUM_RUN, ready.wait()).await?;
     let (before, from) = (used()?, Instant::now());
     let mut reports = Vec::new();
     let mut ticks = interval(Duration::from_millis(10));

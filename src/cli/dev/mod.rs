@@ -38,6 +38,9 @@ const DEFAULT_BASE_PORT: u16 = 2379;
 /// How far the ports of further nodes are from the default of the first: as etcd's own local cluster has them.
 const DEFAULT_OFFSETS: [u16; 5] = [0, 20_000, 30_000, 40_000, 50_000];
 
+/// The ports of Consul's interface if no base port is given: Consul's own, and further ones as far apart.
+const DEFAULT_CONSUL_PORTS: [u16; 5] = [8_500, 18_500, 28_500, 38_500, 48_500];
+
 /// How far ports are apart if another base port is given.
 const CHOSEN_STEP: u16 = 10;
 
@@ -62,7 +65,7 @@ pub(super) struct Dev {
     /// Where the data and logs are kept
     #[arg(long, default_value = "stead-dev")]
     data_dir: PathBuf,
-    /// Client port of the first node; the others follow in steps of 10, peers one above [default: 2379, 22379, 32379]
+    /// Client port of the first node; the others follow in steps of 10, peers one above, Consul's interface two [default: 2379, 22379, 32379; Consul 8500, 18500, 28500]
     #[arg(long)]
     base_port: Option<u16>,
 }
@@ -80,7 +83,15 @@ impl Dev {
             check_port(port + 1)?;
         }
         let folder = DevFolder::open(&self.data_dir, &ports, self.fresh)?;
-        let nodes = node::describe(folder.path(), &ports);
+        let mut nodes = node::describe(folder.path(), &ports);
+        if self.base_port.is_none() {
+            for (node, port) in nodes.iter_mut().zip(DEFAULT_CONSUL_PORTS) {
+                node.consul_port = port;
+            }
+        }
+        for node in &nodes {
+            check_port(node.consul_port)?;
+        }
         let mut children = Vec::new();
         for node in &nodes {
             children.push(node.start()?);
@@ -134,7 +145,7 @@ impl Dev {
                 .collect(),
         };
         ports
-            .filter(|ports| ports.iter().all(|port| (1..u16::MAX).contains(port)))
+            .filter(|ports| ports.iter().all(|port| (1..u16::MAX - 1).contains(port)))
             .ok_or_else(|| {
                 CliError::invalid(format!(
                     "--base-port leaves no ports for {nodes} nodes; choose one from 1 to 65000"
@@ -237,6 +248,7 @@ fn show(nodes: &[DevNode], processes: &[u32], dev: &Dev, format: Format) -> Resu
                     "name": node.name,
                     "endpoint": node.endpoint(),
                     "peer": node.peer_address(),
+                    "consul": node.consul_address(),
                     "process": process,
                     "log": node.log,
                 })
@@ -259,16 +271,17 @@ fn show(nodes: &[DevNode], processes: &[u32], dev: &Dev, format: Format) -> Resu
     )?;
     writeln!(
         out,
-        "  {:<5} {:<16} {:<16} {:<8} log",
-        "node", "clients", "peers", "process"
+        "  {:<5} {:<16} {:<16} {:<16} {:<8} log",
+        "node", "clients", "peers", "Consul", "process"
     )?;
     for (node, process) in nodes.iter().zip(processes) {
         writeln!(
             out,
-            "  {:<5} {:<16} {:<16} {:<8} {}",
+            "  {:<5} {:<16} {:<16} {:<16} {:<8} {}",
             node.name,
             node.endpoint(),
             node.peer_address(),
+            node.consul_address(),
             process,
             node.log.display()
         )?;

@@ -31,6 +31,9 @@ const GOOD_RUN: Duration = Duration::from_secs(30);
 /// How much of a log is shown when a node does not start.
 const LOG_END_LINES: usize = 15;
 
+/// How far the port of Consul's interface is above that for clients, if it is not Consul's own.
+const CONSUL_OFFSET: u16 = 2;
+
 /// One node.
 #[derive(Debug, Clone)]
 pub(super) struct DevNode {
@@ -38,6 +41,8 @@ pub(super) struct DevNode {
     pub(super) name: String,
     /// Where its process writes its log.
     pub(super) log: PathBuf,
+    /// The port of its Consul interface.
+    pub(super) consul_port: u16,
     data: PathBuf,
     client_port: u16,
     initial_cluster: String,
@@ -52,6 +57,7 @@ pub(super) fn describe(folder: &Path, client_ports: &[u16]) -> Vec<DevNode> {
     named()
         .map(|(name, port)| DevNode {
             log: folder.join(format!("{name}.log")),
+            consul_port: port + CONSUL_OFFSET,
             data: folder.join(&name),
             client_port: *port,
             initial_cluster: initial_cluster.join(","),
@@ -69,6 +75,11 @@ impl DevNode {
     /// Where the other nodes find it.
     pub(super) fn peer_address(&self) -> String {
         format!("127.0.0.1:{}", self.client_port + 1)
+    }
+
+    /// Where it answers clients of Consul.
+    pub(super) fn consul_address(&self) -> String {
+        format!("127.0.0.1:{}", self.consul_port)
     }
 
     /// The last lines of its log.
@@ -109,6 +120,7 @@ impl DevNode {
             .arg(format!("--listen-peer-urls={peer_url}"))
             .arg(format!("--initial-advertise-peer-urls={peer_url}"))
             .arg(format!("--initial-cluster={}", self.initial_cluster))
+            .arg(format!("--listen-consul-urls=http://{}", self.consul_address()))
             .arg("--initial-cluster-token=stead-dev")
             .arg("--log-format=console")
             .arg("--data-dir")

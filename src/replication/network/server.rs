@@ -27,7 +27,7 @@ use crate::replication::bundle::Bundle;
 use crate::replication::failure::Failure;
 use crate::replication::hash::Hasher;
 use crate::replication::intake::Intake;
-use crate::replication::interface::{LeaderRequests, PeerListener};
+use crate::replication::interface::{MemberRequests, PeerListener};
 use crate::replication::machine::Snapshot;
 use crate::replication::snapshot::SnapshotStore;
 use crate::replication::status::StatusBoard;
@@ -49,7 +49,7 @@ pub struct PeerService {
     /// Who leads.
     pub status: StatusBoard,
     /// The layer above.
-    pub leader_requests: Arc<dyn LeaderRequests>,
+    pub member_requests: Arc<dyn MemberRequests>,
     /// Where snapshots arrive.
     pub snapshots: Arc<SnapshotStore>,
     /// What is counted.
@@ -335,9 +335,20 @@ impl Peer for Handler {
         }
         let body = self
             .service
-            .leader_requests
-            .answer(request.into_inner().body)
+            .member_requests
+            .answer_as_leader(request.into_inner().body)
             .await;
+        Ok(Response::new(peer::AskResponse { body }))
+    }
+
+    async fn ask_member(
+        &self,
+        request: Request<peer::AskRequest>,
+    ) -> Result<Response<peer::AskResponse>, Status> {
+        let body = self
+            .service
+            .member_requests
+            .answer_as_member(request.into_inner().body);
         Ok(Response::new(peer::AskResponse { body }))
     }
 }

@@ -118,6 +118,18 @@ impl Plan<'_> {
         }
     }
 
+    /// All keys that begin with `prefix`, after all that the plan has done so far.
+    pub fn tree(&mut self, prefix: &[u8]) -> Result<Vec<Pair>, ConsulError> {
+        let locks = self.list(Room::Lock.prefix(prefix))?;
+        let values = self.list(Room::Value.prefix(prefix))?;
+        let named = values
+            .iter()
+            .filter_map(|(key, value)| Some((Room::Value.name(key)?, value)));
+        named
+            .map(|(name, value)| Pair::of(&name, value, locks.get(&Room::Lock.key(&name))))
+            .collect()
+    }
+
     /// Writes flags and value, unless they are so.
     pub fn set(&mut self, key: &[u8], flags: u64, value: &Bytes) -> Result<(), ConsulError> {
         check_value(key, value)?;

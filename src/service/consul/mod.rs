@@ -17,6 +17,7 @@
 
 pub mod acl;
 mod agent;
+mod archive;
 mod board;
 mod error;
 pub mod event;
@@ -30,6 +31,9 @@ pub mod query;
 mod record;
 mod servers;
 pub mod session;
+#[cfg(test)]
+mod tests;
+pub mod txn;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +48,7 @@ use crate::base::Revision;
 use crate::state::ReadView;
 use acl::{AclSettings, Acls, Authorizer};
 pub use agent::FoundCheck;
+pub use archive::Archive;
 use board::Board;
 pub use board::{Waiter, Watched};
 pub use error::ConsulError;

@@ -71,11 +71,6 @@ impl<'view> Plan<'view> {
         }
     }
 
-    /// The state that it reads from.
-    pub fn view(&self) -> &'view ReadView {
-        self.view
-    }
-
     /// What is at a key, after all that the plan has done so far.
     pub fn get(&mut self, key: &Bytes) -> Result<Option<Found>, ConsulError> {
         if let Some(written) = self.written.get(key) {

@@ -1,7 +1,11 @@
 //! The members, as Consul's interface shows its servers.
 
+use std::sync::Arc;
+
 use super::{Consul, ConsulError};
 use crate::base::MemberId;
+use crate::service::auth::Caller;
+use crate::service::cluster::Cluster;
 
 /// The port that clients of Consul expect of a server. Nothing listens there: it is part of a name.
 const SERVER_PORT: u16 = 8_300;
@@ -48,6 +52,24 @@ impl Consul {
                 }
             })
             .collect())
+    }
+}
+
+impl Consul {
+    /// The index up to which the log is applied here.
+    #[must_use]
+    pub fn applied_index(&self) -> u64 {
+        self.core.replication.status().borrow().applied_index
+    }
+
+    /// Takes a member out of the cluster.
+    ///
+    /// # Errors
+    /// No such member, the quorum would be at risk, or no answer in time.
+    pub async fn remove_server(&self, id: MemberId) -> Result<(), ConsulError> {
+        let cluster = Cluster::new(Arc::clone(&self.core)).by(Caller::node());
+        cluster.remove(id).await?;
+        Ok(())
     }
 }
 

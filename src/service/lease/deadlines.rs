@@ -45,8 +45,12 @@ pub(super) struct Deadlines {
 impl Deadlines {
     /// Starts the time of a lease at `from`; of one that is known, anew.
     pub fn grant(&mut self, id: LeaseId, ttl_seconds: i64, from: Instant) {
+        self.insert(id, ttl_seconds, after(from, ttl_seconds));
+    }
+
+    /// Lets a lease end at `deadline`.
+    pub fn insert(&mut self, id: LeaseId, ttl_seconds: i64, deadline: Instant) {
         self.remove(id);
-        let deadline = after(from, ttl_seconds);
         self.entries.insert(
             id,
             Entry {
@@ -125,6 +129,11 @@ impl Deadlines {
         self.queue.first().is_some_and(|(deadline, _)| *deadline <= now)
     }
 
+    /// The time to live of a lease, if it is known.
+    pub fn ttl_seconds(&self, id: LeaseId) -> Option<i64> {
+        self.entries.get(&id).map(|entry| entry.ttl_seconds)
+    }
+
     /// When a lease ends, if it is known.
     pub fn deadline(&self, id: LeaseId) -> Option<Instant> {
         self.entries.get(&id).map(|entry| entry.deadline)
@@ -133,7 +142,7 @@ impl Deadlines {
 
 /// `from` and so many seconds. A clock that cannot count that far makes the lease due at once nowhere: `from` plus a
 /// century stands for never.
-fn after(from: Instant, seconds: i64) -> Instant {
+pub(super) fn after(from: Instant, seconds: i64) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
     let ttl = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
     from.checked_add(ttl)

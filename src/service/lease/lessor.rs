@@ -1,9 +1,9 @@
 //! The leader's side of leases: counts their time, renews them, ends them through the log.
 //!
-//! Deadlines exist on the leader only. A new leader builds them from the replicated leases after a read barrier, each with
-//! its full time to live plus one election, so that no lease ends earlier than any client was told. From then on grants
-//! and revocations arrive as news of what was applied. A deadline that passes only proposes a revocation: the lease ends
-//! when that is applied.
+//! Deadlines are counted on the leader only. A new leader builds them from the replicated leases after a read barrier, each
+//! with what a quorum remembers of it ([`super::memory`]), so that no lease ends earlier than any client was told, and none
+//! starts anew. From then on grants and revocations arrive as news of what was applied. A deadline that passes only
+//! proposes a revocation: the lease ends when that is applied.
 //!
 //! Never renews or ends a lease without having proved leadership to a quorum just before. A revocation is bound to the term
 //! whose deadline passed: a leader that was paused and has a successor cannot end a lease that the successor renewed.
@@ -16,6 +16,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::deadlines::{Deadlines, Left, Renewal};
+use super::memory::Recollection;
+use super::rounds::{MemberAnswer, MemberQuestion, Rounds};
 use crate::base::{LeaseId, clock};
 use crate::replication::News;
 use crate::service::core::Core;
@@ -63,13 +65,23 @@ struct Shared {
     /// Wakes renewals that wait for a revocation to be applied.
     ended: Notify,
     pending_revocations: AtomicUsize,
+    rounds: Rounds,
+}
+
+/// What a new leader knows of the time of leases.
+pub(in crate::service) struct Handover {
+    recollection: Recollection,
+    /// For how long nobody could renew a lease.
+    leaderless: Duration,
 }
 
 impl Lessor {
     /// A lessor that does not lead.
     pub fn new(core: Arc<Core>) -> Self {
+        let rounds = Rounds::new(core.replication.clone(), core.settings.election);
         let shared = Shared {
             core,
+            rounds,
             deadlines: Mutex::new(None),
             term: AtomicU64::new(0),
             ended: Notify::new(),
@@ -87,10 +99,33 @@ impl Lessor {
         }
     }
 
-    /// Builds the deadlines: this node has just become the leader of `term`, and passed a read barrier. Whoever feeds
-    /// [`Lessor::learn`] must not do so between the call and its end, so that no news falls between the picture of the
-    /// leases that is read here and what follows it.
-    pub async fn lead(&self, term: u64) {
+    /// Tells the members what this node renews while it leads, until the node stops.
+    pub async fn run(&self) {
+        self.shared.rounds.run().await;
+    }
+
+    /// Answers the leader as a member.
+    pub fn answer(&self, question: MemberQuestion) -> MemberAnswer {
+        self.shared.rounds.answer(question)
+    }
+
+    /// Asks a quorum for what it remembers of the leases: this node has just become the leader of `term`.
+    pub async fn take_over(&self, term: u64) -> Handover {
+        let recollection = self.shared.rounds.recall(term).await;
+        if recollection.is_none() {
+            tracing::warn!("no quorum says how much is left of the leases: all begin anew");
+        }
+        let heard = self.shared.core.replication.heard_leader_at();
+        Handover {
+            recollection: recollection.unwrap_or_default(),
+            leaderless: clock::now().saturating_duration_since(heard),
+        }
+    }
+
+    /// Builds the deadlines: this node has just become the leader of `term`, and passed a read barrier. Without a handover
+    /// every lease begins anew. Whoever feeds [`Lessor::learn`] must not do so between the call and its end, so that no
+    /// news falls between the picture of the leases that is read here and what follows it.
+    pub async fn lead(&self, term: u64, handover: Option<Handover>) {
         let core = &self.shared.core;
         let view = core.reader.view();
         let leases = match tokio::task::spawn_blocking(move || view.leases()).await {
@@ -101,10 +136,16 @@ impl Lessor {
             }
             Err(_) => return,
         };
-        let from = clock::now() + core.settings.election;
+        let (now, grace) = (clock::now(), core.settings.election);
+        let handover = handover.unwrap_or_else(|| Handover {
+            recollection: Recollection::default(),
+            leaderless: Duration::ZERO,
+        });
         let mut deadlines = Deadlines::default();
         for (id, ttl_seconds) in leases {
-            deadlines.grant(id, ttl_seconds, from);
+            let recollection = &handover.recollection;
+            let deadline = recollection.deadline(id, ttl_seconds, handover.leaderless, grace, now);
+            deadlines.insert(id, ttl_seconds, deadline);
         }
         let mut guard = self.shared.deadlines.lock();
         *guard = Some(deadlines);
@@ -126,20 +167,27 @@ impl Lessor {
     pub fn learn(&self, news: &News) -> bool {
         let mut restored = false;
         let mut ended = false;
+        let rounds = &self.shared.rounds;
         let mut guard = self.shared.deadlines.lock();
         for effect in &news.effects {
             match effect {
                 Effect::LeaseGranted { id, ttl_seconds } => {
+                    let now = clock::now();
+                    rounds.remember(|memory| memory.note(*id, *ttl_seconds, now));
                     if let Some(deadlines) = guard.as_mut() {
-                        deadlines.grant(*id, *ttl_seconds, clock::now());
+                        deadlines.grant(*id, *ttl_seconds, now);
                     }
                 }
                 Effect::LeaseRevoked { id } => {
+                    rounds.remember(|memory| memory.forget(*id));
                     if let Some(deadlines) = guard.as_mut() {
                         ended |= deadlines.remove(*id);
                     }
                 }
-                Effect::Restored => restored = true,
+                Effect::Restored => {
+                    rounds.remember(|memory| memory.restart(clock::now()));
+                    restored = true;
+                }
                 Effect::Changed { .. }
                 | Effect::Compacted { .. }
                 | Effect::MemberPublished { .. }
@@ -155,8 +203,11 @@ impl Lessor {
     }
 
     /// Renews leases in order, as the leader: the time to live of each, 0 for those that are gone.
+    ///
+    /// A renewal counts once a quorum remembers it, and while the quorum says that nobody else leads.
     pub async fn renew(&self, ids: &[LeaseId]) -> Result<Vec<i64>, NotPrimary> {
-        self.prove().await?;
+        let (proved, told) = tokio::join!(self.prove(), self.tell(ids));
+        proved.and(told)?;
         let renewals = self.try_renew_all(ids)?;
         let mut answers = Vec::with_capacity(ids.len());
         for (id, renewal) in ids.iter().zip(renewals) {
@@ -166,6 +217,26 @@ impl Lessor {
             });
         }
         Ok(answers)
+    }
+
+    /// Tells the members of renewals that are about to be made. Those that fail then were told for nothing: their leases
+    /// would end late under the next leader, and have ended by then.
+    async fn tell(&self, ids: &[LeaseId]) -> Result<(), NotPrimary> {
+        let (known, term) = {
+            let guard = self.shared.deadlines.lock();
+            let deadlines = guard.as_ref().ok_or(NotPrimary)?;
+            let known = ids
+                .iter()
+                .filter_map(|id| Some((*id, deadlines.ttl_seconds(*id)?)));
+            (
+                known.collect::<Vec<_>>(),
+                self.shared.term.load(Ordering::Relaxed),
+            )
+        };
+        match known.is_empty() || self.shared.rounds.tell(term, known).await {
+            true => Ok(()),
+            false => Err(NotPrimary),
+        }
     }
 
     /// Renews what can be renewed at once, so that none of many waits for what becomes of another.
@@ -185,7 +256,11 @@ impl Lessor {
         loop {
             match self.try_renew(id)? {
                 Renewal::Renewed(ttl_seconds) => return Ok(ttl_seconds),
-                Renewal::Unknown => return self.adopt(id).await,
+                Renewal::Unknown => {
+                    let ttl_seconds = self.adopt(id).await?;
+                    self.tell(&[id]).await?;
+                    return Ok(ttl_seconds);
+                }
                 Renewal::Ending => {
                     // What becomes of it is decided by the log.
                     if tokio::time::timeout_at(until, ended.as_mut()).await.is_err() {

@@ -1,9 +1,12 @@
 //! Leases: granted and revoked through the log, renewed and timed by the leader.
 //!
-//! Any member answers everything: what only the leader knows is asked of it. Never keeps a deadline on a follower.
+//! Any member answers everything: what only the leader knows is asked of it. A follower ends no lease: it remembers what the
+//! leader told it, for the next leader.
 
 mod deadlines;
 mod lessor;
+mod memory;
+mod rounds;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +23,8 @@ use crate::base::{LeaseId, Namespace, clock};
 use crate::state::access::Request;
 use crate::state::applied::Answer;
 use crate::state::command::Command;
-pub(super) use lessor::{EXPIRY_INTERVAL_MILLISECONDS, Lessor, NotPrimary, WeakLessor};
+pub(super) use lessor::{EXPIRY_INTERVAL_MILLISECONDS, Handover, Lessor, NotPrimary, WeakLessor};
+pub(super) use rounds::MemberAnswer;
 
 /// Renewals that are asked of the leader in one message.
 pub const MAXIMUM_RENEWALS_PER_BATCH: usize = 256;

@@ -18,19 +18,23 @@ mod catalog;
 mod clients;
 mod definition;
 mod error;
+mod event;
 mod fields;
 mod health;
 mod kv;
 mod listing;
+mod operator;
 mod parameters;
 mod query;
 mod registration;
 mod routes;
 mod session;
 mod shapes;
+mod snapshot;
 mod status;
 #[cfg(test)]
 mod tests;
+mod txn;
 
 use std::sync::Arc;
 
