@@ -47,7 +47,7 @@ use crate::base::{ClusterId, MemberId, clock};
 use crate::replication::{News, ReadError, Replication, Status};
 use admit::Admission;
 use auth::{Gate, Tokens, Users};
-use checks::Checks;
+use checks::{Checks, Prober};
 use cluster::Cluster;
 use compaction::AutoCompaction;
 use consul::Consul;
@@ -149,6 +149,7 @@ impl Services {
         desk: &LeaderDesk,
         settings: Settings,
         tokens: Tokens,
+        prober: Arc<dyn Prober>,
     ) -> Self {
         if let Err(error) = metrics.describe(
             maintenance::ETCD_VERSION,
@@ -174,7 +175,7 @@ impl Services {
         let leases = Leases::new(Arc::clone(&core), lessor.clone());
         let registry = Registry::new(Arc::clone(&core), leases.clone(), hub.clone());
         let consul = Consul::new(Arc::clone(&core), &registry, &leases, hub.clone());
-        let checks = Checks::new(Arc::clone(&core), &registry);
+        let checks = Checks::new(Arc::clone(&core), &registry, prober);
         desk.open(&core, &lessor, checks.desk());
         let contests = Contests::new(kv.clone(), leases.clone(), hub, Arc::clone(&core));
         Self {

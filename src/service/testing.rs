@@ -16,6 +16,7 @@ use crate::base::metrics::Metrics;
 use crate::base::tls::{Entrance, Side};
 use crate::base::{ClusterId, MemberId};
 use crate::replication::{self, News, PeerListener, PeerMember, Replication};
+use crate::transport::Probes;
 
 /// Bound of every wait: a test that needs longer is broken, however slow the machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -108,7 +109,8 @@ impl Node {
         change(&mut settings);
         let ttl = Duration::from_secs(300);
         let tokens = Tokens::open(TokenSettings::Simple { ttl }).unwrap();
-        let services = Services::new(replication, hub.clone(), metrics, &desk, settings, tokens);
+        let prober = Arc::new(Probes::new(settings.checks.clone()));
+        let services = Services::new(replication, hub.clone(), metrics, &desk, settings, tokens, prober);
         tokio::spawn(services.clone().run(service_news));
         let node = Self {
             services,

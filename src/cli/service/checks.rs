@@ -196,7 +196,7 @@ pub(super) struct Report {
     status: Reported,
     /// Why
     #[arg(long, default_value = "")]
-    output: String,
+    note: String,
     /// The node of the instance; without one, the name of this machine
     #[arg(long)]
     node: Option<String>,
@@ -227,7 +227,7 @@ impl Report {
             id: self.id.clone(),
             check: self.check.clone(),
             status: status.into(),
-            output: self.output.clone(),
+            output: self.note.clone(),
         };
         let answer = client
             .write(|node| {

@@ -44,7 +44,7 @@ enum ServiceCommand {
     /// Report how a check is, of those that nobody else finds out
     #[command(after_help = "Examples:
   stead service check web service:web passing
-  stead service check web service:web critical --output 'no database' --node host7")]
+  stead service check web service:web critical --note 'no database' --node host7")]
     Check(Report),
     /// Take an instance, or all of a node, out of service or back
     #[command(after_help = "Examples:

@@ -27,7 +27,6 @@ pub(super) mod heard;
 mod members;
 mod owner;
 mod policy;
-mod probe;
 mod runner;
 mod table;
 mod threshold;
@@ -35,13 +34,20 @@ mod threshold;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 pub use policy::{CheckRegistration, DEFAULT_TARGETS, Policy, ranges};
 
 use self::desk::{CALL_MILLISECONDS, Desk, Told};
 use self::members::Members;
 use self::runner::Runner;
 use super::core::Core;
-use super::registry::Registry;
+use super::registry::{CheckState, Probe, Registry};
+
+/// Asks what a check is about. Given by the layer that knows how to speak with others.
+pub trait Prober: Send + Sync + 'static {
+    /// Asks once, for no longer than the probe may take.
+    fn ask<'probe>(&'probe self, probe: &'probe Probe) -> BoxFuture<'probe, CheckState>;
+}
 
 /// The checks of a member. A handle: clones share them.
 #[derive(Clone)]
@@ -53,13 +59,14 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    pub fn new(core: Arc<Core>, registry: &Registry) -> Self {
+    pub fn new(core: Arc<Core>, registry: &Registry, prober: Arc<dyn Prober>) -> Self {
         let desk = Arc::new(Desk::new(core.settings.member, Arc::clone(registry.heard())));
         Self {
             runner: Arc::new(Runner::new(
                 Arc::clone(&core),
                 registry.clone(),
                 Arc::clone(&desk),
+                prober,
             )),
             members: Arc::new(Members::new(
                 Arc::clone(&core),

@@ -9,8 +9,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::service::registry::validate_check::{split, url};
-use crate::service::registry::{CheckKind, NewCheck, RegistryError, Target};
+use crate::service::registry::{CheckKind, NewCheck, RegistryError, Target, host_and_port, target_url};
 
 /// Where checks may go unless it is said otherwise: this machine and private networks.
 pub const DEFAULT_TARGETS: &str =
@@ -126,7 +125,7 @@ impl Policy {
                 Target::Tcp { address, .. }
                 | Target::Udp { address }
                 | Target::Grpc { address, .. }
-                | Target::H2Ping { address, .. } => (address, split(address)?.0.parse().ok()),
+                | Target::H2Ping { address, .. } => (address, host_and_port(address)?.0.parse().ok()),
             };
             if let Some(address) = address.filter(|address| !self.allows(*address)) {
                 return Err(RegistryError::ForbiddenTarget {
@@ -144,7 +143,7 @@ const MAXIMUM_SHOWN_CHARACTERS: usize = 64;
 
 /// The address of a URL that has one instead of a name.
 fn written_in_url(given: &str) -> Result<Option<IpAddr>, RegistryError> {
-    Ok(match url(given)?.host() {
+    Ok(match target_url(given)?.host() {
         Some(url::Host::Ipv4(address)) => Some(address.into()),
         Some(url::Host::Ipv6(address)) => Some(address.into()),
         _ => None,

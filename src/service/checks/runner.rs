@@ -15,10 +15,9 @@ use super::desk::Desk;
 use super::expiry;
 use super::heard::Heard;
 use super::owner::owner;
-use super::probe::{self, Dialer};
 use super::table::{Known, Table};
 use super::threshold::Counts;
-use super::{alias, desk};
+use super::{Prober, alias, desk};
 use crate::base::limits::MAXIMUM_PROBES_AT_ONCE;
 use crate::base::{Revision, clock};
 use crate::service::auth::Caller;
@@ -47,7 +46,7 @@ pub(super) struct Runner {
     core: Arc<Core>,
     registry: Registry,
     desk: Arc<Desk>,
-    dialer: Dialer,
+    prober: Arc<dyn Prober>,
     places: Semaphore,
 }
 
@@ -64,9 +63,9 @@ impl Drop for Task {
 }
 
 impl Runner {
-    pub fn new(core: Arc<Core>, registry: Registry, desk: Arc<Desk>) -> Self {
+    pub fn new(core: Arc<Core>, registry: Registry, desk: Arc<Desk>, prober: Arc<dyn Prober>) -> Self {
         Self {
-            dialer: Dialer::new(core.settings.checks.clone()),
+            prober,
             registry: registry.by(Caller::node()),
             core,
             desk,
@@ -179,7 +178,7 @@ impl Runner {
                 let metrics = &self.core.metrics.checks;
                 metrics.under_way.inc();
                 let _under_way = Leaving(|| metrics.under_way.dec());
-                let outcome = probe::run(&self.dialer, &probe).await;
+                let outcome = self.prober.ask(&probe).await;
                 metrics.done.inc();
                 if outcome.status == Status::Critical {
                     metrics.failed.inc();

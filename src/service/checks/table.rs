@@ -89,7 +89,8 @@ fn checks_of(
     now: Instant,
 ) -> BTreeMap<Name, Known> {
     let own = node.state.checks.iter().map(|check| (None, None, check));
-    let of_instances = node.instances().flat_map(|entry| {
+    let with_checks = node.instances().filter(|entry| !entry.checks.is_empty());
+    let of_instances = with_checks.flat_map(|entry| {
         let instance = &entry.instance;
         let id: Arc<str> = instance.registration.id.as_str().into();
         entry

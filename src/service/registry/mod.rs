@@ -46,7 +46,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 mod validate;
-pub(in crate::service) mod validate_check;
+mod validate_check;
 mod watch;
 
 use std::sync::Arc;
@@ -77,6 +77,7 @@ pub use model::{
 };
 use renew::Renewals;
 pub use settle::CheckPlace;
+pub use validate_check::{host_and_port, target_url};
 pub use watch::{Delta, ServiceWatch, WatchBatch};
 
 /// What became of a registration.

@@ -129,9 +129,9 @@ fn probe(probe: &Probe) -> Result<(), RegistryError> {
     }
     match &probe.target {
         Target::Http(http) => self::http(http),
-        Target::Udp { address } => split(address).map(drop),
+        Target::Udp { address } => host_and_port(address).map(drop),
         Target::Tcp { address, tls } | Target::H2Ping { address, tls } => {
-            split(address)?;
+            host_and_port(address)?;
             self::tls(tls.as_ref())
         }
         Target::Grpc {
@@ -139,7 +139,7 @@ fn probe(probe: &Probe) -> Result<(), RegistryError> {
             service,
             tls,
         } => {
-            split(address)?;
+            host_and_port(address)?;
             text(
                 "the gRPC service of a check",
                 service,
@@ -170,7 +170,7 @@ fn tls(tls: Option<&TargetTls>) -> Result<(), RegistryError> {
 ///
 /// # Errors
 /// It is not one.
-pub(in crate::service) fn split(address: &str) -> Result<(&str, u16), RegistryError> {
+pub fn host_and_port(address: &str) -> Result<(&str, u16), RegistryError> {
     const FIELD: &str = "the address of a check";
     const REASON: &str = "give host:port, an IPv6 address in brackets";
     if address.is_empty() {
@@ -191,7 +191,7 @@ pub(in crate::service) fn split(address: &str) -> Result<(&str, u16), RegistryEr
 }
 
 fn http(http: &HttpTarget) -> Result<(), RegistryError> {
-    url(&http.url)?;
+    target_url(&http.url)?;
     if !http.method.is_empty() {
         const FIELD: &str = "the method of a check";
         let method = Method::from_bytes(http.method.as_bytes());
@@ -234,7 +234,7 @@ fn http(http: &HttpTarget) -> Result<(), RegistryError> {
 ///
 /// # Errors
 /// It is not one.
-pub(in crate::service) fn url(given: &str) -> Result<Url, RegistryError> {
+pub fn target_url(given: &str) -> Result<Url, RegistryError> {
     const FIELD: &str = "the URL of a check";
     if given.is_empty() {
         return Err(RegistryError::Missing { field: FIELD });
@@ -314,7 +314,7 @@ mod tests {
             ("", None),
             ("a b:80", None),
         ] {
-            assert_eq!(split(address).ok(), parts, "{address}");
+            assert_eq!(host_and_port(address).ok(), parts, "{address}");
         }
     }
 

@@ -279,7 +279,7 @@ async fn an_instance_is_overdue_when_its_check_is_critical_for_the_time_that_it_
     // It stays critical when something else of it changes, and begins anew after it was well, or is another registration.
     node.report("w", Status::Critical, "still").await.unwrap();
     let later = start + minute / 2;
-    table.refresh(&*node.services.registry.catalog(false).await.unwrap(), later);
+    table.refresh(&node.services.registry.catalog(false).await.unwrap(), later);
     assert_eq!(late(&table, start + minute), ["w"]);
     let checks = [check("c", kind(1))];
     let registry = &node.services.registry;
@@ -287,7 +287,7 @@ async fn an_instance_is_overdue_when_its_check_is_critical_for_the_time_that_it_
         .register(instance("w"), Claim::New, &checks)
         .await
         .unwrap();
-    table.refresh(&*registry.catalog(false).await.unwrap(), later);
+    table.refresh(&registry.catalog(false).await.unwrap(), later);
     assert_eq!(late(&table, start + minute), [""; 0]);
     assert_eq!(late(&table, later + minute), ["w"]);
 }

@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 use tonic::{Request, Response, Status as Refusal};
 
 use super::*;
+use crate::base::tls::{CertificateFiles, Entrance, Identity, Side, Tls, TlsSettings, pki};
 use crate::proto::health::health_check_response::ServingStatus;
 use crate::proto::health::health_server::{Health, HealthServer};
 use crate::proto::health::{HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse};
-use crate::service::checks::Policy;
 use crate::service::registry::{HttpTarget, TargetTls};
 
 /// Bytes of a request that are read.
@@ -313,5 +313,60 @@ async fn a_probe_goes_nowhere_else() {
     ] {
         let found = outcome(Target::Http(http(url.into()))).await;
         assert!(found.output.contains("refused: "), "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_trusts_is_taken_only_if_it_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = pki::self_signed("server", &["127.0.0.1"]).unwrap();
+    let pair = pair.write(folder.path(), "server").unwrap();
+    let tls = Tls::load(TlsSettings {
+        identity: Some(Identity::Files(CertificateFiles {
+            certificate: pair.certificate,
+            key: pair.key,
+        })),
+        dials: false,
+        ..TlsSettings::new(Side::Client)
+    })
+    .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut servers = JoinSet::new();
+    let entrance = Entrance::new(Side::Client, Some(tls));
+    servers.spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Some(mut socket) = entrance.admit(stream).await else {
+                continue;
+            };
+            let _ = socket.read(&mut [0; MAXIMUM_REQUEST_BYTES]).await;
+            // Whoever only connects hangs up.
+            let _ = socket.write_all(reply("200 OK", "safe").as_bytes()).await;
+            let _ = socket.shutdown().await;
+        }
+    });
+    for (skip_verify, status) in [(true, Status::Passing), (false, Status::Critical)] {
+        let tls = TargetTls {
+            skip_verify,
+            server_name: String::new(),
+        };
+        let page = Target::Http(HttpTarget {
+            tls: tls.clone(),
+            ..http(format!("https://{address}/"))
+        });
+        let found = outcome(page).await;
+        assert_eq!(found.status, status, "{found:?}");
+        assert_eq!(
+            found.output.contains("200 OK Output: safe"),
+            skip_verify,
+            "{found:?}"
+        );
+        let socket = Target::Tcp {
+            address: address.to_string(),
+            tls: Some(tls),
+        };
+        let found = outcome(socket).await;
+        assert_eq!(found.status, status, "{found:?}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 
 use super::dial::Dialer;
-use crate::service::registry::validate_check::split;
+use crate::service::registry::host_and_port;
 
 /// How much of the time of a probe is spent on waiting, so that it ends before its time is over.
 const WAITED_PERCENT: u32 = 90;
@@ -16,7 +16,7 @@ const WAITED_PERCENT: u32 = 90;
 /// # Errors
 /// Nobody listens, in a sentence.
 pub(super) async fn ask(dialer: &Dialer, address: &str, limit: Duration) -> Result<(), String> {
-    let (host, port) = split(address).map_err(|error| error.to_string())?;
+    let (host, port) = host_and_port(address).map_err(|error| error.to_string())?;
     let addresses = dialer.addresses(host, port).await?;
     let target = addresses.first().ok_or("there is no address")?;
     let local: SocketAddr = match target {

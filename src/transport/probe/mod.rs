@@ -1,6 +1,6 @@
-//! One probe: asks a target once, within the time it has, and says how it is.
+//! Probes of the checks of services: asks a target once, within the time it has, and says how it is.
 //!
-//! Never remembers anything and never writes: what becomes of an outcome is decided by [`super::runner`].
+//! Never remembers anything and never writes: what becomes of an outcome is decided by [`crate::service::checks`].
 
 mod dial;
 mod grpc;
@@ -12,13 +12,38 @@ mod udp;
 
 use std::time::Duration;
 
-pub(super) use dial::Dialer;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use dial::Dialer;
 
 use crate::base::limits::MAXIMUM_CHECK_OUTPUT_BYTES;
+use crate::service::checks::{Policy, Prober};
 use crate::service::registry::{CheckState, Probe, Status, Target};
 
+/// Asks what checks are about.
+pub struct Probes {
+    dialer: Dialer,
+}
+
+impl Probes {
+    /// Goes where `policy` lets it.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            dialer: Dialer::new(policy),
+        }
+    }
+}
+
+impl Prober for Probes {
+    fn ask<'probe>(&'probe self, probe: &'probe Probe) -> BoxFuture<'probe, CheckState> {
+        run(&self.dialer, probe).boxed()
+    }
+}
+
 /// Asks once.
-pub(super) async fn run(dialer: &Dialer, probe: &Probe) -> CheckState {
+async fn run(dialer: &Dialer, probe: &Probe) -> CheckState {
     let limit = probe.timeout();
     let asked = tokio::time::timeout(limit, ask(dialer, probe, limit)).await;
     let (status, mut output) = match asked {

@@ -14,8 +14,7 @@ use url::{Host, Url};
 use super::dial::{Dialer, Protocol};
 use super::truncate;
 use crate::base::limits::MAXIMUM_CHECK_REDIRECTS;
-use crate::service::registry::validate_check;
-use crate::service::registry::{HttpTarget, Status};
+use crate::service::registry::{HttpTarget, Status, target_url};
 
 /// Bytes that the head of an answer may have.
 const MAXIMUM_HEAD_BYTES: usize = 64 * 1024;
@@ -47,7 +46,7 @@ pub(super) async fn ask(
     target: &HttpTarget,
     output_bytes: usize,
 ) -> Result<(Status, String), String> {
-    let first = validate_check::url(&target.url).map_err(|error| error.to_string())?;
+    let first = target_url(&target.url).map_err(|error| error.to_string())?;
     let mut next = Next {
         method: Method::from_bytes(method(target).as_bytes()).map_err(|error| error.to_string())?,
         headers: Some(&target.headers),
@@ -98,9 +97,7 @@ fn redirect(url: &Url, answer: &Response<Incoming>) -> Result<Option<Url>, Strin
     let unusable = || "the answer redirects to something that is no URL of HTTP".to_owned();
     let location = location.to_str().map_err(|_| unusable())?;
     let joined = url.join(location).map_err(|_| unusable())?;
-    validate_check::url(joined.as_str())
-        .map(Some)
-        .map_err(|_| unusable())
+    target_url(joined.as_str()).map(Some).map_err(|_| unusable())
 }
 
 async fn send(

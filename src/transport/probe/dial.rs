@@ -10,8 +10,7 @@ use tokio::sync::OnceCell;
 
 use crate::base::tls::{Side, Socket, Tls, TlsSettings};
 use crate::service::checks::Policy;
-use crate::service::registry::TargetTls;
-use crate::service::registry::validate_check::split;
+use crate::service::registry::{TargetTls, host_and_port};
 
 /// What is spoken over TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +20,7 @@ pub(super) enum Protocol {
 }
 
 /// Connects. Shared by all probes of a member.
-pub(in crate::service::checks) struct Dialer {
+pub(super) struct Dialer {
     policy: Policy,
     /// By whether any certificate will do, and by protocol.
     tls: [OnceCell<Tls>; 4],
@@ -107,7 +106,7 @@ impl Dialer {
     /// # Errors
     /// Why not, in a sentence.
     pub(super) async fn connect(&self, address: &str, tls: Option<&TargetTls>) -> Result<Socket, String> {
-        let (host, port) = split(address).map_err(|error| error.to_string())?;
+        let (host, port) = host_and_port(address).map_err(|error| error.to_string())?;
         self.connect_to(host, port, tls.map(|tls| (tls, Protocol::Http2)))
             .await
     }
