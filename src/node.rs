@@ -29,7 +29,7 @@ use crate::service::compaction;
 use crate::service::leader::LeaderDesk;
 use crate::service::watch::{WatchHub, WatchSettings};
 use crate::service::{self, Services};
-use crate::transport::{CallSettings, ConnectionSettings, FrontDoors, HttpSettings, Names};
+use crate::transport::{CallSettings, ConnectionSettings, FrontDoors, HttpSettings, Names, Probes};
 
 /// Applied batches that one consumer of news may lag behind before apply waits for it.
 const MAXIMUM_PENDING_NEWS: usize = 1_024;
@@ -139,6 +139,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         &desk,
         service_settings(&config, &replication),
         tokens,
+        Arc::new(Probes::new(config.checks.clone())),
     );
     tokio::spawn(services.clone().run(service_news));
     if config.corruption_checks.initial
@@ -370,9 +371,12 @@ fn service_settings(config: &ServerConfig, replication: &Replication) -> service
         corruption_check_interval: config.corruption_checks.interval,
         compaction_check_interval: config.corruption_checks.compaction_interval,
         consul: service::consul::Settings {
+            acls: config.consul_acls.clone(),
             datacenter: config.consul_datacenter.clone(),
             node: config.name.clone(),
         },
+        checks: config.checks.clone(),
+        announce: !config.listen_consul.is_empty(),
     }
 }
 

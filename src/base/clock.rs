@@ -20,6 +20,12 @@ pub fn unix_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// A random time up to `longest`.
+#[must_use]
+pub fn random_part_of(longest: Duration) -> Duration {
+    longest.mul_f64(rand::rng().random())
+}
+
 /// A lease id of the server's choice: positive, 63 bits, as etcd draws them.
 #[must_use]
 pub fn random_lease_id() -> LeaseId {

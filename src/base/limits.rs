@@ -103,6 +103,48 @@ pub const MAXIMUM_CHECKS: usize = 32;
 /// Bytes of the output of a check (Consul: 4 KiB); also of its notes.
 pub const MAXIMUM_CHECK_OUTPUT_BYTES: usize = 4 * 1024;
 
+/// Shortest time between two probes of one check (Consul: 1 s); less counts as this.
+pub const MINIMUM_CHECK_INTERVAL_SECONDS: u64 = 1;
+
+/// Longest time between two probes of one check.
+pub const MAXIMUM_CHECK_INTERVAL_SECONDS: u64 = 24 * 3_600;
+
+/// Time that a probe may take unless the check says otherwise (Consul: 10 s).
+pub const DEFAULT_CHECK_TIMEOUT_SECONDS: u64 = 10;
+
+/// Longest time that a probe may take.
+pub const MAXIMUM_CHECK_TIMEOUT_SECONDS: u64 = 600;
+
+/// Longest time within which a check with a time to live must be reported; the shortest is a millisecond.
+pub const MAXIMUM_CHECK_TTL_SECONDS: u64 = 366 * 24 * 3_600;
+
+/// Shortest time of being critical after which an instance is deregistered (Consul: 1 min); less counts as this.
+pub const MINIMUM_DEREGISTER_AFTER_SECONDS: u64 = 60;
+
+/// Longest time of being critical after which an instance is deregistered.
+pub const MAXIMUM_DEREGISTER_AFTER_SECONDS: u64 = 366 * 24 * 3_600;
+
+/// Successes or failures in a row that a check may ask for.
+pub const MAXIMUM_CHECK_THRESHOLD: u32 = 1_000;
+
+/// Bytes of the address of a probe: of a URL, a host with its port, or the name of a gRPC service.
+pub const MAXIMUM_CHECK_ADDRESS_BYTES: usize = 2 * 1024;
+
+/// Headers of a probe.
+pub const MAXIMUM_CHECK_HEADERS: usize = 32;
+
+/// Bytes of the values of one header of a probe, and of its body.
+pub const MAXIMUM_CHECK_BODY_BYTES: usize = 4 * 1024;
+
+/// Probes that one member has under way at a time; more wait.
+pub const MAXIMUM_PROBES_AT_ONCE: usize = 256;
+
+/// Redirects that a probe follows.
+pub const MAXIMUM_CHECK_REDIRECTS: usize = 10;
+
+/// Longest time until another output of a check whose status stays is written (Consul: 5 min).
+pub const MAXIMUM_OUTPUT_DELAY_SECONDS: u64 = 300;
+
 /// Instances of all services; one more is refused. Each member holds all of them in memory, about 2 KiB for each.
 pub const MAXIMUM_INSTANCES: usize = 200_000;
 
@@ -127,6 +169,36 @@ pub const MAXIMUM_REGISTRY_HISTORY_WATCHES: usize = 2;
 /// Revisions with changes of services that a member keeps at hand. A watch that is further behind reads the history.
 pub const MAXIMUM_REGISTRY_RECENT_CHANGES: usize = 16_384;
 
+/// Bytes of a filter expression.
+pub const MAXIMUM_FILTER_BYTES: usize = 8 * 1024;
+
+/// Parentheses and negations of a filter expression inside each other.
+pub const MAXIMUM_FILTER_DEPTH: usize = 64;
+
+/// Regular expressions in a filter expression.
+pub const MAXIMUM_FILTER_PATTERNS: usize = 16;
+
+/// Bytes that one regular expression may take when it is compiled.
+pub const MAXIMUM_FILTER_PATTERN_BYTES: usize = 256 * 1024;
+
+/// Bytes of the rules of an ACL policy.
+pub const MAXIMUM_POLICY_BYTES: usize = 64 * 1024;
+
+/// Brackets in the rules of an ACL policy inside each other; rules need three.
+pub const MAXIMUM_POLICY_DEPTH: usize = 8;
+
+/// ACL tokens; one more is refused. Each member holds all of them in memory and looks at all when one changes.
+pub const MAXIMUM_ACL_TOKENS: usize = 10_000;
+
+/// ACL policies, and as many roles; one more is refused.
+pub const MAXIMUM_ACL_POLICIES: usize = 2_000;
+
+/// Policies, roles and identities of one token or role.
+pub const MAXIMUM_ACL_LINKS: usize = 128;
+
+/// Bytes of the description of an ACL token, policy or role.
+pub const MAXIMUM_ACL_DESCRIPTION_BYTES: usize = 4 * 1024;
+
 /// Bytes of a value on Consul's interface (Consul: 512 KiB).
 pub const MAXIMUM_CONSUL_VALUE_BYTES: usize = 512 * 1024;
 
@@ -139,6 +211,9 @@ pub const MAXIMUM_CONSUL_REMOVALS: usize = 65_536;
 
 /// Bytes of the names of those removals.
 pub const MAXIMUM_CONSUL_REMOVAL_BYTES: usize = 16 * 1024 * 1024;
+
+/// Prepared queries; one more is refused. Each member holds all of them in memory and looks at all when one changes.
+pub const MAXIMUM_PREPARED_QUERIES: usize = 4_096;
 
 /// Keys of one prefix that a transaction on Consul's interface which writes may read, and keys that one transaction
 /// releases when a session ends; more are released by more.

@@ -240,6 +240,21 @@ pub(super) const FLAGS: &[Flag] = &[
         "dc1",
         "The datacenter that Consul's interface says this cluster is",
     ),
+    used_switch(
+        "consul-acl",
+        "false",
+        "Whether tokens guard Consul's interface and its names in DNS",
+    ),
+    used(
+        "consul-acl-default-policy",
+        "allow",
+        "What is with what no rule of a token is about: allow or deny",
+    ),
+    used(
+        "consul-acl-initial-management-token",
+        "",
+        "Secret of a first token that may do everything, a UUID; none: it is made with /v1/acl/bootstrap",
+    ),
     used(
         "consul-max-requests-per-client",
         "200",
@@ -259,6 +274,16 @@ pub(super) const FLAGS: &[Flag] = &[
         "host-whitelist",
         "*",
         "Host names under which HTTP may be asked for; *: all",
+    ),
+    used(
+        "check-targets",
+        crate::service::checks::DEFAULT_TARGETS,
+        "Addresses and ranges that checks of services may connect to: 10.0.0.0/8,...; link-local ones only if named as exactly",
+    ),
+    used(
+        "check-registration",
+        "all",
+        "Who may register checks that the cluster does: nobody, root (while authentication is enabled) or all",
     ),
     used(
         "auth-token",

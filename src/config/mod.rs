@@ -7,6 +7,7 @@
 //! Reads the files that it checks, never writes to the disk and never opens a socket.
 
 mod auth;
+mod checks;
 mod corruption;
 mod duration;
 mod error;
@@ -15,6 +16,7 @@ mod flags;
 pub mod fuzzing;
 mod help;
 mod listen;
+mod rights;
 mod settings;
 mod sources;
 mod tls;
@@ -33,6 +35,8 @@ use crate::base::tls::TlsSettings;
 use crate::base::{ClusterId, MemberId};
 use crate::replication::PeerMember;
 use crate::service::auth::TokenSettings;
+use crate::service::checks::Policy;
+use crate::service::consul::acl::AclSettings;
 
 /// The etcd whose behaviour and flags Stead follows; what it reports as its version, since clients switch features on
 /// by it.
@@ -70,6 +74,8 @@ pub struct ServerConfig {
     pub listen_consul: Vec<ListenAddress>,
     /// The datacenter that Consul's interface says the cluster is.
     pub consul_datacenter: String,
+    /// The rights on Consul's interface.
+    pub consul_acls: AclSettings,
     /// Most requests of one client address under way on Consul's interface.
     pub consul_requests_per_client: u32,
     /// TLS on addresses for clients and metrics; none if none of them has it.
@@ -110,6 +116,8 @@ pub struct ServerConfig {
     pub auto_compaction: AutoCompaction,
     /// When the data of the members are compared.
     pub corruption_checks: CorruptionChecks,
+    /// Where checks of services may go, and who may register them.
+    pub checks: Policy,
     /// Most streams on one connection of a client.
     pub maximum_concurrent_streams: u32,
     /// Pings on connections of clients.

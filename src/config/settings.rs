@@ -12,8 +12,8 @@ use super::sources::{Given, Values};
 use super::tls::Addresses;
 use super::url::HostUrl;
 use super::{
-    AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, corruption,
-    duration, parse_switch, tls,
+    AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, checks,
+    corruption, duration, parse_switch, rights, tls,
 };
 use crate::base::identity;
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
@@ -167,6 +167,7 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         listen_metrics: urls.metrics(&values)?,
         listen_consul: urls.consul(&values)?,
         consul_datacenter: datacenter(&values)?,
+        consul_acls: rights::consul_acls(&values)?,
         consul_requests_per_client: number(&values, "consul-max-requests-per-client", 1..=u32::MAX)?,
         client_tls,
         peer_tls,
@@ -191,6 +192,7 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         },
         auto_compaction: auto_compaction(&values)?,
         corruption_checks: corruption::checks(&mut values)?,
+        checks: checks::policy(&values)?,
         maximum_concurrent_streams: number(&values, "max-concurrent-streams", 1..=u32::MAX)?,
         keepalive: Keepalive {
             interval: some_unless_zero(interval(&values, "grpc-keepalive-interval")?),

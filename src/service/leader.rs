@@ -1,5 +1,5 @@
-//! What members ask of the leader: about leases, since only the leader counts their time, and for changes of the members,
-//! since only the leader knows how they all are. And what the leader asks of members: to remember what it renewed.
+//! What members ask of the leader: about leases and checks, since only the leader counts their time, and for changes of the
+//! members, since only the leader knows how they all are. And what the leader asks of members: to remember what it renewed.
 //!
 //! The messages are bincode behind a version byte and never stored. A member of another version that cannot read one
 //! answers, or is taken to answer, `LeaderAnswer::NotPrimary`: the question is asked again.
@@ -11,10 +11,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use super::checks::desk::Desk;
+use super::checks::heard::Note;
 use super::cluster::{Change, Cluster, Wish};
 use super::core::Core;
 use super::lease::{Lessor, MemberAnswer, NotPrimary, WeakLessor};
-use crate::base::LeaseId;
+use crate::base::{LeaseId, MemberId};
 use crate::replication::MemberRequests;
 
 /// Bytes that a message may take when decoded.
@@ -31,6 +33,10 @@ pub(super) enum LeaderQuestion {
     Left(LeaseId),
     /// Change the members. Never asked twice for one change.
     ChangeMembers(Wish),
+    /// These checks were reported (by their numbers).
+    Heard(Vec<u64>),
+    /// This member lives, and heard this of checks; who else lives, and what else was heard?
+    CallIn(MemberId, Vec<Note>),
 }
 
 /// The leader's answer.
@@ -44,6 +50,10 @@ pub(super) enum LeaderAnswer {
     Left(Option<(i64, i64)>),
     /// What became of the change.
     ChangedMembers(Change),
+    /// The reports are known to the leader.
+    Noted,
+    /// These members live, and this was heard of checks.
+    Present(Vec<MemberId>, Vec<Note>),
 }
 
 fn configuration() -> impl bincode::config::Config {
@@ -82,14 +92,16 @@ pub struct LeaderDesk {
 struct Clerks {
     core: Weak<Core>,
     lessor: WeakLessor,
+    checks: Weak<Desk>,
 }
 
 impl LeaderDesk {
     /// From now on these answer. A desk is opened once; a second time changes nothing.
-    pub(super) fn open(&self, core: &Arc<Core>, lessor: &Lessor) {
+    pub(super) fn open(&self, core: &Arc<Core>, lessor: &Lessor, checks: &Arc<Desk>) {
         self.clerks.get_or_init(|| Clerks {
             core: Arc::downgrade(core),
             lessor: lessor.downgrade(),
+            checks: Arc::downgrade(checks),
         });
     }
 }
@@ -106,10 +118,15 @@ impl MemberRequests for LeaderDesk {
 
     fn answer_as_leader(&self, request: Bytes) -> BoxFuture<'static, Bytes> {
         let clerks = self.clerks.get();
-        let clerks = clerks.and_then(|clerks| Some((clerks.core.upgrade()?, clerks.lessor.upgrade()?)));
+        let clerks = clerks.and_then(|clerks| {
+            let Clerks { core, lessor, checks } = clerks;
+            Some((core.upgrade()?, lessor.upgrade()?, checks.upgrade()?))
+        });
         async move {
             let answer = match (clerks, decode(&request)) {
-                (Some((core, lessor)), Some(question)) => answer(core, &lessor, question).await,
+                (Some((core, lessor, checks)), Some(question)) => {
+                    answer(core, &lessor, &checks, question).await
+                }
                 _ => Err(NotPrimary),
             };
             encode(&answer.unwrap_or(LeaderAnswer::NotPrimary))
@@ -121,6 +138,7 @@ impl MemberRequests for LeaderDesk {
 async fn answer(
     core: Arc<Core>,
     lessor: &Lessor,
+    checks: &Desk,
     question: LeaderQuestion,
 ) -> Result<LeaderAnswer, NotPrimary> {
     Ok(match question {
@@ -128,6 +146,18 @@ async fn answer(
         LeaderQuestion::Left(id) => {
             let left = lessor.left(id).await?;
             LeaderAnswer::Left(left.map(|left| (left.remaining_seconds, left.granted_seconds)))
+        }
+        LeaderQuestion::Heard(numbers) => {
+            core.replication
+                .confirm_leadership()
+                .await
+                .map_err(|_| NotPrimary)?;
+            checks.hear(&numbers);
+            LeaderAnswer::Noted
+        }
+        LeaderQuestion::CallIn(member, notes) => {
+            let (members, notes) = checks.call(&core, member, &notes).ok_or(NotPrimary)?;
+            LeaderAnswer::Present(members, notes)
         }
         LeaderQuestion::ChangeMembers(wish) => {
             // In a task of its own: a caller that goes away does not end a change in its middle.

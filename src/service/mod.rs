@@ -12,6 +12,7 @@
 
 mod admit;
 pub mod auth;
+pub mod checks;
 pub mod cluster;
 pub mod compaction;
 pub mod consul;
@@ -32,7 +33,7 @@ pub mod range_stream;
 pub mod registry;
 pub mod snapshot;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod validate;
 pub mod watch;
 
@@ -46,6 +47,7 @@ use crate::base::{ClusterId, MemberId, clock};
 use crate::replication::{News, ReadError, Replication, Status};
 use admit::Admission;
 use auth::{Gate, Tokens, Users};
+use checks::{Checks, Prober};
 use cluster::Cluster;
 use compaction::AutoCompaction;
 use consul::Consul;
@@ -94,6 +96,10 @@ pub struct Settings {
     pub compaction_check_interval: Option<Duration>,
     /// What Consul's interface is told.
     pub consul: consul::Settings,
+    /// Where checks of services may go, and who may register them.
+    pub checks: checks::Policy,
+    /// Whether this member is a node of the catalog of services, as Consul's clients expect it.
+    pub announce: bool,
 }
 
 /// All services of a node. A handle: clones share one node.
@@ -129,6 +135,7 @@ pub struct Services {
     pub settings: Settings,
     core: Arc<Core>,
     lessor: Lessor,
+    checks: Checks,
 }
 
 impl Services {
@@ -142,6 +149,7 @@ impl Services {
         desk: &LeaderDesk,
         settings: Settings,
         tokens: Tokens,
+        prober: Arc<dyn Prober>,
     ) -> Self {
         if let Err(error) = metrics.describe(
             maintenance::ETCD_VERSION,
@@ -163,11 +171,12 @@ impl Services {
             settings: settings.clone(),
         });
         let lessor = Lessor::new(Arc::clone(&core));
-        desk.open(&core, &lessor);
         let kv = Kv::new(Arc::clone(&core));
         let leases = Leases::new(Arc::clone(&core), lessor.clone());
         let registry = Registry::new(Arc::clone(&core), leases.clone(), hub.clone());
         let consul = Consul::new(Arc::clone(&core), &registry, &leases, hub.clone());
+        let checks = Checks::new(Arc::clone(&core), &registry, prober);
+        desk.open(&core, &lessor, checks.desk());
         let contests = Contests::new(kv.clone(), leases.clone(), hub, Arc::clone(&core));
         Self {
             kv,
@@ -186,6 +195,7 @@ impl Services {
             settings,
             core,
             lessor,
+            checks,
         }
     }
 
@@ -230,6 +240,7 @@ impl Services {
             () = self.core.gate.tokens().follow_files() => {}
             () = self.registry.run() => {}
             () = self.consul.run() => {}
+            () = self.checks.run() => {}
         }
     }
 

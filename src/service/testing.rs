@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::auth::{TokenSettings, Tokens};
+use super::consul::acl::AclSettings;
 use super::leader::LeaderDesk;
 use super::watch::{WatchHub, WatchSettings};
 use super::{Services, Settings, consul};
@@ -15,16 +16,17 @@ use crate::base::metrics::Metrics;
 use crate::base::tls::{Entrance, Side};
 use crate::base::{ClusterId, MemberId};
 use crate::replication::{self, News, PeerListener, PeerMember, Replication};
+use crate::transport::Probes;
 
 /// Bound of every wait: a test that needs longer is broken, however slow the machine.
-pub(in crate::service) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 const ELECTION: Duration = Duration::from_secs(1);
 const MEMBER: MemberId = MemberId(1);
 const CLUSTER: ClusterId = ClusterId(77);
 
 /// A node of its own, as `node.rs` makes one, without front doors.
-pub(in crate::service) struct Node {
+pub(crate) struct Node {
     /// Its services.
     pub services: Services,
     /// Its watches.
@@ -35,6 +37,11 @@ pub(in crate::service) struct Node {
 impl Node {
     /// Starts one, and waits until it leads.
     pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts one with other settings.
+    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -78,7 +85,7 @@ impl Node {
             WatchSettings::default(),
         )
         .unwrap();
-        let settings = Settings {
+        let mut settings = Settings {
             member: MEMBER,
             cluster: CLUSTER,
             election: ELECTION,
@@ -94,11 +101,16 @@ impl Node {
             consul: consul::Settings {
                 datacenter: "dc1".into(),
                 node: "n1".into(),
+                acls: AclSettings::default(),
             },
+            checks: super::checks::Policy::default(),
+            announce: false,
         };
+        change(&mut settings);
         let ttl = Duration::from_secs(300);
         let tokens = Tokens::open(TokenSettings::Simple { ttl }).unwrap();
-        let services = Services::new(replication, hub.clone(), metrics, &desk, settings, tokens);
+        let prober = Arc::new(Probes::new(settings.checks.clone()));
+        let services = Services::new(replication, hub.clone(), metrics, &desk, settings, tokens, prober);
         tokio::spawn(services.clone().run(service_news));
         let node = Self {
             services,

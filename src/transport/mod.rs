@@ -3,6 +3,8 @@
 //! One port speaks both: HTTP/2 with prior knowledge for gRPC clients, HTTP/1.1 for everything that reads a page. What is
 //! neither is answered with an error, or not at all, and its connection closed; nobody else notices. With TLS it is the
 //! same two, in the words of the handshake: `h2` and `http/1.1`.
+//!
+//! The one thing that goes out: the probes of checks, to whatever they are about.
 
 mod authority;
 mod connections;
@@ -12,6 +14,7 @@ pub mod fuzzing;
 mod gateway;
 pub mod grpc;
 pub mod http;
+mod probe;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -37,6 +40,7 @@ use crate::service::watch::WatchHub;
 pub use connections::Accept;
 use grpc::GrpcDoor;
 pub use http::{HttpSettings, Names};
+pub use probe::Probes;
 
 /// What etcd's gateway puts into calls that it makes for others: whose certificate it shows says nothing about them.
 const GATEWAY_HEADER: &str = "grpcgateway-accept";

@@ -138,3 +138,120 @@ async fn the_command_line_registers_shows_and_follows_services() -> TestResult {
     assert_eq!(gone["instance"]["id"], "w1");
     Ok(())
 }
+
+#[tokio::test]
+async fn the_command_line_registers_checks_reports_them_and_sets_maintenance() -> TestResult {
+    let cluster = Cluster::builder(Program::stead()?).nodes(1).start().await?;
+    let web = [
+        "service",
+        "register",
+        "--name",
+        "web",
+        "--node",
+        "n",
+        "--address",
+        "10.0.0.1",
+    ];
+    let checks = [
+        "--check-ttl",
+        "10m",
+        "--check-tcp",
+        "127.0.0.1:1",
+        "--check-interval",
+        "1h",
+    ];
+    let (code, _, error) = stead(&cluster, &[&web[..], &checks[..]].concat()).await?;
+    assert_eq!(code, Some(0), "{error}");
+    let shown = async || -> Result<Value> {
+        let (_, out, _) = stead(&cluster, &["service", "health", "web", "-o", "json"]).await?;
+        let shown: Value = serde_json::from_str(&out)?;
+        Ok(shown["instances"][0].clone())
+    };
+    let found = shown().await?;
+    let definitions: Vec<&Value> = found["checks"]
+        .as_array()
+        .ok_or("no checks")?
+        .iter()
+        .map(|check| &check["definition"])
+        .collect();
+    assert_eq!(
+        (&definitions[0]["kind"], &definitions[0]["target"]),
+        (&"tcp".into(), &"127.0.0.1:1".into())
+    );
+    assert_eq!(
+        (&definitions[1]["kind"], &definitions[1]["milliseconds"]),
+        (&"ttl".into(), &600_000.into())
+    );
+
+    let report = [
+        "service",
+        "check",
+        "web",
+        "service:web:2",
+        "warning",
+        "--note",
+        "slow",
+        "--node",
+        "n",
+    ];
+    let (code, out, error) = stead(&cluster, &report).await?;
+    assert_eq!(
+        (code, out.as_str()),
+        (Some(0), "service:web:2 of web on n is warning\n"),
+        "{error}"
+    );
+    let found = shown().await?;
+    assert_eq!(
+        (&found["checks"][1]["status"], &found["checks"][1]["output"]),
+        (&"warning".into(), &"slow".into())
+    );
+    let (code, _, error) = stead(
+        &cluster,
+        &[
+            "service",
+            "check",
+            "web",
+            "service:web:1",
+            "passing",
+            "--node",
+            "n",
+        ],
+    )
+    .await?;
+    assert_eq!(code, Some(4));
+    assert!(error.contains("the cluster does itself"), "{error}");
+
+    let maintenance = ["service", "maintenance", "web", "--node", "n"];
+    let enable = [&maintenance[..], &["--enable", "--reason", "new disk"]].concat();
+    let (code, out, _) = stead(&cluster, &enable).await?;
+    assert_eq!((code, out.as_str()), (Some(0), "web on n is out of service\n"));
+    let (_, out, _) = stead(&cluster, &["service", "health", "web"]).await?;
+    assert!(
+        out.contains("_service_maintenance:web\tcritical\tnew disk"),
+        "{out}"
+    );
+    let (code, out, _) = stead(&cluster, &[&maintenance[..], &["--disable"]].concat()).await?;
+    assert_eq!((code, out.as_str()), (Some(0), "web on n is back in service\n"));
+    let (code, out, _) = stead(
+        &cluster,
+        &["service", "maintenance", "--node", "n", "--enable", "-o", "json"],
+    )
+    .await?;
+    let told: Value = serde_json::from_str(&out)?;
+    assert_eq!(
+        (code, &told["maintenance"], &told["id"]),
+        (Some(0), &true.into(), &Value::Null)
+    );
+
+    let secrets = [&web[..], &["--check-http", "http://169.254.169.254/latest"]].concat();
+    let (code, _, error) = stead(&cluster, &secrets).await?;
+    assert_ne!(code, Some(0));
+    assert!(
+        error.contains("169.254.169.254 is in none of the ranges"),
+        "{error}"
+    );
+    let (code, _, error) = stead(&cluster, &[&web[..], &["--check-ttl", "soon"]].concat()).await?;
+    assert_eq!(code, Some(128));
+    assert!(error.contains("write a time such as 500ms"), "{error}");
+    Ok(())
+}

@@ -4,6 +4,7 @@
 //! process. Never decides anything.
 
 mod calls;
+mod checks;
 mod maintenance;
 mod peers;
 mod process;
@@ -18,6 +19,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Re
 use thiserror::Error;
 
 pub use self::calls::CallMetrics;
+pub use self::checks::CheckMetrics;
 pub use self::maintenance::MaintenanceMetrics;
 pub use self::peers::{PeerMetrics, Transfer};
 pub use self::process::{ProcessMetrics, maximum_files};
@@ -111,6 +113,8 @@ pub struct Metrics {
     pub is_learner: IntGauge,
     /// The calls of clients.
     pub calls: CallMetrics,
+    /// The checks of services.
+    pub checks: CheckMetrics,
     /// What they do to the store.
     pub requests: RequestMetrics,
     /// What keeps the database in order.
@@ -236,6 +240,7 @@ impl Metrics {
             compacted_revision: gauge("etcd_debugging_mvcc_compact_revision", "The compacted revision.")?,
             is_learner: gauge("etcd_server_is_learner", "Whether the node is a learner.")?,
             calls: CallMetrics::new(&register)?,
+            checks: CheckMetrics::new(&register)?,
             requests: RequestMetrics::new(&register)?,
             maintenance: MaintenanceMetrics::new(&register)?,
             process: ProcessMetrics::new(&register)?,

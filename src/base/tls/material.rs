@@ -156,7 +156,8 @@ fn dialling(
         }
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![HTTP2.to_vec()];
+    let protocol = if settings.dials_http1 { HTTP1 } else { HTTP2 };
+    config.alpn_protocols = vec![protocol.to_vec()];
     config.resumption = Resumption::disabled();
     Ok(config)
 }

@@ -92,6 +92,8 @@ pub struct TlsSettings {
     pub checks_address: bool,
     /// Whether anybody is dialled.
     pub dials: bool,
+    /// Whether whom is dialled is asked for HTTP/1.1 instead of HTTP/2.
+    pub dials_http1: bool,
     /// Whether any certificate will do for whom is dialled.
     pub trusts_any_server: bool,
     /// The oldest version spoken.
@@ -117,6 +119,7 @@ impl TlsSettings {
             allowed: AllowedNames::All,
             checks_address: false,
             dials: true,
+            dials_http1: false,
             trusts_any_server: false,
             minimum_version: TlsVersion::Tls12,
             maximum_version: TlsVersion::Tls13,

@@ -2,12 +2,14 @@
 //!
 //! Never keeps an instance alive: what is registered with `--ttl` needs heartbeats from somebody else.
 
+mod checks;
 mod show;
 mod watch;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
+use self::checks::{CheckArguments, Maintenance, Report};
 use self::show::{instance_json, instance_line, service_json, service_line};
 use super::client::{Client, ClientError};
 use super::exit::{CliError, Exit};
@@ -30,13 +32,26 @@ enum ServiceCommand {
     /// Make an instance of a service known
     #[command(after_help = "Examples:
   stead service register --name web --address 10.0.0.1 --port 8080
-  stead service register --name web --id web-2 --node host7 --address 10.0.0.7 --port 8080 --tag v2 --meta zone=a")]
-    Register(Register),
+  stead service register --name web --id web-2 --node host7 --address 10.0.0.7 --port 8080 --tag v2 --meta zone=a
+  stead service register --name web --address 10.0.0.1 --port 8080 --check-http http://10.0.0.1:8080/health --check-interval 5s
+  stead service register --name job --address 10.0.0.1 --check-ttl 30s --check-deregister-after 10m")]
+    Register(Box<Register>),
     /// Take an instance away for good
     #[command(after_help = "Examples:
   stead service deregister web
   stead service deregister web-2 --node host7")]
     Deregister(Deregister),
+    /// Report how a check is, of those that nobody else finds out
+    #[command(after_help = "Examples:
+  stead service check web service:web passing
+  stead service check web service:web critical --note 'no database' --node host7")]
+    Check(Report),
+    /// Take an instance, or all of a node, out of service or back
+    #[command(after_help = "Examples:
+  stead service maintenance web --enable --reason 'new disk'
+  stead service maintenance web --disable
+  stead service maintenance --node host7 --enable")]
+    Maintenance(Maintenance),
     /// Show all services, or the instances of one
     #[command(after_help = "Examples:
   stead service list
@@ -100,6 +115,8 @@ struct Register {
     /// Change the registration with this epoch instead of making a new one
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     epoch: i64,
+    #[command(flatten)]
+    checks: CheckArguments,
 }
 
 /// What is deregistered.
@@ -195,6 +212,8 @@ impl Service {
         match &self.command {
             ServiceCommand::Register(register) => register.run(client, format).await,
             ServiceCommand::Deregister(deregister) => deregister.run(client, format).await,
+            ServiceCommand::Check(report) => report.run(client, format).await,
+            ServiceCommand::Maintenance(maintenance) => maintenance.run(client, format).await,
             ServiceCommand::List { wanted, stale } => list(client, format, wanted, *stale).await,
             ServiceCommand::Watch { wanted, rev } => watch::run(client, format, &wanted.filter(), *rev).await,
             ServiceCommand::Health { wanted } => health(client, format, wanted).await,
@@ -215,6 +234,9 @@ impl Register {
                 tags: self.tags.clone(),
                 metadata: self.metadata.iter().cloned().collect(),
                 ttl_seconds: self.ttl,
+                checks: self
+                    .checks
+                    .checks(if self.id.is_empty() { &self.name } else { &self.id }),
                 ..Instance::default()
             }),
             epoch: self.epoch,

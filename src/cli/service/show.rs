@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::checks::kind_json;
 use crate::base::LeaseId;
 use crate::proto::registry::{Check, Instance, Place, Service, Status};
 
@@ -113,6 +114,7 @@ fn check_json(check: &Check) -> Value {
         "id": check.id,
         "name": check.name,
         "notes": check.notes,
+        "definition": kind_json(check),
         "status": word(check.status()),
         "output": check.output,
         "create_revision": check.create_revision,

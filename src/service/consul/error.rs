@@ -43,9 +43,9 @@ pub enum ConsulError {
 impl ConsulError {
     /// A refusal for want of a right.
     #[must_use]
-    pub fn denied(what: &str, name: &str) -> Self {
+    pub fn denied(accessor: &str, what: &str, name: &str) -> Self {
         Self::Denied(format!(
-            "Permission denied: token lacks permission '{what}' on {name:?}"
+            "Permission denied: token with AccessorID '{accessor}' lacks permission '{what}' on {name:?}"
         ))
     }
 }

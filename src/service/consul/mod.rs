@@ -16,15 +16,19 @@
 //! that nobody asked for.
 
 pub mod acl;
+mod agent;
 mod archive;
 mod board;
 mod error;
 pub mod event;
+pub mod filter;
 mod keeper;
 mod keys;
 pub mod kv;
+mod mirror;
 mod pair;
 mod plan;
+pub mod query;
 mod record;
 mod servers;
 pub mod session;
@@ -43,11 +47,13 @@ use super::registry::{Catalog, Registry};
 use super::watch::WatchHub;
 use crate::base::Revision;
 use crate::state::ReadView;
-use acl::{Acls, Authorizer};
+use acl::{AclSettings, Acls, Authorizer};
+pub use agent::FoundCheck;
 pub use archive::Archive;
 use board::Board;
 pub use board::{Waiter, Watched};
 pub use error::ConsulError;
+use query::Queries;
 pub use servers::Server;
 
 /// What Consul's interface is told.
@@ -57,6 +63,8 @@ pub struct Settings {
     pub datacenter: String,
     /// The name of this member, which is that of its node.
     pub node: String,
+    /// The rights.
+    pub acls: AclSettings,
 }
 
 /// What an answer says about how current it is.
@@ -77,24 +85,33 @@ pub struct Consul {
     hub: WatchHub,
     board: Arc<Board>,
     acls: Acls,
+    queries: Queries,
 }
 
 impl Consul {
     pub(super) fn new(core: Arc<Core>, registry: &Registry, leases: &Leases, hub: WatchHub) -> Self {
+        let leases = leases.by(Caller::node());
+        let acls = Acls::new(Arc::clone(&core), leases.clone());
+        let queries = Queries::new(Arc::clone(&core));
         Self {
             core,
             registry: registry.by(Caller::node()),
-            leases: leases.by(Caller::node()),
+            leases,
             hub,
             board: Arc::new(Board::new()),
-            acls: Acls::default(),
+            acls,
+            queries,
         }
     }
 
     /// Does the background work until the node stops.
     pub(super) async fn run(&self) {
-        let following = board::run(&self.board, self.core.reader.clone(), self.hub.clone());
-        tokio::join!(following, keeper::run(self));
+        tokio::join!(
+            board::run(&self.board, self.core.reader.clone(), self.hub.clone()),
+            keeper::run(self),
+            self.acls.run(&self.hub),
+            self.queries.run(&self.hub),
+        );
     }
 
     /// The settings.
@@ -107,6 +124,12 @@ impl Consul {
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Prepared queries.
+    #[must_use]
+    pub fn queries(&self) -> &Queries {
+        &self.queries
     }
 
     /// The rights.
@@ -127,7 +150,7 @@ impl Consul {
                     .into(),
             ));
         }
-        self.acls.resolve(token).await
+        Ok(self.acls.resolve(token).await?)
     }
 
     /// How current an answer is that this member gives from what it has.

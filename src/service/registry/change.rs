@@ -4,20 +4,24 @@
 //! Never changes what is not as it was seen.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::SemaphorePermit;
 
+use super::definition::CheckKind;
 use super::error::RegistryError;
-use super::keys::{Owner, fence, single};
+use super::keys::{self, Owner, fence, single};
 use super::model::{
-    CheckDefinition, CheckKind, CheckState, Claim, INSTANCE_MAINTENANCE_PREFIX, NODE_MAINTENANCE, NewCheck,
-    Node, Registration, Status,
+    CheckDefinition, CheckState, Claim, INSTANCE_MAINTENANCE_PREFIX, NODE_MAINTENANCE, NewCheck, Node,
+    Registration, Status,
 };
 use super::plan::{self, LeaseChoice, Seen, Verdict};
-use super::{Registered, Registry, validate};
+use super::{CheckPlace, Registered, Registry, plan_check, validate};
 use crate::base::limits::{MAXIMUM_INSTANCES, MAXIMUM_REGISTRY_CHANGES_AT_ONCE};
 use crate::base::{LeaseId, Revision};
 use crate::service::ServiceError;
+use crate::service::checks::heard;
 use crate::service::header::Answered;
 use crate::state::ReadView;
 use crate::state::access::Request;
@@ -39,7 +43,7 @@ impl Registry {
         checks: &[NewCheck],
     ) -> Result<Answered<Registered>, ServiceError> {
         validate::registration(&registration)?;
-        validate::checks(checks)?;
+        self.admit_checks(checks)?;
         let _place = self.place()?;
         if registration.ttl_seconds > 0 {
             registration.ttl_seconds = self.leases.least(registration.ttl_seconds);
@@ -167,7 +171,7 @@ impl Registry {
         checks: &[NewCheck],
     ) -> Result<Answered<()>, ServiceError> {
         validate::node(node)?;
-        validate::checks(checks)?;
+        self.admit_checks(checks)?;
         let owner = Owner::node(&node.name);
         self.change(owner, |seen| plan::register_node(node, checks, seen))
             .await
@@ -206,7 +210,7 @@ impl Registry {
         check: &NewCheck,
         keep_state: bool,
     ) -> Result<Answered<()>, ServiceError> {
-        validate::checks(std::slice::from_ref(check))?;
+        self.admit_checks(std::slice::from_ref(check))?;
         let owner = owner(node, id)?;
         self.must_be_there(owner).await?;
         self.change(owner, |seen| {
@@ -234,10 +238,11 @@ impl Registry {
         .await
     }
 
-    /// Says how a check of an instance is, or of a node if `id` is none. What is so already is not written.
+    /// Says how a check of an instance is, or of a node if `id` is none. What is so already is not written; of a check with
+    /// a time to live, another output alone is written later.
     ///
     /// # Errors
-    /// No such check, or one of a maintenance; the output is too long; too many changes, or no answer in time.
+    /// No such check, or one that is not reported; the output is too long; too many changes, or no answer in time.
     pub async fn report(
         &self,
         node: &str,
@@ -247,8 +252,27 @@ impl Registry {
     ) -> Result<Answered<()>, ServiceError> {
         validate::check_state(state)?;
         let owner = owner(node, id)?;
-        self.change(owner, |seen| plan::report(owner, check, state, seen))
-            .await
+        let (is_awaited, is_delayed) = (AtomicBool::new(false), AtomicBool::new(false));
+        let changed = self
+            .change(owner, |seen| {
+                let report = plan_check::report(owner, check, state, seen)?;
+                is_awaited.store(report.is_awaited, Relaxed);
+                is_delayed.store(report.is_delayed, Relaxed);
+                Ok(report.txn)
+            })
+            .await?;
+        if is_awaited.into_inner() {
+            let place = CheckPlace {
+                node: keys::folded(node).into(),
+                instance: id.map(Into::into),
+                check: check.into(),
+            };
+            if is_delayed.into_inner() {
+                self.heard.later(&place, state);
+            }
+            heard::tell(&self.core, &self.heard, &place).await?;
+        }
+        Ok(changed)
     }
 
     /// Takes an instance, or a node if `id` is none, out of service, for a reason, or back if that is none. An instance
@@ -403,6 +427,12 @@ impl Registry {
             return Err(RegistryError::Full);
         }
         Ok(())
+    }
+
+    /// Refuses checks that cannot be, and those that may not be registered here.
+    fn admit_checks(&self, checks: &[NewCheck]) -> Result<(), RegistryError> {
+        validate::checks(checks)?;
+        self.core.settings.checks.admit(self.core.gate.is_open(), checks)
     }
 
     fn place(&self) -> Result<SemaphorePermit<'_>, RegistryError> {

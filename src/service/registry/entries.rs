@@ -149,7 +149,8 @@ impl Checks {
                 definition: Arc::clone(definition),
                 state: Arc::clone(state),
                 create_revision: *create_revision,
-                modification_revision: (*modified).max(*said),
+                definition_revision: *modified,
+                state_revision: *said,
             })
         });
         checks.collect()

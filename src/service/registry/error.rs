@@ -1,5 +1,7 @@
 //! Why a request about services was not answered. Every text says what failed, which value, and what to do.
 
+use std::net::IpAddr;
+
 use thiserror::Error;
 
 use crate::base::Revision;
@@ -71,6 +73,46 @@ pub enum RegistryError {
     Maintenance {
         /// Its id.
         check: String,
+    },
+    /// The status of a check that is found out is not reported.
+    #[error(
+        "stead: {check:?} is a check of the kind {kind}, which the cluster does itself; nobody reports it"
+    )]
+    NotReported {
+        /// Its id.
+        check: String,
+        /// How it comes about.
+        kind: &'static str,
+    },
+    /// A check that runs a program.
+    #[error(
+        "stead: a check that runs {what} is not supported: no member runs what a client sends; let the program report a \
+         check with a time to live"
+    )]
+    Program {
+        /// What it would run.
+        what: &'static str,
+    },
+    /// A check that would go where checks may not go.
+    #[error(
+        "stead: a check of {target:?} is refused: {address} is in none of the ranges that checks may connect to \
+         (--check-targets)"
+    )]
+    ForbiddenTarget {
+        /// As it was given.
+        target: String,
+        /// The address.
+        address: IpAddr,
+    },
+    /// Checks that members do may not be registered.
+    #[error(
+        "stead: checks that the cluster does itself are refused by this member (--check-registration={setting}){advice}"
+    )]
+    ChecksRefused {
+        /// The setting.
+        setting: &'static str,
+        /// What to do.
+        advice: &'static str,
     },
     /// A registration that was replaced.
     #[error(

@@ -28,21 +28,25 @@
 //! its instances could not go one by one. A heartbeat renews only what instances hang on.
 //!
 //! Reads and watches are shown to any user; every change needs the role `root`. Never checks the health of anything:
-//! somebody reports it.
+//! somebody reports it, or [`super::checks`] finds it out.
 
 mod catalog;
 mod change;
+mod definition;
 mod entries;
 mod error;
 mod follow;
 mod keys;
 mod model;
 mod plan;
+mod plan_check;
 mod record;
 mod renew;
+mod settle;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod validate_check;
 mod watch;
 
 use std::sync::Arc;
@@ -51,6 +55,7 @@ use tokio::sync::Semaphore;
 
 use super::ServiceError;
 use super::auth::Caller;
+use super::checks::heard::Heard;
 use super::core::Core;
 use super::header::{Answered, Header};
 use super::lease::Leases;
@@ -62,15 +67,17 @@ use crate::base::limits::{
 use crate::base::{LeaseId, Revision};
 use crate::state::access::Request;
 pub use catalog::Catalog;
+pub use definition::{Alias, CheckKind, HttpTarget, Probe, Target, TargetTls, TimeToLive};
 pub use entries::{Change, EntryChange, NodeEntry, Place, ServiceEntry, Summary};
 pub use error::RegistryError;
 use follow::Board;
 pub use model::{
-    Check, CheckDefinition, CheckKind, CheckState, Claim, Entry, Filter, INSTANCE_MAINTENANCE_PREFIX,
-    Instance, KnownNode, NODE_MAINTENANCE, NewCheck, Node, NodeState, Registration, Status, TaggedAddress,
-    Weights,
+    Check, CheckDefinition, CheckState, Claim, Entry, Filter, INSTANCE_MAINTENANCE_PREFIX, Instance,
+    KnownNode, NODE_MAINTENANCE, NewCheck, Node, NodeState, Registration, Status, TaggedAddress, Weights,
 };
 use renew::Renewals;
+pub use settle::CheckPlace;
+pub use validate_check::{host_and_port, target_url};
 pub use watch::{Delta, ServiceWatch, WatchBatch};
 
 /// What became of a registration.
@@ -92,6 +99,7 @@ pub struct Registry {
     hub: WatchHub,
     board: Arc<Board>,
     renewals: Renewals,
+    heard: Arc<Heard>,
     changes: Arc<Semaphore>,
     watches: Arc<Semaphore>,
     histories: Arc<Semaphore>,
@@ -102,6 +110,7 @@ impl Registry {
     pub(super) fn new(core: Arc<Core>, leases: Leases, hub: WatchHub) -> Self {
         Self {
             renewals: Renewals::new(leases.clone()),
+            heard: Arc::default(),
             core,
             leases,
             hub,
@@ -150,6 +159,16 @@ impl Registry {
     #[must_use]
     pub fn header_at(&self, revision: Revision) -> Header {
         self.core.headers.at(revision)
+    }
+
+    /// The newest catalog of this member; an empty one before the first.
+    pub(in crate::service) fn newest(&self) -> Arc<Catalog> {
+        self.board.current()
+    }
+
+    /// What was heard of checks that must be reported in time.
+    pub(in crate::service) fn heard(&self) -> &Arc<Heard> {
+        &self.heard
     }
 
     /// Resolves when the catalog of this member is past `revision`.

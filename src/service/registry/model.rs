@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::definition::CheckKind;
 use crate::base::{LeaseId, Revision};
 
 /// The id of the check that takes a node out of service (Consul's).
@@ -95,15 +96,6 @@ pub struct Registration {
     pub enable_tag_override: bool,
 }
 
-/// How the status of a check comes about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CheckKind {
-    /// Somebody reports it.
-    Reported,
-    /// It is critical for as long as it is there: an operator made it.
-    Maintenance,
-}
-
 /// What a check is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckDefinition {
@@ -144,8 +136,18 @@ pub struct Check {
     pub state: Arc<CheckState>,
     /// The revision at which it was made.
     pub create_revision: Revision,
+    /// The revision at which it was written last, its state not counted.
+    pub definition_revision: Revision,
+    /// The revision at which its state was written last.
+    pub state_revision: Revision,
+}
+
+impl Check {
     /// The revision at which it, or its state, changed last.
-    pub modification_revision: Revision,
+    #[must_use]
+    pub fn modification_revision(&self) -> Revision {
+        self.definition_revision.max(self.state_revision)
+    }
 }
 
 /// A registered instance.
@@ -217,7 +219,7 @@ impl Entry {
         let checks = self.checks.iter().chain(&self.node.checks).map(|check| {
             let definition = &check.definition;
             let words = definition.id.len() + definition.name.len() + definition.notes.len();
-            FIXED_BYTES + words + check.state.output.len()
+            FIXED_BYTES + words + definition.kind.size_bytes() + check.state.output.len()
         });
         FIXED_BYTES + tags + pairs(&registration.metadata) + checks.sum::<usize>()
     }

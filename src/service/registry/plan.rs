@@ -13,9 +13,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::definition::CheckKind;
 use super::error::RegistryError;
 use super::keys::{self, Key, Owner, single};
-use super::model::{CheckDefinition, CheckKind, CheckState, Claim, NewCheck, Node, Registration};
+use super::model::{CheckDefinition, Claim, NewCheck, Node, Registration};
 use super::record::{StoredFence, StoredInstance, decode, encode};
 use crate::base::limits::MAXIMUM_CHECKS;
 use crate::base::{LeaseId, Namespace, Revision};
@@ -243,42 +244,6 @@ pub(super) fn remove_check(owner: Owner<'_>, check: &str, seen: &Seen) -> Txn {
     }
 }
 
-/// The transaction that says how a check is; none if it is so already.
-///
-/// # Errors
-/// No such check, or one whose state is not reported.
-pub(super) fn report(
-    owner: Owner<'_>,
-    check: &str,
-    state: &CheckState,
-    seen: &Seen,
-) -> Result<Option<Txn>, RegistryError> {
-    let (Some(_), Some(stored)) = (seen.checks.get(check), seen.states.get(check)) else {
-        return Err(unknown_check(owner, check));
-    };
-    if seen.is_maintenance(check)? {
-        return Err(RegistryError::Maintenance {
-            check: check.to_owned(),
-        });
-    }
-    let value = encode(state)?;
-    if stored.value == value {
-        return Ok(None);
-    }
-    let put = Put {
-        namespace: Namespace::SERVICES,
-        key: owner.state(check),
-        value,
-        ignore_lease: true,
-        ..Put::default()
-    };
-    Ok(Some(Txn {
-        compare: vec![is_at(owner.state(check), stored.modification_revision)],
-        success: vec![Operation::Put(put)],
-        failure: Vec::new(),
-    }))
-}
-
 /// That there is no such check.
 pub(super) fn unknown_check(owner: Owner<'_>, check: &str) -> RegistryError {
     RegistryError::UnknownCheck {
@@ -384,7 +349,7 @@ fn unchanged(owner: Owner<'_>, seen: &Seen) -> Vec<Compare> {
 }
 
 /// The condition that a key was changed last at a revision; 0: that it is not there.
-fn is_at(key: Bytes, modified: Revision) -> Compare {
+pub(super) fn is_at(key: Bytes, modified: Revision) -> Compare {
     Compare {
         keys: single(key),
         comparison: Comparison::Equal,

@@ -50,7 +50,8 @@ pub(super) fn decode<Record: DeserializeOwned>(record: &Bytes) -> Result<Record,
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::model::{CheckDefinition, CheckKind, CheckState, Node, Status, TaggedAddress, Weights};
+    use super::super::definition::{Alias, CheckKind, HttpTarget, Probe, Target, TargetTls, TimeToLive};
+    use super::super::model::{CheckDefinition, CheckState, Node, Status, TaggedAddress, Weights};
     use super::*;
 
     fn hexadecimal(bytes: &Bytes) -> String {
@@ -131,6 +132,81 @@ mod tests {
             key: Bytes::from("k"),
         };
         check(&fence, "01016b");
+    }
+
+    #[test]
+    fn definitions_of_checks_keep_their_bytes() {
+        let tls = || TargetTls {
+            skip_verify: true,
+            server_name: "s".into(),
+        };
+        let address = || "a".to_owned();
+        let probe = |target| {
+            CheckKind::Probe(Box::new(Probe {
+                target,
+                interval_milliseconds: 10_000,
+                timeout_milliseconds: 2,
+                success_before_passing: 3,
+                failures_before_warning: 4,
+                failures_before_critical: 5,
+                deregister_after_milliseconds: 60_000,
+                maximum_output_bytes: 7,
+            }))
+        };
+        let http = Target::Http(HttpTarget {
+            url: "u".into(),
+            method: "m".into(),
+            headers: BTreeMap::from([("k".to_owned(), vec!["v".to_owned()])]),
+            body: "b".into(),
+            disable_redirects: true,
+            tls: tls(),
+        });
+        let grpc = Target::Grpc {
+            address: address(),
+            service: "g".into(),
+            tls: None,
+        };
+        for (kind, golden) in [
+            (
+                CheckKind::TimeToLive(TimeToLive {
+                    milliseconds: 100,
+                    deregister_after_milliseconds: 60_000,
+                }),
+                "0264fb60ea",
+            ),
+            (
+                probe(http),
+                "03000175016d01016b010176016201010173fb102702030405fb60ea07",
+            ),
+            (
+                probe(Target::Tcp {
+                    address: address(),
+                    tls: Some(tls()),
+                }),
+                "0301016101010173fb102702030405fb60ea07",
+            ),
+            (
+                probe(Target::Udp { address: address() }),
+                "03020161fb102702030405fb60ea07",
+            ),
+            (probe(grpc), "03030161016700fb102702030405fb60ea07"),
+            (
+                probe(Target::H2Ping {
+                    address: address(),
+                    tls: None,
+                }),
+                "0304016100fb102702030405fb60ea07",
+            ),
+            (
+                CheckKind::Alias(Alias {
+                    node: "n".into(),
+                    instance: "i".into(),
+                }),
+                "04016e0169",
+            ),
+        ] {
+            check(&kind, &format!("01{golden}"));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use super::error::RegistryError;
 use super::model::{CheckDefinition, INSTANCE_MAINTENANCE_PREFIX, NODE_MAINTENANCE};
 use super::model::{CheckState, NewCheck, Node, Registration, TaggedAddress};
+use super::validate_check;
 use crate::base::limits::{
     MAXIMUM_CHECK_OUTPUT_BYTES, MAXIMUM_CHECKS, MAXIMUM_INSTANCE_TAGS, MAXIMUM_LEASE_TTL_SECONDS,
     MAXIMUM_METADATA_KEY_BYTES, MAXIMUM_METADATA_PAIRS, MAXIMUM_METADATA_VALUE_BYTES,
@@ -22,7 +23,7 @@ const MAXIMUM_SHOWN_CHARACTERS: usize = 64;
 /// Checks that an operator may add to those that are registered.
 const MAINTENANCE_CHECKS: usize = 1;
 
-fn invalid(field: &'static str, value: &str, reason: &'static str) -> RegistryError {
+pub(super) fn invalid(field: &'static str, value: &str, reason: &'static str) -> RegistryError {
     RegistryError::Invalid {
         field,
         value: value.chars().take(MAXIMUM_SHOWN_CHARACTERS).collect(),
@@ -30,7 +31,7 @@ fn invalid(field: &'static str, value: &str, reason: &'static str) -> RegistryEr
     }
 }
 
-fn text(field: &'static str, value: &str, maximum: usize) -> Result<(), RegistryError> {
+pub(super) fn text(field: &'static str, value: &str, maximum: usize) -> Result<(), RegistryError> {
     if value.len() > maximum {
         return Err(RegistryError::TooLong {
             field,
@@ -41,7 +42,7 @@ fn text(field: &'static str, value: &str, maximum: usize) -> Result<(), Registry
     Ok(())
 }
 
-fn count(what: &'static str, number: usize, maximum: usize) -> Result<(), RegistryError> {
+pub(super) fn count(what: &'static str, number: usize, maximum: usize) -> Result<(), RegistryError> {
     if number > maximum {
         return Err(RegistryError::TooMany {
             what,
@@ -71,7 +72,7 @@ pub(super) fn name(field: &'static str, value: &str) -> Result<(), RegistryError
 }
 
 /// Checks an address.
-fn address(field: &'static str, value: &str) -> Result<(), RegistryError> {
+pub(super) fn address(field: &'static str, value: &str) -> Result<(), RegistryError> {
     text(field, value, MAXIMUM_HOST_BYTES)?;
     if let Ok(address) = value.parse::<IpAddr>() {
         return match address.is_unspecified() || address.is_multicast() {
@@ -185,7 +186,7 @@ pub(super) fn checks(checks: &[NewCheck]) -> Result<(), RegistryError> {
                 id,
                 name: shown,
                 notes,
-                ..
+                kind,
             },
         state,
     } in checks
@@ -200,6 +201,7 @@ pub(super) fn checks(checks: &[NewCheck]) -> Result<(), RegistryError> {
         }
         text("the name of a check", shown, MAXIMUM_REGISTRY_NAME_BYTES)?;
         text("the notes of a check", notes, MAXIMUM_CHECK_OUTPUT_BYTES)?;
+        validate_check::kind(kind)?;
         check_state(state)?;
     }
     Ok(())

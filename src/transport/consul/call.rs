@@ -62,7 +62,7 @@ impl Call {
     ) -> Result<(), ConsulError> {
         match self.authorizer.allows(resource, access) {
             true => Ok(()),
-            false => Err(ConsulError::denied(right, name)),
+            false => Err(ConsulError::denied(self.authorizer.accessor(), right, name)),
         }
     }
 

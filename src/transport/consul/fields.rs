@@ -155,6 +155,36 @@ impl Fields {
         pairs.iter().map(text).collect::<Result<_, _>>().map(Some)
     }
 
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.values().all(Value::is_null)
+    }
+
+    /// Lists of texts by names of the client's own, which are taken as they are, a text alone as a list of it; none if it is
+    /// not there.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn text_lists(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<String>>>, ConsulError> {
+        let pairs = match self.value(name) {
+            None => return Ok(None),
+            Some(Value::Object(pairs)) => pairs,
+            Some(other) => return Err(wrong(name, "an object of lists of texts", other)),
+        };
+        let text = |item: &Value| match item {
+            Value::String(text) => Ok(text.clone()),
+            other => Err(wrong(name, "an object of lists of texts", other)),
+        };
+        let list = |(key, item): (&String, &Value)| {
+            let items = match item {
+                Value::Array(items) => items.as_slice(),
+                single => std::slice::from_ref(single),
+            };
+            Ok((key.clone(), items.iter().map(text).collect::<Result<_, _>>()?))
+        };
+        pairs.iter().map(list).collect::<Result<_, _>>().map(Some)
+    }
+
     /// An object; none if it is not there.
     ///
     /// # Errors

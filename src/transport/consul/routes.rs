@@ -13,9 +13,16 @@ use crate::service::consul::ConsulError;
 
 /// All tables.
 const TABLES: &[&[Route]] = &[
+    super::acl::ROUTES,
+    super::agent::ROUTES,
+    super::agent_checks::ROUTES,
+    super::agent_services::ROUTES,
+    super::catalog::ROUTES,
     super::event::ROUTES,
+    super::health::ROUTES,
     super::kv::ROUTES,
     super::operator::ROUTES,
+    super::query::ROUTES,
     super::session::ROUTES,
     super::snapshot::ROUTES,
     super::status::ROUTES,

@@ -80,8 +80,12 @@ fn registry_code(error: &RegistryError) -> Code {
         | E::TooLong { .. }
         | E::TooMany { .. }
         | E::UnknownEpoch { .. } => Code::InvalidArgument,
+        E::ForbiddenTarget { .. } | E::ChecksRefused { .. } => Code::PermissionDenied,
+        E::Program { .. } => Code::Unimplemented,
         E::UnknownInstance { .. } | E::UnknownNode { .. } | E::UnknownCheck { .. } => Code::NotFound,
-        E::Maintenance { .. } | E::OlderEpoch { .. } | E::Gone { .. } => Code::FailedPrecondition,
+        E::Maintenance { .. } | E::NotReported { .. } | E::OlderEpoch { .. } | E::Gone { .. } => {
+            Code::FailedPrecondition
+        }
         E::Changed { .. } | E::Deregistered { .. } => Code::Aborted,
         E::Full | E::TooManyChanges | E::TooManyWatches => Code::ResourceExhausted,
         E::Compacted { .. } | E::Future { .. } => Code::OutOfRange,

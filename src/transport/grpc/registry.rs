@@ -1,10 +1,13 @@
 //! `stead.registry.v1.Registry`. Translation only.
 
+mod checks;
+
 use std::collections::HashMap;
 
 use futures::stream::{BoxStream, StreamExt, unfold};
 use tonic::{Request, Response, Status, Streaming};
 
+use self::checks::{new_checks, wire_checks};
 use super::caller::open;
 use super::error::status;
 use crate::base::{LeaseId, Revision};
@@ -13,9 +16,8 @@ use crate::proto::registry::registry_server::Registry as Service;
 use crate::service::ServiceError;
 use crate::service::header::Header;
 use crate::service::registry::{
-    Check, CheckDefinition, CheckKind, CheckState, Claim, Delta, Entry, Filter, NewCheck, Node, NodeEntry,
-    Place, Registration, Registry, RegistryError, ServiceEntry, ServiceWatch, Status as CheckStatus,
-    TaggedAddress, WatchBatch, Weights,
+    CheckState, Claim, Delta, Entry, Filter, NewCheck, Node, NodeEntry, Place, Registration, Registry,
+    RegistryError, ServiceEntry, ServiceWatch, Status as CheckStatus, TaggedAddress, WatchBatch, Weights,
 };
 
 /// The front door of services.
@@ -339,26 +341,6 @@ fn tagged_addresses(addresses: HashMap<String, wire::TaggedAddress>) -> Result<T
     Ok(addresses.collect::<Result<Vec<_>, _>>()?.into_iter())
 }
 
-fn new_checks(checks: Vec<wire::Check>) -> Result<Vec<NewCheck>, RegistryError> {
-    let checks = checks.into_iter().map(|check| {
-        let found = check_status(check.status)?;
-        Ok(NewCheck {
-            definition: CheckDefinition {
-                id: check.id,
-                name: check.name,
-                notes: check.notes,
-                kind: CheckKind::Reported,
-            },
-            state: CheckState {
-                // Nothing is known to be well until somebody says so.
-                status: found.unwrap_or(CheckStatus::Critical),
-                output: check.output,
-            },
-        })
-    });
-    checks.collect()
-}
-
 fn node(node: wire::Node) -> Result<Node, RegistryError> {
     Ok(Node {
         name: node.name,
@@ -378,19 +360,6 @@ fn wire_tagged<'entry>(
         (tag.clone(), wire::TaggedAddress { address, port })
     });
     addresses.collect()
-}
-
-fn wire_checks(checks: &[Check]) -> Vec<wire::Check> {
-    let checks = checks.iter().map(|check| wire::Check {
-        id: check.definition.id.clone(),
-        name: check.definition.name.clone(),
-        notes: check.definition.notes.clone(),
-        status: wire_status(check.state.status),
-        output: check.state.output.clone(),
-        create_revision: check.create_revision.0,
-        modify_revision: check.modification_revision.0,
-    });
-    checks.collect()
 }
 
 fn instance(entry: &Entry) -> wire::Instance {

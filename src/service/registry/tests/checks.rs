@@ -71,7 +71,7 @@ async fn checks_come_and_go_with_their_instance_and_a_change_of_status_leaves_it
     let reported = entry(node.catalog().await);
     assert_eq!(reported.status(), Status::Critical);
     assert_eq!(reported.instance.modification_revision, first.epoch);
-    assert!(reported.checks[1].modification_revision > first.epoch);
+    assert!(reported.checks[1].modification_revision() > first.epoch);
     assert_eq!(reported.checks[1].create_revision, first.epoch);
 
     // Its holder leaves one out and keeps what was said of the other; whoever claims nothing leaves all.
