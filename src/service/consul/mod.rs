@@ -26,6 +26,7 @@ mod keeper;
 mod keys;
 pub mod kv;
 mod mirror;
+mod pair;
 mod plan;
 pub mod query;
 mod record;

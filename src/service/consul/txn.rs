@@ -7,7 +7,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::keys::Room;
-use super::kv::{Pair, check_value};
+use super::pair::{Pair, check_value};
 use super::plan::{OWN_REVISION, Plan};
 use super::{Consul, ConsulError};
 use crate::base::Revision;
