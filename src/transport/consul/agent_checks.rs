@@ -146,7 +146,10 @@ async fn report(call: &Call, status: Status, mut output: String) -> Result<Answe
         )));
     }
     // What is too long is cut, as Consul does.
-    let end = output.floor_char_boundary(MAXIMUM_CHECK_OUTPUT_BYTES);
+    let mut end = output.len().min(MAXIMUM_CHECK_OUTPUT_BYTES);
+    while !output.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
     output.truncate(end);
     let state = CheckState { status, output };
     let registry = call.consul.registry();
