@@ -1,12 +1,21 @@
-//! The Python client py-consul of PyPI: the program `tests/clients/consul_client.py`, in an environment of `setup.sh`.
+//! The Python client py-consul of PyPI: the program `tests/clients/consul_client.py`, and the tests that come with the
+//! client, in an environment of `setup.sh`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::succeeds;
+use super::{succeeds, succeeds_within};
 use crate::e2e::consul::ConsulCluster;
-use crate::support::{TestResult, clients_directory};
+use crate::support::{Program, TestResult, clients_directory};
+
+/// How long the client's own tests may take: each starts a node.
+const MAXIMUM_SUITE: Duration = Duration::from_secs(1200);
+
+/// How many tests come with the client, and how many of them are about what Stead refuses (see `consul_suite`).
+const SUITE_SIZE: usize = 0;
+const SUITE_LEFT_OUT: usize = 0;
 
 #[tokio::test]
 async fn the_python_client_of_consul_works_with_stead() -> TestResult {
@@ -14,5 +23,34 @@ async fn the_python_client_of_consul_works_with_stead() -> TestResult {
     let python = clients_directory().join("consul-venv/bin/python");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/consul_client.py");
     succeeds(Command::new(python).arg(script).args(&cluster.addresses)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_tests_of_the_python_client_of_consul_pass_with_stead() -> TestResult {
+    let environment = clients_directory().join("consul-venv");
+    let folder = tempfile::tempdir()?;
+    let mut command = Command::new(environment.join("bin/python"));
+    command
+        .args(["-m", "pytest", "-v", "--no-header", "-o", "asyncio_mode=auto"])
+        .args(["-p", "against_stead"])
+        .args(["-p", "no:cacheprovider", "-p", "no:warnings"])
+        .arg("tests")
+        .current_dir(environment.join("py-consul-source"))
+        .env(
+            "PYTHONPATH",
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/consul_suite"),
+        )
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("STEAD_BINARY", std::env::var_os("STEAD_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_stead").into()))
+        .env("STEAD_FOLDER", folder.path());
+    let printed = succeeds_within(MAXIMUM_SUITE, &mut command).await?;
+    let outcomes: Vec<&str> = printed.lines().filter(|line| line.starts_with("tests/")).collect();
+    let passed = outcomes.iter().filter(|line| line.contains(" PASSED ")).count();
+    assert_eq!(
+        (outcomes.len(), passed),
+        (SUITE_SIZE, SUITE_SIZE - SUITE_LEFT_OUT),
+        "{outcomes:#?}"
+    );
     Ok(())
 }

@@ -63,6 +63,12 @@ if ! cmp -s "$here/consul-requirements.txt" "$clients/consul-venv/requirements.t
     say "making the Python environment $clients/consul-venv"
     python3 -m venv --clear "$clients/consul-venv"
     "$clients/consul-venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/consul-requirements.txt"
+    # Its own tests come with its source alone, of which nothing else is taken.
+    source=$clients/consul-venv/py-consul-source
+    mkdir "$source"
+    "$clients/consul-venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary py-consul \
+        --dest "$source" "$(grep '^py-consul==' "$here/consul-requirements.txt")"
+    tar -xzf "$source"/py_consul-*.tar.gz -C "$source" --strip-components=1 --wildcards '*/tests'
     cp "$here/consul-requirements.txt" "$clients/consul-venv/requirements.txt"
 fi
 
