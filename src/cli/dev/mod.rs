@@ -351,11 +351,11 @@ mod tests {
         assert_eq!(dev("5", None).ports().unwrap().last(), Some(&52_379));
         assert_eq!(dev("3", Some(7_000)).ports().unwrap(), [7_000, 7_010, 7_020]);
         assert_eq!(
-            dev("3", None).dns_ports(&[2_379, 22_379, 32_379]),
+            dev("3", None).others(&[2_379, 22_379, 32_379], DEFAULT_DNS_PORT, CHOSEN_DNS_OFFSET),
             [8_600, 18_600, 28_600]
         );
         assert_eq!(
-            dev("3", Some(7_000)).dns_ports(&[7_000, 7_010, 7_020]),
+            dev("3", Some(7_000)).others(&[7_000, 7_010, 7_020], DEFAULT_DNS_PORT, CHOSEN_DNS_OFFSET),
             [7_003, 7_013, 7_023]
         );
         assert!(
