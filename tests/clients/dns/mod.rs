@@ -49,6 +49,7 @@ impl Served {
         let request = RegisterRequest {
             instance: Some(instance),
             epoch: 0,
+            renew: false,
         };
         let mut clients = self.cluster.clients(through)?;
         let registering = async {
