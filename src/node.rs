@@ -106,6 +106,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
     // Held until the end: their files are taken away with them.
     let mut sockets = bind_sockets(&config.listen_sockets)?;
     let metrics_listeners = bind_all("listen-metrics-urls", &config.listen_metrics)?;
+    let consul_listeners = bind_all("listen-consul-urls", &config.listen_consul)?;
     let dns_sockets = bind_dns(&config.listen_dns)?;
     let peer_listeners = bind_all("listen-peer-urls", &config.listen_peer)?;
     let stopping = CancellationToken::new();
@@ -221,6 +222,19 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
                 .serve(asynchronous(listener)?, entrance_of(is_tls)),
         );
     }
+    let consul_doors = FrontDoors::for_consul(
+        &services.consul,
+        bytes(config.consul_requests_per_client),
+        connections,
+        stopping.clone(),
+    );
+    for (listener, is_tls) in consul_listeners {
+        doors.spawn(
+            consul_doors
+                .clone()
+                .serve(asynchronous(listener)?, entrance_of(is_tls)),
+        );
+    }
     let dns = DnsDoor::new(config.dns.clone(), services.registry.clone(), stopping.clone());
     for (datagrams, listener) in dns_sockets {
         let datagrams = tokio::net::UdpSocket::from_std(datagrams).map_err(cannot_wait)?;
@@ -235,6 +249,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         clients = ?texts(&config.listen_client),
         sockets = ?texts(&config.listen_sockets),
         peers = ?texts(&config.listen_peer),
+        consul = ?texts(&config.listen_consul),
         dns = ?texts(&config.listen_dns),
         "ready to serve client requests"
     );
@@ -383,8 +398,13 @@ fn service_settings(config: &ServerConfig, replication: &Replication) -> service
         },
         corruption_check_interval: config.corruption_checks.interval,
         compaction_check_interval: config.corruption_checks.compaction_interval,
+        consul: service::consul::Settings {
+            acls: config.consul_acls.clone(),
+            datacenter: config.consul_datacenter.clone(),
+            node: config.name.clone(),
+        },
         checks: config.checks.clone(),
-        announce: false,
+        announce: !config.listen_consul.is_empty(),
     }
 }
 

@@ -185,3 +185,68 @@ pub const DNS_IDLE_SECONDS: u64 = 10;
 /// Questions that one member cannot answer at once (of the newest state, of addresses, of other domains) and works on at a
 /// time; one more is answered with SERVFAIL.
 pub const MAXIMUM_DNS_WAITING: usize = 1_024;
+
+/// Bytes of a filter expression.
+pub const MAXIMUM_FILTER_BYTES: usize = 8 * 1024;
+
+/// Parentheses and negations of a filter expression inside each other.
+pub const MAXIMUM_FILTER_DEPTH: usize = 64;
+
+/// Regular expressions in a filter expression.
+pub const MAXIMUM_FILTER_PATTERNS: usize = 16;
+
+/// Bytes that one regular expression may take when it is compiled.
+pub const MAXIMUM_FILTER_PATTERN_BYTES: usize = 256 * 1024;
+
+/// Bytes of the rules of an ACL policy.
+pub const MAXIMUM_POLICY_BYTES: usize = 64 * 1024;
+
+/// Brackets in the rules of an ACL policy inside each other; rules need three.
+pub const MAXIMUM_POLICY_DEPTH: usize = 8;
+
+/// ACL tokens; one more is refused. Each member holds all of them in memory and looks at all when one changes.
+pub const MAXIMUM_ACL_TOKENS: usize = 10_000;
+
+/// ACL policies, and as many roles; one more is refused.
+pub const MAXIMUM_ACL_POLICIES: usize = 2_000;
+
+/// Policies, roles and identities of one token or role.
+pub const MAXIMUM_ACL_LINKS: usize = 128;
+
+/// Bytes of the description of an ACL token, policy or role.
+pub const MAXIMUM_ACL_DESCRIPTION_BYTES: usize = 4 * 1024;
+
+/// Bytes of a value on Consul's interface (Consul: 512 KiB).
+pub const MAXIMUM_CONSUL_VALUE_BYTES: usize = 512 * 1024;
+
+/// Bytes of the body of any other request on Consul's interface.
+pub const MAXIMUM_CONSUL_BODY_BYTES: usize = 1024 * 1024;
+
+/// Removals under Consul's interface that a member remembers, for the index of what they were in. When there are more, the
+/// older half is forgotten, and waiting requests may come back once without a change.
+pub const MAXIMUM_CONSUL_REMOVALS: usize = 65_536;
+
+/// Bytes of the names of those removals.
+pub const MAXIMUM_CONSUL_REMOVAL_BYTES: usize = 16 * 1024 * 1024;
+
+/// Prepared queries; one more is refused. Each member holds all of them in memory and looks at all when one changes.
+pub const MAXIMUM_PREPARED_QUERIES: usize = 4_096;
+
+/// Keys of one prefix that a transaction on Consul's interface which writes may read, and keys that one transaction
+/// releases when a session ends; more are released by more.
+pub const MAXIMUM_CONSUL_TXN_KEYS: usize = 1_000;
+
+/// Bytes of keys and values in one answer of Consul's interface, as they are stored.
+pub const MAXIMUM_CONSUL_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+
+/// Operations of one transaction on Consul's interface (Consul: 128).
+pub const MAXIMUM_CONSUL_TXN_OPERATIONS: usize = 128;
+
+/// Events that Consul's interface keeps (Consul: 256).
+pub const MAXIMUM_CONSUL_EVENTS: u64 = 256;
+
+/// Bytes that an event on Consul's interface may carry. (Consul: what fits into a message of gossip, a few hundred.)
+pub const MAXIMUM_CONSUL_EVENT_BYTES: usize = 64 * 1024;
+
+/// Bytes of a snapshot on Consul's interface, packed and unpacked.
+pub const MAXIMUM_CONSUL_SNAPSHOT_BYTES: usize = 512 * 1024 * 1024;

@@ -91,7 +91,7 @@ fn domain(values: &Values, flag: &'static str) -> Result<DomainName> {
 }
 
 /// The datacenter is a label of names.
-fn datacenter(values: &Values) -> Result<String> {
+pub(super) fn datacenter(values: &Values) -> Result<String> {
     let given = values.get("consul-datacenter");
     let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
     let length = given.value.len();

@@ -231,6 +231,31 @@ pub(super) const FLAGS: &[Flag] = &[
         "Addresses for HTTP without gRPC; --listen-client-urls then serves gRPC alone",
     ),
     used(
+        "listen-consul-urls",
+        "",
+        "Addresses for Consul's HTTP interface; none: it is off",
+    ),
+    used_switch(
+        "consul-acl",
+        "false",
+        "Whether tokens guard Consul's interface and its names in DNS",
+    ),
+    used(
+        "consul-acl-default-policy",
+        "allow",
+        "What is with what no rule of a token is about: allow or deny",
+    ),
+    used(
+        "consul-acl-initial-management-token",
+        "",
+        "Secret of a first token that may do everything, a UUID; none: it is made with /v1/acl/bootstrap",
+    ),
+    used(
+        "consul-max-requests-per-client",
+        "200",
+        "Most requests of one client address under way on Consul's interface, waiting ones included",
+    ),
+    used(
         "consul-datacenter",
         "dc1",
         "The name of the datacenter, as in web.service.dc1.consul",

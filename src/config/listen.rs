@@ -13,6 +13,7 @@ pub(super) struct Urls {
     listen_client: Vec<HostUrl>,
     listen_http: Vec<HostUrl>,
     listen_metrics: Vec<HostUrl>,
+    listen_consul: Vec<HostUrl>,
     /// Where other members are listened to.
     pub(super) listen_peer: Vec<HostUrl>,
     advertise_client: Vec<HostUrl>,
@@ -37,6 +38,7 @@ impl Urls {
             listen_client: read(values, "listen-client-urls", HostUrl::parse_list_for_clients)?,
             listen_http: read_if_given(values, "listen-client-http-urls")?,
             listen_metrics: read_if_given(values, "listen-metrics-urls")?,
+            listen_consul: read_if_given(values, "listen-consul-urls")?,
             listen_peer: read(values, "listen-peer-urls", HostUrl::parse_list)?,
             advertise_client: read(values, "advertise-client-urls", HostUrl::parse_list_for_clients)?,
             advertise_peer: read(values, "initial-advertise-peer-urls", HostUrl::parse_list)?,
@@ -60,6 +62,7 @@ impl Urls {
             self.listen_client.as_slice(),
             &self.listen_http,
             &self.listen_metrics,
+            &self.listen_consul,
         ]
         .concat()
     }
@@ -92,6 +95,11 @@ impl Urls {
     /// The addresses to bind to for metrics.
     pub(super) fn metrics(&self, values: &Values) -> Result<Vec<ListenAddress>> {
         addresses(values, "listen-metrics-urls", &self.listen_metrics)
+    }
+
+    /// The addresses to bind to for Consul's interface.
+    pub(super) fn consul(&self, values: &Values) -> Result<Vec<ListenAddress>> {
+        addresses(values, "listen-consul-urls", &self.listen_consul)
     }
 
     /// The addresses to bind to for other members.

@@ -17,6 +17,7 @@ mod flags;
 pub mod fuzzing;
 mod help;
 mod listen;
+mod rights;
 mod settings;
 mod sources;
 mod tls;
@@ -36,6 +37,7 @@ use crate::base::{ClusterId, MemberId};
 use crate::replication::PeerMember;
 use crate::service::auth::TokenSettings;
 use crate::service::checks::Policy;
+use crate::service::consul::acl::AclSettings;
 use crate::transport::dns::DnsSettings;
 
 /// The etcd whose behaviour and flags Stead follows; what it reports as its version, since clients switch features on
@@ -74,6 +76,14 @@ pub struct ServerConfig {
     pub listen_dns: Vec<SocketAddr>,
     /// How DNS is answered.
     pub dns: DnsSettings,
+    /// Where to serve Consul's interface; nowhere if empty.
+    pub listen_consul: Vec<ListenAddress>,
+    /// The datacenter that Consul's interface says the cluster is.
+    pub consul_datacenter: String,
+    /// The rights on Consul's interface.
+    pub consul_acls: AclSettings,
+    /// Most requests of one client address under way on Consul's interface.
+    pub consul_requests_per_client: u32,
     /// TLS on addresses for clients and metrics; none if none of them has it.
     pub client_tls: Option<TlsSettings>,
     /// TLS between members; none if no address of a member that is known has it.

@@ -13,7 +13,7 @@ use super::tls::Addresses;
 use super::url::HostUrl;
 use super::{
     AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, checks,
-    corruption, dns, duration, parse_switch, tls,
+    corruption, dns, duration, parse_switch, rights, tls,
 };
 use crate::base::identity;
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
@@ -168,6 +168,10 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         listen_metrics: urls.metrics(&values)?,
         dns: dns::settings(&values, &listen_dns)?,
         listen_dns,
+        listen_consul: urls.consul(&values)?,
+        consul_datacenter: dns::datacenter(&values)?,
+        consul_acls: rights::consul_acls(&values)?,
+        consul_requests_per_client: number(&values, "consul-max-requests-per-client", 1..=u32::MAX)?,
         client_tls,
         peer_tls,
         advertise_client_urls: urls.advertise_client(),

@@ -344,6 +344,12 @@ impl Replication {
         self.parts.status.subscribe()
     }
 
+    /// How long ago a leader sent something to this node; nothing while it leads.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        self.parts.status.silence()
+    }
+
     /// What every other member of the cluster holds at `revision`, which this node had when it had applied the log up to
     /// `applied_index`; or why that is not known within `limit`.
     ///

@@ -66,6 +66,15 @@ impl StatusBoard {
         *self.heard_at.lock()
     }
 
+    /// How long ago a leader sent something; nothing while this node leads.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        match self.status.borrow().is_leader {
+            true => Duration::ZERO,
+            false => self.heard_leader_at().elapsed(),
+        }
+    }
+
     /// The leader's id, if one is known.
     #[must_use]
     pub fn leader(&self) -> Option<MemberId> {

@@ -15,6 +15,7 @@ pub mod auth;
 pub mod checks;
 pub mod cluster;
 pub mod compaction;
+pub mod consul;
 pub mod contest;
 mod core;
 mod corruption;
@@ -33,7 +34,7 @@ pub mod registry;
 pub mod resolve;
 pub mod snapshot;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod validate;
 pub mod watch;
 
@@ -50,6 +51,7 @@ use auth::{Gate, Tokens, Users};
 use checks::{Checks, Prober};
 use cluster::Cluster;
 use compaction::AutoCompaction;
+use consul::Consul;
 use contest::{Contests, Elections, Locks};
 use core::Core;
 pub use corruption::DataError;
@@ -93,6 +95,8 @@ pub struct Settings {
     pub corruption_check_interval: Option<Duration>,
     /// Time between two looks whether history was forgotten, after which the leader compares what is left of it; none: never.
     pub compaction_check_interval: Option<Duration>,
+    /// What Consul's interface is told.
+    pub consul: consul::Settings,
     /// Where checks of services may go, and who may register them.
     pub checks: checks::Policy,
     /// Whether this member is a node of the catalog of services, as Consul's clients expect it.
@@ -112,6 +116,8 @@ pub struct Services {
     pub elections: Elections,
     /// Services.
     pub registry: Registry,
+    /// What Consul's interface offers beside services.
+    pub consul: Consul,
     /// Members.
     pub cluster: Cluster,
     /// Users and roles.
@@ -169,6 +175,7 @@ impl Services {
         let kv = Kv::new(Arc::clone(&core));
         let leases = Leases::new(Arc::clone(&core), lessor.clone());
         let registry = Registry::new(Arc::clone(&core), leases.clone(), hub.clone());
+        let consul = Consul::new(Arc::clone(&core), &registry, &leases, hub.clone());
         let checks = Checks::new(Arc::clone(&core), &registry, prober);
         desk.open(&core, &lessor, checks.desk());
         let contests = Contests::new(kv.clone(), leases.clone(), hub, Arc::clone(&core));
@@ -178,6 +185,7 @@ impl Services {
             locks: Locks::new(contests.clone()),
             elections: Elections::new(contests),
             registry,
+            consul,
             cluster: Cluster::new(Arc::clone(&core)),
             users: Users::new(Arc::clone(&core)),
             gate,
@@ -232,6 +240,7 @@ impl Services {
             () = self.follow_log(news) => {}
             () = self.core.gate.tokens().follow_files() => {}
             () = self.registry.run() => {}
+            () = self.consul.run() => {}
             () = self.checks.run() => {}
         }
     }

@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::auth::{TokenSettings, Tokens};
+use super::consul::acl::AclSettings;
 use super::leader::LeaderDesk;
 use super::watch::{WatchHub, WatchSettings};
-use super::{Services, Settings};
+use super::{Services, Settings, consul};
 use crate::base::metrics::Metrics;
 use crate::base::tls::{Entrance, Side};
 use crate::base::{ClusterId, MemberId};
@@ -18,14 +19,14 @@ use crate::replication::{self, News, PeerListener, PeerMember, Replication};
 use crate::transport::Probes;
 
 /// Bound of every wait: a test that needs longer is broken, however slow the machine.
-pub(in crate::service) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 const ELECTION: Duration = Duration::from_secs(1);
 const MEMBER: MemberId = MemberId(1);
 const CLUSTER: ClusterId = ClusterId(77);
 
 /// A node of its own, as `node.rs` makes one, without front doors.
-pub(in crate::service) struct Node {
+pub(crate) struct Node {
     /// Its services.
     pub services: Services,
     /// Its watches.
@@ -97,6 +98,11 @@ impl Node {
             auto_compaction: None,
             corruption_check_interval: None,
             compaction_check_interval: None,
+            consul: consul::Settings {
+                datacenter: "dc1".into(),
+                node: "n1".into(),
+                acls: AclSettings::default(),
+            },
             checks: super::checks::Policy::default(),
             announce: false,
         };

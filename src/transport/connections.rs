@@ -141,6 +141,7 @@ async fn serve_connection(
         doors,
         is_protected: socket.is_protected(),
         certificate: socket.certificate_name(),
+        client: socket.address(),
     };
     let stream = TokioIo::new(Gathered::new(LenientAuthority::new(socket)));
     let mut connection = std::pin::pin!(builder.serve_connection(stream, door));

@@ -8,6 +8,7 @@
 
 mod authority;
 mod connections;
+mod consul;
 pub mod dns;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -17,6 +18,7 @@ pub mod http;
 mod probe;
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -34,6 +36,7 @@ use tower::Service;
 use crate::base::metrics::Metrics;
 use crate::base::tls::{CertificateName, Entrance};
 use crate::service::Services;
+use crate::service::consul::Consul;
 use crate::service::watch::WatchHub;
 pub use connections::Accept;
 use grpc::GrpcDoor;
@@ -129,6 +132,25 @@ impl FrontDoors {
         }
     }
 
+    /// What `--listen-consul-urls` serves: Consul's HTTP interface, to as many requests of one client at a time.
+    #[must_use]
+    pub fn for_consul(
+        consul: &Consul,
+        requests_per_client: usize,
+        connections: ConnectionSettings,
+        stopping: CancellationToken,
+    ) -> Self {
+        let http = consul::pages(consul, requests_per_client, stopping.clone());
+        Self {
+            shared: Arc::new(Shared {
+                grpc: None,
+                http,
+                connections,
+                stopping,
+            }),
+        }
+    }
+
     /// Serves a listener, behind `entrance`, until the token given to the constructor is cancelled; then lets calls end,
     /// for a bounded time.
     pub async fn serve(self, listener: impl Accept, entrance: Entrance) {
@@ -177,7 +199,13 @@ struct Door {
     is_protected: bool,
     /// Who the client is, if its certificate says so.
     certificate: Option<CertificateName>,
+    /// Where the client is; none on this machine.
+    client: Option<IpAddr>,
 }
+
+/// In the extensions of a request for a page: where the client is. None on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ClientAddress(Option<IpAddr>);
 
 impl hyper::service::Service<Request<Incoming>> for Door {
     type Response = Response<AnswerBody>;
@@ -186,6 +214,9 @@ impl hyper::service::Service<Request<Incoming>> for Door {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         introduce(&mut request, self.certificate.as_ref());
+        if self.doors.shared.grpc.is_none() {
+            request.extensions_mut().insert(ClientAddress(self.client));
+        }
         self.doors.answer(request, self.is_protected)
     }
 }

@@ -1,6 +1,7 @@
 //! Clients that nobody here wrote, each against a cluster of three nodes of Stead, and of etcd to show that the test
 //! is right. `tests/clients/setup.sh` installs them.
 
+mod consul;
 mod dns;
 mod drop_in;
 mod etcdctl;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and did not write themselves: a real etcd, etcdctl, the clients for Python (with its own
-# tests), Go, Node and Java, programs that ask DNS, and what building the Rust client needs, with its tests.
+# tests), Consul in Python, Go, Node and Java, programs that ask DNS, and what building the Rust client needs, with its tests.
 # What is there already is left alone, so that the script can run before every test.
 #
 # Everything but the Debian packages goes to $STEAD_TEST_CLIENTS, by default stead-test-clients in the user's cache
@@ -56,6 +56,14 @@ if ! cmp -s "$here/requirements.txt" "$clients/venv/requirements.txt"; then
         "$(grep '^etcd3==' "$here/requirements.txt")"
     tar -xzf "$source"/etcd3-*.tar.gz -C "$source" --strip-components=1
     cp "$here/requirements.txt" "$clients/venv/requirements.txt"
+fi
+
+# The Python client of Consul, in an environment of its own.
+if ! cmp -s "$here/consul-requirements.txt" "$clients/consul-venv/requirements.txt"; then
+    say "making the Python environment $clients/consul-venv"
+    python3 -m venv --clear "$clients/consul-venv"
+    "$clients/consul-venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/consul-requirements.txt"
+    cp "$here/consul-requirements.txt" "$clients/consul-venv/requirements.txt"
 fi
 
 # Cargo builds nothing of Go: the program is built here, when its sources are newer. It tells what it has called of the

@@ -2,6 +2,7 @@
 //! of a Kubernetes control plane.
 
 pub mod auth;
+pub mod consul;
 mod contests;
 mod corruption;
 mod data_folder;

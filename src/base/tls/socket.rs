@@ -1,6 +1,7 @@
 //! A connection, protected or not. Bytes only.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -57,6 +58,17 @@ impl Socket {
     #[must_use]
     pub fn is_protected(&self) -> bool {
         matches!(self, Self::Protected(_))
+    }
+
+    /// Where the other side is. None on this machine, and where it is gone.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        let carrier = match self {
+            Self::Plain(carrier) => carrier,
+            Self::Protected(protected) => protected.stream.get_ref().0,
+        };
+        let address = carrier.address().ok().flatten()?;
+        Some(address.ip().to_canonical())
     }
 
     /// Who the other side is by its certificate, if certificates say so on this side.

@@ -38,13 +38,15 @@ const DEFAULT_BASE_PORT: u16 = 2379;
 /// How far the ports of further nodes are from the default of the first: as etcd's own local cluster has them.
 const DEFAULT_OFFSETS: [u16; 5] = [0, 20_000, 30_000, 40_000, 50_000];
 
-/// The port for DNS of the first node if nobody says otherwise: Consul's.
+/// The ports of the first node for Consul's interface and for DNS if nobody says otherwise: Consul's own.
+const DEFAULT_CONSUL_PORT: u16 = 8_500;
 const DEFAULT_DNS_PORT: u16 = 8_600;
 
-/// How far the ports for DNS of further nodes are from that.
-const DEFAULT_DNS_STEP: u16 = 10_000;
+/// How far those of further nodes are from them.
+const DEFAULT_CONSUL_STEP: u16 = 10_000;
 
-/// How far the port for DNS is above that for clients if a base port is given.
+/// How far they are above the port for clients if a base port is given.
+const CHOSEN_CONSUL_OFFSET: u16 = 2;
 const CHOSEN_DNS_OFFSET: u16 = 3;
 
 /// How far ports are apart if another base port is given.
@@ -71,7 +73,7 @@ pub(super) struct Dev {
     /// Where the data and logs are kept
     #[arg(long, default_value = "stead-dev")]
     data_dir: PathBuf,
-    /// Client port of the first node; the others follow in steps of 10, peers one above, DNS three above [default: 2379, 22379, 32379; DNS 8600, 18600, 28600]
+    /// Client port of the first node; the others follow in steps of 10, peers one above, Consul's interface two, DNS three [default: 2379, 22379, 32379; Consul 8500, 18500, 28500; DNS 8600, 18600, 28600]
     #[arg(long)]
     base_port: Option<u16>,
 }
@@ -88,13 +90,17 @@ impl Dev {
             check_port(*port)?;
             check_port(port + 1)?;
         }
-        let dns_ports = self.dns_ports(&ports);
+        let dns_ports = self.others(&ports, DEFAULT_DNS_PORT, CHOSEN_DNS_OFFSET);
         for port in &dns_ports {
             check_port(*port)?;
             check_datagram_port(*port)?;
         }
         let folder = DevFolder::open(&self.data_dir, &ports, self.fresh)?;
-        let nodes = node::describe(folder.path(), &ports, &dns_ports);
+        let consul_ports = self.others(&ports, DEFAULT_CONSUL_PORT, CHOSEN_CONSUL_OFFSET);
+        for port in &consul_ports {
+            check_port(*port)?;
+        }
+        let nodes = node::describe(folder.path(), &ports, &consul_ports, &dns_ports);
         let mut children = Vec::new();
         for node in &nodes {
             children.push(node.start()?);
@@ -159,11 +165,11 @@ impl Dev {
             })
     }
 
-    /// The port for DNS of each node.
-    fn dns_ports(&self, client_ports: &[u16]) -> Vec<u16> {
+    /// A further port of each node: in steps from the first one's, or so far above its port for clients.
+    fn others(&self, client_ports: &[u16], first: u16, offset: u16) -> Vec<u16> {
         let of_node = |(client_port, index): (&u16, u16)| match self.base_port {
-            None => DEFAULT_DNS_PORT + index * DEFAULT_DNS_STEP,
-            Some(_) => client_port + CHOSEN_DNS_OFFSET,
+            None => first + index * DEFAULT_CONSUL_STEP,
+            Some(_) => client_port + offset,
         };
         client_ports.iter().zip(0_u16..).map(of_node).collect()
     }
@@ -271,6 +277,7 @@ fn show(nodes: &[DevNode], processes: &[u32], dev: &Dev, format: Format) -> Resu
                     "name": node.name,
                     "endpoint": node.endpoint(),
                     "peer": node.peer_address(),
+                    "consul": node.consul_address(),
                     "dns": node.dns_address(),
                     "process": process,
                     "log": node.log,
@@ -294,16 +301,17 @@ fn show(nodes: &[DevNode], processes: &[u32], dev: &Dev, format: Format) -> Resu
     )?;
     writeln!(
         out,
-        "  {:<5} {:<16} {:<16} {:<16} {:<8} log",
-        "node", "clients", "peers", "DNS", "process"
+        "  {:<5} {:<16} {:<16} {:<16} {:<16} {:<8} log",
+        "node", "clients", "peers", "Consul", "DNS", "process"
     )?;
     for (node, process) in nodes.iter().zip(processes) {
         writeln!(
             out,
-            "  {:<5} {:<16} {:<16} {:<16} {:<8} {}",
+            "  {:<5} {:<16} {:<16} {:<16} {:<16} {:<8} {}",
             node.name,
             node.endpoint(),
             node.peer_address(),
+            node.consul_address(),
             node.dns_address(),
             process,
             node.log.display()

@@ -40,22 +40,29 @@ pub(super) struct DevNode {
     pub(super) log: PathBuf,
     data: PathBuf,
     client_port: u16,
+    consul_port: u16,
     dns_port: u16,
     initial_cluster: String,
 }
 
-/// The nodes of a cluster on these ports for clients and for DNS.
-pub(super) fn describe(folder: &Path, client_ports: &[u16], dns_ports: &[u16]) -> Vec<DevNode> {
+/// The nodes of a cluster on these ports for clients, for Consul's interface and for DNS.
+pub(super) fn describe(
+    folder: &Path,
+    client_ports: &[u16],
+    consul_ports: &[u16],
+    dns_ports: &[u16],
+) -> Vec<DevNode> {
     let named = || (1..).map(|number: usize| format!("n{number}")).zip(client_ports);
     let initial_cluster: Vec<String> = named()
         .map(|(name, port)| format!("{name}=http://127.0.0.1:{}", port + 1))
         .collect();
     named()
-        .zip(dns_ports)
-        .map(|((name, port), dns_port)| DevNode {
+        .zip(consul_ports.iter().zip(dns_ports))
+        .map(|((name, port), (consul_port, dns_port))| DevNode {
             log: folder.join(format!("{name}.log")),
             data: folder.join(&name),
             client_port: *port,
+            consul_port: *consul_port,
             dns_port: *dns_port,
             initial_cluster: initial_cluster.join(","),
             name,
@@ -72,6 +79,11 @@ impl DevNode {
     /// Where the other nodes find it.
     pub(super) fn peer_address(&self) -> String {
         format!("127.0.0.1:{}", self.client_port + 1)
+    }
+
+    /// Where it answers clients of Consul.
+    pub(super) fn consul_address(&self) -> String {
+        format!("127.0.0.1:{}", self.consul_port)
     }
 
     /// Where it answers DNS.
@@ -117,6 +129,7 @@ impl DevNode {
             .arg(format!("--listen-peer-urls={peer_url}"))
             .arg(format!("--initial-advertise-peer-urls={peer_url}"))
             .arg(format!("--initial-cluster={}", self.initial_cluster))
+            .arg(format!("--listen-consul-urls=http://{}", self.consul_address()))
             .arg("--initial-cluster-token=stead-dev")
             .arg(format!("--listen-dns={}", self.dns_address()))
             .arg("--log-format=console")

@@ -30,6 +30,8 @@ pub struct Catalog {
     instances: usize,
     services_gone: Revision,
     changed: Revision,
+    registered: Revision,
+    nodes_changed: Revision,
 }
 
 impl Catalog {
@@ -51,6 +53,18 @@ impl Catalog {
     #[must_use]
     pub fn changed(&self) -> Revision {
         self.changed
+    }
+
+    /// The revision at which an instance was registered or went last.
+    #[must_use]
+    pub fn registered(&self) -> Revision {
+        self.registered
+    }
+
+    /// The revision at which a node was registered, or went, last, with those that are there by their instances alone.
+    #[must_use]
+    pub fn nodes_changed(&self) -> Revision {
+        self.nodes_changed
     }
 
     /// How many instances there are.
@@ -202,6 +216,7 @@ impl Catalog {
         match key {
             Key::Fence => {}
             Key::Node(name) => {
+                self.nodes_changed = self.revision;
                 let known = stored
                     .map(|stored| {
                         Ok(KnownNode {
@@ -215,6 +230,7 @@ impl Catalog {
                 touched.nodes.insert(name.into());
             }
             Key::Instance(node, id) => {
+                self.registered = self.revision;
                 let instance = stored.map(read_instance).transpose()?.map(Arc::new);
                 self.with_parts(node, id, |parts| parts.instance = instance);
                 touched.instances.insert((node.into(), id.into()));
@@ -250,6 +266,7 @@ impl Catalog {
     /// Changes a node; one that is not there is made, one that is empty after that is removed in [`Catalog::rebuild`].
     fn with_node<T>(&mut self, name: &str, change: impl FnOnce(&mut NodeEntry) -> T) -> T {
         if !self.nodes.contains_key(name) {
+            self.nodes_changed = self.revision;
             let node = NodeEntry {
                 key: name.into(),
                 ..NodeEntry::default()
@@ -309,6 +326,7 @@ impl Catalog {
         }
         for name in nodes {
             if self.nodes.get(&name).is_some_and(|node| node.is_empty()) {
+                self.nodes_changed = revision;
                 self.nodes.remove_mut(&name);
             }
         }

@@ -15,7 +15,7 @@ use crate::base::{Namespace, clock};
 
 /// Where a range ends. Ordered: no end is past every end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum End {
+pub(in crate::service) enum End {
     /// Before this key.
     Before(Bytes),
     /// Nowhere.
@@ -33,7 +33,7 @@ impl End {
 
 /// Which keys of a namespace are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Span {
+pub(in crate::service) enum Span {
     /// One key.
     Key(Bytes),
     /// The keys from `start` up to `end`; never empty.
@@ -47,7 +47,7 @@ pub(super) enum Span {
 
 /// Finds the values (watchers) whose span holds a key.
 #[derive(Debug)]
-pub(super) struct KeyIndex<T> {
+pub(in crate::service) struct KeyIndex<T> {
     namespaces: BTreeMap<Namespace, NamespaceIndex<T>>,
     priorities: Priorities,
 }
@@ -86,7 +86,7 @@ impl Priorities {
 }
 
 impl<T: Copy + Ord> KeyIndex<T> {
-    pub(super) fn new() -> Self {
+    pub(in crate::service) fn new() -> Self {
         Self {
             namespaces: BTreeMap::new(),
             priorities: Priorities(clock::random_u64()),
@@ -94,7 +94,7 @@ impl<T: Copy + Ord> KeyIndex<T> {
     }
 
     /// Adds a value.
-    pub(super) fn insert(&mut self, namespace: Namespace, span: &Span, value: T) {
+    pub(in crate::service) fn insert(&mut self, namespace: Namespace, span: &Span, value: T) {
         let index = self
             .namespaces
             .entry(namespace)
@@ -112,7 +112,7 @@ impl<T: Copy + Ord> KeyIndex<T> {
     }
 
     /// Takes a value out; nothing happens if it is not there.
-    pub(super) fn remove(&mut self, namespace: Namespace, span: &Span, value: T) {
+    pub(in crate::service) fn remove(&mut self, namespace: Namespace, span: &Span, value: T) {
         let Some(index) = self.namespaces.get_mut(&namespace) else {
             return;
         };
@@ -135,7 +135,7 @@ impl<T: Copy + Ord> KeyIndex<T> {
     }
 
     /// Shows `visit` every value whose span holds `key`, each once.
-    pub(super) fn visit(&self, namespace: Namespace, key: &[u8], visit: &mut dyn FnMut(T)) {
+    pub(in crate::service) fn visit(&self, namespace: Namespace, key: &[u8], visit: &mut dyn FnMut(T)) {
         let Some(index) = self.namespaces.get(&namespace) else {
             return;
         };

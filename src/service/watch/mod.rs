@@ -27,7 +27,7 @@
 
 mod catchup;
 mod hub;
-mod index;
+pub(in crate::service) mod index;
 mod limits;
 mod queue;
 mod record;

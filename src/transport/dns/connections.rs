@@ -79,7 +79,7 @@ impl DnsDoor {
                 Reply::Nothing => return Ok(()),
                 Reply::Written => {}
                 Reply::Later(question, waiting) => match self.shared.waiting.try_acquire() {
-                    Ok(_place) => self.shared.later(&question, waiting, &mut out).await,
+                    Ok(_place) => self.shared.later(&question, *waiting, &mut out).await,
                     Err(_) => {
                         let draft = Draft::only(ResponseCode::ServFail);
                         self.shared.say(&question, &draft, &mut out);

@@ -63,7 +63,7 @@ impl DnsDoor {
         socket: &Arc<UdpSocket>,
         client: SocketAddr,
         question: Question,
-        waiting: Waiting,
+        waiting: Box<Waiting>,
         out: &mut Vec<u8>,
     ) {
         let Ok(place) = Arc::clone(&self.shared.waiting).try_acquire_owned() else {
@@ -77,7 +77,7 @@ impl DnsDoor {
             let mut out = Vec::new();
             tokio::select! {
                 () = door.shared.stopping.cancelled() => {}
-                () = door.shared.later(&question, waiting, &mut out) => send(&socket, &out, client),
+                () = door.shared.later(&question, *waiting, &mut out) => send(&socket, &out, client),
             }
             drop(place);
         });

@@ -26,7 +26,7 @@ pub(super) enum Reply {
     /// It gets none.
     Nothing,
     /// It has to wait.
-    Later(Question, Waiting),
+    Later(Question, Box<Waiting>),
 }
 
 /// What an answer waits for.
@@ -59,14 +59,14 @@ impl Answerer {
         let catalog = match known() {
             Known::Hidden => return self.say(&question, &Draft::only(ResponseCode::Refused), out),
             _ if question.wants_newest || self.settings.newest => {
-                return Reply::Later(question, Waiting::Newest);
+                return Reply::Later(question, Box::new(Waiting::Newest));
             }
             Known::Nothing => return self.say(&question, &Draft::only(ResponseCode::ServFail), out),
             Known::Catalog(catalog) => catalog,
         };
         match self.answer(&catalog, &question) {
             Outcome::Answer(draft) => self.say(&question, &draft, out),
-            outcome => Reply::Later(question, Waiting::Known(catalog, outcome)),
+            outcome => Reply::Later(question, Box::new(Waiting::Known(catalog, outcome))),
         }
     }
 

@@ -48,8 +48,7 @@ impl Served {
     async fn register(&self, through: usize, instance: Instance) -> Result<()> {
         let request = RegisterRequest {
             instance: Some(instance),
-            epoch: 0,
-            renew: false,
+            ..RegisterRequest::default()
         };
         let mut clients = self.cluster.clients(through)?;
         let registering = async {

@@ -1,0 +1,175 @@
+//! Who may do what through Consul's interface: tokens, policies, roles.
+//!
+//! Records in Consul's namespace, which every member keeps in memory ([`picture`]) and follows, so that a token that is
+//! revoked stops on all of them as soon as they learn of it; one that a member does not know yet is looked for once more
+//! behind a read barrier, so that it works at once.
+//!
+//! | key | record |
+//! |---|---|
+//! | `r/bootstrap` | that there was a first token |
+//! | `r/token/` public id | [`Token`], on a lease if it ends |
+//! | `r/secret/` SHA-256 of the secret id | whose it is |
+//! | `r/policy/` id, `r/role/` id | [`Policy`], [`Role`] |
+//! | `r/policy-name/` name, `r/role-name/` name | whose it is |
+//!
+//! The users and roles of etcd's interface are others. The secret ids of tokens are stored as they are, since Consul's
+//! interface shows them again to whoever may read tokens.
+
+mod authorizer;
+mod change;
+mod error;
+mod model;
+mod named;
+mod picture;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use super::mirror::Mirror;
+use crate::base::clock;
+use crate::base::secret::Secret;
+use crate::service::ServiceError;
+use crate::service::core::Core;
+use crate::service::lease::Leases;
+use crate::service::watch::WatchHub;
+pub use authorizer::{Access, Authorizer, Resource};
+pub use change::{Link, TokenDraft};
+pub use error::AclError;
+pub use model::{
+    ANONYMOUS, ANONYMOUS_SECRET, GLOBAL_MANAGEMENT, Grants, Known, NodeIdentity, Policy, Role,
+    ServiceIdentity, Token, fingerprint,
+};
+pub use picture::AclPicture;
+use picture::Place;
+
+/// How ACLs are set on a member.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AclSettings {
+    /// Whether they count.
+    pub is_on: bool,
+    /// Whether what no rule is about is allowed.
+    pub allows_by_default: bool,
+    /// The secret id of the first token, if it was given beforehand.
+    pub initial_management: Option<Secret<String>>,
+}
+
+/// Tokens, policies and roles. A handle: clones share one.
+#[derive(Clone)]
+pub struct Acls {
+    core: Arc<Core>,
+    leases: Leases,
+    mirror: Arc<Mirror<AclPicture>>,
+    open: Arc<Authorizer>,
+}
+
+impl Acls {
+    pub(in crate::service) fn new(core: Arc<Core>, leases: Leases) -> Self {
+        Self {
+            core,
+            leases,
+            mirror: Arc::new(Mirror::new()),
+            open: Arc::new(Authorizer::open()),
+        }
+    }
+
+    /// Follows what is stored, and makes the first token if it was given beforehand, until the node stops.
+    pub(in crate::service) async fn run(&self, hub: &WatchHub) {
+        if !self.is_enabled() {
+            return std::future::pending().await;
+        }
+        tokio::join!(self.mirror.run(&self.core.reader, hub), self.begin());
+    }
+
+    /// Whether they count.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.settings().is_on
+    }
+
+    fn settings(&self) -> &AclSettings {
+        &self.core.settings.consul.acls
+    }
+
+    /// Whether what no rule is about is allowed.
+    #[must_use]
+    pub fn allows_by_default(&self) -> bool {
+        self.settings().allows_by_default
+    }
+
+    /// What the holder of a token may do; of none, or an empty one: what anybody may. Everything while they do not count.
+    ///
+    /// # Errors
+    /// No such token, or no quorum in time.
+    pub async fn resolve(&self, secret: Option<&str>) -> Result<Arc<Authorizer>, AclError> {
+        if !self.is_enabled() {
+            return Ok(Arc::clone(&self.open));
+        }
+        let (picture, token) = self.holder(secret).await?;
+        Ok(picture.authorizer(&token.record, &self.place()))
+    }
+
+    /// The token that has a secret id.
+    ///
+    /// # Errors
+    /// ACLs are off, no such token, or no quorum in time.
+    pub async fn token_of(
+        &self,
+        secret: Option<&str>,
+    ) -> Result<(Arc<AclPicture>, Arc<Known<Token>>), AclError> {
+        self.must_be_on()?;
+        self.holder(secret).await
+    }
+
+    async fn holder(&self, secret: Option<&str>) -> Result<(Arc<AclPicture>, Arc<Known<Token>>), AclError> {
+        let secret = secret
+            .filter(|secret| !secret.is_empty())
+            .unwrap_or(ANONYMOUS_SECRET);
+        let now = clock::unix_time().as_millis();
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        let found = |picture: &AclPicture| picture.by_secret(secret, now).map(Arc::clone);
+        let picture = self.current(true).await?;
+        if let Some(token) = found(&picture) {
+            return Ok((picture, token));
+        }
+        let picture = self.current(false).await?;
+        let token = found(&picture).ok_or(AclError::NotFound)?;
+        Ok((picture, token))
+    }
+
+    /// All tokens, policies and roles: as this member knows them if `stale`, else with everything that was acknowledged.
+    ///
+    /// # Errors
+    /// ACLs are off, or no quorum in time.
+    pub async fn picture(&self, stale: bool) -> Result<Arc<AclPicture>, AclError> {
+        self.must_be_on()?;
+        self.current(stale).await
+    }
+
+    async fn current(&self, stale: bool) -> Result<Arc<AclPicture>, AclError> {
+        let wanted = match stale {
+            true => crate::base::Revision(0),
+            false => self.core.view(false).await?.revision(),
+        };
+        let reaching = self.mirror.reach(wanted);
+        match tokio::time::timeout(self.core.request_timeout(), reaching).await {
+            Ok(reached) => Ok(reached?),
+            Err(_) => Err(ServiceError::TimeoutApplied.into()),
+        }
+    }
+
+    fn must_be_on(&self) -> Result<(), AclError> {
+        match self.is_enabled() {
+            true => Ok(()),
+            false => Err(AclError::Disabled),
+        }
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place {
+            datacenter: &self.core.settings.consul.datacenter,
+            allows_by_default: self.settings().allows_by_default,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What all lists of the catalog share: reading it, waiting for it, choosing from it, and what the answer says of that.
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::answer::{Answer, Meta};
+use super::blocking::{Seen, blocking};
+use super::call::Call;
+use super::parameters::Consistency;
+use crate::base::Revision;
+use crate::service::consul::acl::{Access, Resource};
+use crate::service::consul::filter::{Filter, Shape};
+use crate::service::consul::{ConsulError, Watched};
+use crate::service::registry::{Catalog, Entry, NodeEntry};
+
+/// The node that stands for the one that is asked.
+const OWN_NODE: &str = "_agent";
+
+/// What is chosen from the catalog by the parameters that its lists share.
+pub(super) struct Choice {
+    filter: Option<Filter>,
+    node_metadata: Vec<(String, String)>,
+    near: Option<String>,
+    is_cached: bool,
+    /// Whether something was left out that the token may not see.
+    is_filtered: bool,
+}
+
+impl Choice {
+    /// Reads it; `cached` lets the member answer from what it has.
+    ///
+    /// # Errors
+    /// The filter is not one about objects of this shape.
+    pub fn parse(call: &mut Call, shape: Shape) -> Result<Self, ConsulError> {
+        let is_cached = call.parameters.has("cached") && call.options.consistency == Consistency::Default;
+        if is_cached {
+            call.options.consistency = Consistency::Stale;
+        }
+        let metadata = call
+            .parameters
+            .all("node-meta")
+            .into_iter()
+            .map(|pair| match pair.split_once(':') {
+                Some((key, value)) => (key.to_owned(), value.to_owned()),
+                None => (pair.to_owned(), String::new()),
+            });
+        Ok(Self {
+            filter: filter(call, shape)?,
+            node_metadata: metadata.collect(),
+            near: match call.parameters.text("near") {
+                Some(OWN_NODE) => Some(call.consul.settings().node.clone()),
+                near => near.map(str::to_owned),
+            },
+            is_cached,
+            is_filtered: false,
+        })
+    }
+
+    /// Whether the node has the metadata that was asked for.
+    pub fn admits_node(&self, node: &NodeEntry) -> bool {
+        self.node_metadata.is_empty()
+            || node.state.known.as_ref().is_some_and(|known| {
+                let has = |(key, value): &(String, String)| known.node.metadata.get(key) == Some(value);
+                self.node_metadata.iter().all(has)
+            })
+    }
+
+    /// Whether the filter lets an object through.
+    pub fn admits(&self, object: &Value) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.admits(object))
+    }
+
+    /// Whether the token may see all of these; what it may not is noted for the answer.
+    pub fn may_see<'name>(
+        &mut self,
+        call: &Call,
+        resources: impl IntoIterator<Item = Resource<'name>>,
+    ) -> bool {
+        let mut resources = resources.into_iter();
+        let may = resources.all(|resource| call.authorizer.allows(resource, Access::Read));
+        self.is_filtered |= !may;
+        may
+    }
+
+    /// Those on the node that is to be near first; nothing else is known of distances.
+    pub fn sort<T>(&self, items: &mut [T], node_of: impl Fn(&T) -> &str) {
+        if let Some(near) = &self.near {
+            items.sort_by_key(|item| !node_of(item).eq_ignore_ascii_case(near));
+        }
+    }
+
+    /// The answer.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn answer(&self, call: &Call, shown: &impl Serialize, meta: Meta) -> Result<Answer, ConsulError> {
+        let mut answer = call.json(shown)?.with_meta(meta);
+        let mut add = |name: &'static str, value: &'static str| {
+            let header = (HeaderName::from_static(name), HeaderValue::from_static(value));
+            answer = answer.clone().with_header(header.0, header.1);
+        };
+        if self.is_filtered {
+            add("x-consul-results-filtered-by-acls", "true");
+        }
+        if self.is_cached {
+            // What a member has is never older than its watch.
+            add("x-cache", "HIT");
+            add("age", "0");
+        }
+        Ok(answer)
+    }
+}
+
+/// The filter of a request.
+///
+/// # Errors
+/// It is not one about objects of this shape.
+pub(super) fn filter(call: &Call, shape: Shape) -> Result<Option<Filter>, ConsulError> {
+    let text = call.parameters.text("filter");
+    let parsed = text.map(|text| Filter::parse(text, shape)).transpose();
+    parsed.map_err(|error| {
+        ConsulError::Invalid(format!("Failed to create boolean expression evaluator: {error}"))
+    })
+}
+
+/// What a token must be allowed to see an instance.
+pub(super) fn resources_of(entry: &Entry) -> [Resource<'_>; 2] {
+    let said = &entry.instance.registration;
+    [Resource::Node(&said.node), Resource::Service(&said.service)]
+}
+
+/// The catalog, once what of it has this index has changed if the request waits for that.
+///
+/// # Errors
+/// No quorum in time, or the node is stopping.
+pub(super) async fn read(
+    call: &Call,
+    index_of: impl Fn(&Catalog) -> Revision + Send + Sync + 'static,
+) -> Result<(Arc<Catalog>, Meta), ConsulError> {
+    let index_of: Arc<dyn Fn(&Catalog) -> Revision + Send + Sync> = Arc::new(index_of);
+    let watched = Watched::Catalog(Arc::clone(&index_of));
+    let read = |is_stale| {
+        let index_of = Arc::clone(&index_of);
+        let consul = call.consul.clone();
+        async move {
+            let catalog = consul.catalog(is_stale).await?;
+            Ok(Seen {
+                index: index_of(&catalog),
+                revision: catalog.revision(),
+                answer: catalog,
+            })
+        }
+    };
+    blocking(call, watched, read).await
+}
