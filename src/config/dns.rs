@@ -52,6 +52,7 @@ pub(super) fn settings(values: &Values, listen: &[SocketAddr]) -> Result<DnsSett
     Ok(DnsSettings {
         domains,
         datacenter: datacenter(values)?,
+        is_guarded: switch(values, "consul-acl")?,
         only_passing: switch(values, "dns-only-passing")?,
         newest: switch(values, "dns-consistent")?,
         tells_truncation: switch(values, "dns-enable-truncate")?,

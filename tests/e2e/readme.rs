@@ -24,6 +24,10 @@ const DEV_PORT_STEP: u16 = 10;
 const DNS_OFFSET: u16 = 3;
 const DNS_PORT: &str = "-p 8600";
 
+/// How far the port of Consul's interface is above that for clients, and the first one without flags.
+const CONSUL_OFFSET: u16 = 2;
+const CONSUL_PORT: &str = "8500";
+
 /// The client ports of `stead dev` without flags.
 const DEV_PORTS: [&str; 3] = ["2379", "22379", "32379"];
 
@@ -80,7 +84,9 @@ fn base_port() -> Result<u16> {
     for _ in 0..100 {
         let base = free_port()?;
         let free = (0..3_u16)
-            .flat_map(|node| [0, 1, DNS_OFFSET].map(|offset| base + node * DEV_PORT_STEP + offset))
+            .flat_map(|node| {
+                [0, 1, CONSUL_OFFSET, DNS_OFFSET].map(|offset| base + node * DEV_PORT_STEP + offset)
+            })
             .all(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
         if free {
             return Ok(base);
@@ -141,6 +147,7 @@ fn every_command_of_the_readme_works() -> TestResult {
     for (port, node) in DEV_PORTS.into_iter().zip(0_u16..) {
         ports.insert(port.to_owned(), base + node * DEV_PORT_STEP);
     }
+    ports.insert(CONSUL_PORT.to_owned(), base + CONSUL_OFFSET);
     let binaries = program.parent().ok_or("the program has no folder")?.to_owned();
     let path = std::env::var("PATH")?;
     let path = format!("{}:{path}", binaries.display());

@@ -17,19 +17,17 @@ use crate::service::ServiceError;
 use crate::service::auth::Caller;
 use crate::service::core::Core;
 use crate::service::registry::{
-    Catalog, CheckDefinition, CheckKind, CheckPlace, CheckState, Claim, NewCheck, Node, NodeEntry,
-    Registration, Registry, Status,
+    Catalog, CheckDefinition, CheckKind, CheckPlace, CheckState, Claim, MEMBER_CHECK, MEMBER_SERVICE,
+    NewCheck, Node, NodeEntry, Registration, Registry, Status,
 };
 
 /// Time between two looks.
 const LOOK_MILLISECONDS: u64 = 1_000;
-/// The check that says whether a member lives, and its words (Consul's).
-const CHECK: &str = "serfHealth";
+/// The words of the check that says whether a member lives (Consul's).
 const CHECK_NAME: &str = "Serf Health Status";
 const ALIVE: &str = "Agent alive and reachable";
 const SILENT: &str = "Agent not live or unreachable";
-/// The service that all members offer, and its port (Consul's).
-const SERVICE: &str = "consul";
+/// The port of the service that all members offer (Consul's).
 const PORT: u16 = 8_300;
 /// The metadata of a node that is a member: its id.
 const MEMBER_KEY: &str = "stead-member";
@@ -93,7 +91,7 @@ impl Members {
         if !is_known(&catalog, &node) {
             self.registry.register_node(&node, &[health()]).await?;
         }
-        let there = catalog.entry(name, SERVICE);
+        let there = catalog.entry(name, MEMBER_SERVICE);
         if there.is_none_or(|there| there.instance.registration != registration) {
             self.registry
                 .register(registration, Claim::Whichever, &[])
@@ -126,7 +124,7 @@ impl Members {
             let place = CheckPlace {
                 node: node.name().to_ascii_lowercase().into(),
                 instance: None,
-                check: CHECK.into(),
+                check: MEMBER_CHECK.into(),
             };
             let state = state(living.contains(&id));
             if let Some(check) = catalog.check(&place).filter(|check| *check.state != state) {
@@ -159,7 +157,7 @@ fn state(lives: bool) -> CheckState {
 fn health() -> NewCheck {
     NewCheck {
         definition: CheckDefinition {
-            id: CHECK.into(),
+            id: MEMBER_CHECK.into(),
             name: CHECK_NAME.into(),
             notes: String::new(),
             kind: CheckKind::Reported,
@@ -183,8 +181,8 @@ fn announcement(id: MemberId, name: &str, address: String) -> (Node, Registratio
         ..Node::default()
     };
     let registration = Registration {
-        service: SERVICE.into(),
-        id: SERVICE.into(),
+        service: MEMBER_SERVICE.into(),
+        id: MEMBER_SERVICE.into(),
         node: name.to_owned(),
         port: PORT,
         ..Registration::default()
@@ -201,7 +199,7 @@ fn is_known(catalog: &Catalog, node: &Node) -> bool {
                 .state
                 .checks
                 .iter()
-                .any(|check| check.definition.id == CHECK)
+                .any(|check| check.definition.id == MEMBER_CHECK)
     })
 }
 

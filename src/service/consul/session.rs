@@ -22,7 +22,7 @@ use super::record::{StoredLock, StoredSession, decode, encode};
 use super::{Consul, ConsulError, Watched};
 use crate::base::limits::MAXIMUM_CONSUL_TXN_KEYS;
 use crate::base::{LeaseId, Namespace, Revision};
-use crate::service::registry::{Catalog, Check, NodeEntry, Status};
+use crate::service::registry::{Catalog, Check, MEMBER_CHECK, NodeEntry, Status};
 use crate::state::applied::KeyValue;
 use crate::state::command::{Compare, CompareTarget, Comparison, Keys, Operation, Put, Range, Txn};
 
@@ -36,8 +36,6 @@ const MAXIMUM_LOCK_DELAY: Duration = Duration::from_secs(60);
 const SHORTEST_DELAY_LEASE: Duration = Duration::from_secs(1);
 /// How many times to live a session may last (Consul).
 const TTL_FACTOR: u32 = 2;
-/// The check that every node of a server has.
-const NODE_CHECK: &str = "serfHealth";
 
 /// A session as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,7 +208,7 @@ impl Consul {
                 "Missing node registration: {name:?}"
             )));
         }
-        let default = || vec![NODE_CHECK.to_owned()];
+        let default = || vec![MEMBER_CHECK.to_owned()];
         let node_checks = new.node_checks.clone().unwrap_or_else(default);
         let mut watched_checks = Vec::new();
         for id in node_checks.iter().chain(&new.service_checks) {
@@ -219,7 +217,7 @@ impl Consul {
                     return Err(ConsulError::Failed(format!("Check '{id}' is in critical state")));
                 }
                 Some(_) => watched_checks.push(id.clone()),
-                None if is_own && id == NODE_CHECK => {}
+                None if is_own && id == MEMBER_CHECK => {}
                 None => return Err(ConsulError::Failed(format!("Missing check '{id}' registration"))),
             }
         }

@@ -76,7 +76,8 @@ pub use error::RegistryError;
 use follow::Board;
 pub use model::{
     Check, CheckDefinition, CheckState, Claim, Entry, Filter, INSTANCE_MAINTENANCE_PREFIX, Instance,
-    KnownNode, NODE_MAINTENANCE, NewCheck, Node, NodeState, Registration, Status, TaggedAddress, Weights,
+    KnownNode, MEMBER_CHECK, MEMBER_SERVICE, NODE_MAINTENANCE, NewCheck, Node, NodeState, Registration,
+    Status, TaggedAddress, Weights,
 };
 use renew::Renewals;
 pub use settle::CheckPlace;

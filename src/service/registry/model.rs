@@ -13,6 +13,10 @@ use crate::base::{LeaseId, Revision};
 
 /// The id of the check that takes a node out of service (Consul's).
 pub const NODE_MAINTENANCE: &str = "_node_maintenance";
+/// The check that says whether a member lives (Consul's).
+pub const MEMBER_CHECK: &str = "serfHealth";
+/// The service that all members offer, and the id of its instances (Consul's).
+pub const MEMBER_SERVICE: &str = "consul";
 /// What the id of the check that takes an instance out of service begins with, before the instance's id (Consul's).
 pub const INSTANCE_MAINTENANCE_PREFIX: &str = "_service_maintenance:";
 

@@ -32,7 +32,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::delete("/v1/acl/token/", |call| Box::pin(delete_token(call))),
     Route::get("/v1/acl/policies", |call| Box::pin(policies(call))),
     Route::put("/v1/acl/policy", |call| Box::pin(put_policy(call))),
-    Route::get("/v1/acl/policy/", |call| Box::pin(policy(call))),
+    Route::get("/v1/acl/policy/", |call| Box::pin(policy_of_id(call))),
     Route::get("/v1/acl/policy/name/", |call| Box::pin(policy(call))),
     Route::put("/v1/acl/policy/", |call| Box::pin(put_policy(call))),
     Route::delete("/v1/acl/policy/", |call| Box::pin(delete_policy(call))),
@@ -282,7 +282,7 @@ async fn token(call: Call) -> Result<Answer, ConsulError> {
     may(&call, Access::Read)?;
     let picture = call.consul.acls().picture(call.options.is_stale()).await?;
     let with_secret = call.authorizer.allows(Resource::Acl, Access::Write);
-    let token = picture.tokens.get(&accessor).ok_or(AclError::NotFound)?;
+    let token = picture.token(&accessor).ok_or(AclError::NotFound)?;
     let shown = shown_token(&picture, token, with_secret);
     Ok(call.json(&shown)?.with_meta(call.meta(picture.changed)))
 }
@@ -293,7 +293,7 @@ async fn change_token(call: Call) -> Result<Answer, ConsulError> {
     let fields = Fields::parse(&call.body)?;
     if let Some(accessor) = rest.strip_suffix("/clone") {
         let picture = call.consul.acls().picture(false).await?;
-        let there = picture.tokens.get(accessor).ok_or(AclError::NotFound)?;
+        let there = picture.token(accessor).ok_or(AclError::NotFound)?;
         let record = &there.record;
         let link = |id: &String| Link {
             id: id.clone(),
@@ -341,6 +341,15 @@ async fn policies(call: Call) -> Result<Answer, ConsulError> {
 
 fn absent(what: &str) -> ConsulError {
     ConsulError::Unknown(format!("Requested {what} does not exist: ACL not found"))
+}
+
+async fn policy_of_id(call: Call) -> Result<Answer, ConsulError> {
+    let id = call.named("policy ID")?;
+    may(&call, Access::Read)?;
+    match uuid::Uuid::parse_str(&id) {
+        Ok(_) => policy(call).await,
+        Err(_) => Err(ConsulError::Failed(format!("policy ID {id:?} is no UUID"))),
+    }
 }
 
 async fn policy(call: Call) -> Result<Answer, ConsulError> {

@@ -13,7 +13,7 @@ use super::shapes;
 use crate::base::limits::MAXIMUM_CHECK_OUTPUT_BYTES;
 use crate::service::consul::acl::{Access, Resource};
 use crate::service::consul::{ConsulError, FoundCheck};
-use crate::service::registry::{CheckKind, CheckState, Status};
+use crate::service::registry::{CheckKind, CheckState, MEMBER_CHECK, Status};
 
 /// The routes.
 pub(super) const ROUTES: &[Route] = &[
@@ -45,7 +45,9 @@ async fn checks(call: Call) -> Result<Answer, ConsulError> {
         };
         let may = |resource| call.authorizer.allows(resource, Access::Read);
         if may(Resource::Node(node.name())) {
-            for check in &node.state.checks {
+            let checks = node.state.checks.iter();
+            // The member's own was registered by nobody here.
+            for check in checks.filter(|check| check.definition.id != MEMBER_CHECK) {
                 add(&check.definition.id, shapes::check(check, node.name(), None));
             }
         } else {

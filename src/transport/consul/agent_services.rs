@@ -16,7 +16,7 @@ use super::routes::Route;
 use super::{registration, shapes};
 use crate::service::consul::acl::{Access, Resource};
 use crate::service::consul::{ConsulError, Watched};
-use crate::service::registry::{Catalog, Claim, Entry, NewCheck};
+use crate::service::registry::{Catalog, Claim, Entry, MEMBER_SERVICE, NewCheck};
 
 /// The routes.
 pub(super) const ROUTES: &[Route] = &[
@@ -36,8 +36,15 @@ pub(super) const ROUTES: &[Route] = &[
     }),
 ];
 
+/// An instance as agents show it: without indexes, unlike the catalog.
 fn shown(entry: &Entry, datacenter: &str) -> Map<String, Value> {
     let mut shown = shapes::service(entry);
+    for index in ["CreateIndex", "ModifyIndex"] {
+        shown.remove(index);
+    }
+    if entry.instance.registration.tagged_addresses.is_empty() {
+        shown.remove("TaggedAddresses");
+    }
     shown.insert("Datacenter".into(), datacenter.into());
     shown
 }
@@ -54,6 +61,10 @@ async fn services(call: Call) -> Result<Answer, ConsulError> {
         .flat_map(|node| node.instances())
     {
         let said = &entry.instance.registration;
+        // The member itself was registered by nobody here.
+        if said.service == MEMBER_SERVICE && said.id == MEMBER_SERVICE {
+            continue;
+        }
         if !call
             .authorizer
             .allows(Resource::Service(&said.service), Access::Read)

@@ -201,8 +201,9 @@ async fn write(call: Call) -> Result<Answer, ConsulError> {
         Condition::Revision(index)
     } else if let Some(id) = session(&call, "acquire")? {
         Condition::Acquire(id)
-    } else if let Some(id) = session(&call, "release")? {
-        Condition::Release(id)
+    } else if call.parameters.has("release") {
+        // What is no id is that of a session that holds nothing.
+        Condition::Release(session(&call, "release").ok().flatten().unwrap_or_default())
     } else {
         Condition::Always
     };

@@ -26,6 +26,7 @@ mod listing;
 mod operator;
 mod parameters;
 mod query;
+mod refused;
 mod registration;
 mod routes;
 mod session;
@@ -102,6 +103,10 @@ async fn answer_request(State(door): State<Arc<Door>>, request: Request) -> Resp
         return Answer::text("Consul Agent").into_response();
     }
     let Some(found) = routes::find(&path) else {
+        if let Some(error) = refused::refusal(&door.consul, &path) {
+            let (status, text) = error::answer(&error);
+            return refusal(status, text);
+        }
         return refusal(
             StatusCode::NOT_FOUND,
             "Invalid URL path: not a recognized HTTP API endpoint",

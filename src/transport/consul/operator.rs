@@ -58,6 +58,8 @@ async fn configuration(call: Call) -> Result<Answer, ConsulError> {
         last_index: index,
     };
     let servers = call.consul.servers().await?.into_iter().map(shown).collect();
+    // Consul's is 0 as well: its own configuration has no number.
+    let index = 0;
     call.json(&Configuration { servers, index })
 }
 

@@ -14,13 +14,11 @@ use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use super::message::{Answer, Draft, Manner, Question};
 use super::names;
 use super::settings::DnsSettings;
-use crate::service::registry::{Catalog, NodeEntry};
+use crate::service::registry::{Catalog, MEMBER_SERVICE, NodeEntry};
 use crate::service::resolve::{Address, Meaning, Offer, Owner, Resolver, ReverseIndex, Subject};
 
 /// How often a name may stand for another one within the domain.
 const MAXIMUM_ALIASES: usize = 3;
-/// The service whose nodes are named as servers of the domain (Consul's).
-const SERVERS: &str = "consul";
 /// Servers that are named.
 const MAXIMUM_SERVERS: usize = 3;
 /// The priority of every instance: they differ by weight alone.
@@ -242,7 +240,7 @@ impl Answerer {
     /// The servers of the domain: the nodes of Consul's own service, else this one.
     fn servers(&self, catalog: &Catalog, name: &Name, domain: &Name) -> Vec<Answer> {
         let subject = Subject::Service {
-            name: SERVERS,
+            name: MEMBER_SERVICE,
             tag: None,
         };
         let ttl = names::seconds(self.settings.node_ttl);

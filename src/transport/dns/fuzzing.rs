@@ -46,6 +46,7 @@ fn answerer() -> Answerer {
     let settings = DnsSettings {
         domains: DomainName::parse("consul").into_iter().collect(),
         datacenter: "dc1".into(),
+        is_guarded: false,
         only_passing: false,
         newest: false,
         tells_truncation: true,

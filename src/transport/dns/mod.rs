@@ -90,7 +90,7 @@ impl Shared {
     /// Answers a packet, as far as that can be done without waiting.
     fn at_once(&self, packet: &[u8], carrier: Carrier, out: &mut Vec<u8>) -> Reply {
         let known = || match self.registry.local() {
-            _ if !self.registry.is_open() => Known::Hidden,
+            _ if self.answerer.settings.is_guarded || !self.registry.is_open() => Known::Hidden,
             Some(catalog) => Known::Catalog(catalog),
             None => Known::Nothing,
         };

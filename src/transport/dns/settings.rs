@@ -13,6 +13,8 @@ pub struct DnsSettings {
     pub domains: Vec<DomainName>,
     /// The name of the datacenter.
     pub datacenter: String,
+    /// Whether ACLs guard the names: DNS knows no tokens, so every question is refused.
+    pub is_guarded: bool,
     /// Whether instances that warn are left out.
     pub only_passing: bool,
     /// Whether every answer has all that was acknowledged before the question, not only those that are asked for so.

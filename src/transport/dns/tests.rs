@@ -25,6 +25,7 @@ fn settings() -> DnsSettings {
             .filter_map(|text| DomainName::parse(text))
             .collect(),
         datacenter: "dc1".into(),
+        is_guarded: false,
         only_passing: false,
         newest: false,
         tells_truncation: false,

@@ -18,7 +18,13 @@ async fn requests_are_refused_in_plain_text_with_the_status_that_clients_expect(
     let both = "Cannot specify ?stale with ?consistent, conflicting semantics.";
     for (method, path, body, status, text) in [
         ("GET", "/v1/nothing", "", 404, "not a recognized"),
-        ("GET", "/v1/connect/ca/roots", "", 404, "not a recognized"),
+        (
+            "GET",
+            "/v1/connect/ca/roots",
+            "",
+            400,
+            "does not support this: the service mesh",
+        ),
         ("GET", "/v2/kv/a", "", 404, "not a recognized"),
         ("PATCH", "/v1/kv/a", "", 405, "method PATCH not allowed"),
         ("GET", "/v1/txn", "", 405, "method GET not allowed"),

@@ -181,6 +181,15 @@ impl Acls {
     /// # Errors
     /// ACLs are off, there was one already, the secret is no UUID, or no answer in time.
     pub async fn bootstrap(&self, secret: Option<Secret<String>>) -> Result<Known<Token>, AclError> {
+        self.make_first(secret, "Bootstrap Token (Global Management)")
+            .await
+    }
+
+    async fn make_first(
+        &self,
+        secret: Option<Secret<String>>,
+        description: &'static str,
+    ) -> Result<Known<Token>, AclError> {
         let picture = self.picture(false).await?;
         if let Some(at) = picture.bootstrapped {
             return Err(already(at));
@@ -191,7 +200,7 @@ impl Acls {
                 Some(secret) => secret,
                 None => Secret::new(Uuid::new_v4().to_string()),
             },
-            description: "Bootstrap Token (Global Management)".to_owned(),
+            description: description.to_owned(),
             grants: Grants {
                 policies: vec![GLOBAL_MANAGEMENT.to_owned()],
                 ..Grants::default()
@@ -230,7 +239,10 @@ impl Acls {
             return;
         };
         loop {
-            match self.bootstrap(Some(secret.clone())).await {
+            match self
+                .make_first(Some(secret.clone()), "Initial Management Token")
+                .await
+            {
                 Ok(_) => tracing::info!("the first ACL token was made"),
                 Err(AclError::Bootstrapped { .. }) => {}
                 Err(error) => {
@@ -249,10 +261,8 @@ impl Acls {
     /// ACLs are off, the draft is invalid, no such token, policy or role, somebody else changed it, or no answer in time.
     pub async fn put_token(&self, draft: TokenDraft, must_exist: bool) -> Result<Known<Token>, AclError> {
         let picture = self.picture(false).await?;
-        let accessor = match &draft.accessor {
-            Some(accessor) => accessor.to_ascii_lowercase(),
-            None => Uuid::new_v4().to_string(),
-        };
+        let shown_accessor = draft.accessor.unwrap_or_else(|| Uuid::new_v4().to_string());
+        let accessor = shown_accessor.to_ascii_lowercase();
         if Uuid::parse_str(&accessor).is_err() {
             return Err(invalid("Invalid Token: AccessorID is not a valid UUID"));
         }
@@ -305,7 +315,7 @@ impl Acls {
         let record = Token {
             grants: grants(&picture, draft.grants, &draft.policies)?,
             roles,
-            accessor: accessor.clone(),
+            accessor: there.map_or(shown_accessor, |there| there.record.accessor.clone()),
             secret,
             description: draft.description,
             is_local: there.map_or(draft.is_local, |there| there.record.is_local),
@@ -356,16 +366,17 @@ impl Acls {
     /// # Errors
     /// ACLs are off, no such token, it is nobody's, or no answer in time.
     pub async fn delete_token(&self, accessor: &str) -> Result<(), AclError> {
+        let accessor = accessor.to_ascii_lowercase();
         if accessor == ANONYMOUS {
             return Err(invalid("Delete operation not permitted on the anonymous token"));
         }
         let picture = self.picture(false).await?;
         let there = picture
             .tokens
-            .get(accessor)
-            .ok_or_else(|| unknown_token(accessor))?;
+            .get(&accessor)
+            .ok_or_else(|| unknown_token(&accessor))?;
         let by_secret = digest(there.record.secret.expose());
-        let success = vec![remove(Key::Token(accessor)), remove(Key::Secret(&by_secret))];
+        let success = vec![remove(Key::Token(&accessor)), remove(Key::Secret(&by_secret))];
         self.commit(Vec::new(), success).await.map(|_| ())
     }
 

@@ -94,7 +94,9 @@ impl AclPicture {
         let token = Arc::new(token);
         self.secrets
             .insert(model::digest(token.record.secret.expose()), Arc::clone(&token));
-        self.tokens.insert(token.record.accessor.clone(), token);
+        // Ids are UUIDs: whatever the case, and shown as they were given.
+        self.tokens
+            .insert(token.record.accessor.to_ascii_lowercase(), token);
     }
 
     /// What is there from the start: nobody's token, and the policy of the first one.
@@ -124,6 +126,12 @@ impl AclPicture {
         };
         self.policies
             .insert(GLOBAL_MANAGEMENT.to_owned(), Arc::new(management));
+    }
+
+    /// The token with a public id, whatever its case.
+    #[must_use]
+    pub fn token(&self, accessor: &str) -> Option<&Arc<Known<Token>>> {
+        self.tokens.get(&accessor.to_ascii_lowercase())
     }
 
     /// The token with a secret id, if its time is not over.
