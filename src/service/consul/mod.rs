@@ -1,7 +1,7 @@
 //! What Consul's interface means, beyond the catalog: keys and values with locks, sessions, transactions, events.
 //!
 //! Everything is keys and leases in a namespace of its own, and the registry for what is about services; the state machine
-//! knows nothing of it. The keys are listed in [`keys`].
+//! knows nothing of it. The keys are listed in `keys`.
 //!
 //! ```text
 //!  front door --> Consul --Plan--> one transaction of the store
@@ -11,7 +11,7 @@
 //!                  Board <-- watch hub
 //! ```
 //!
-//! An index is the revision of the newest change of what a request shows, removals included; see [`board`]. Inside, all is
+//! An index is the revision of the newest change of what a request shows, removals included; see `board`. Inside, all is
 //! done as the node itself: who may do what is decided by [`acl`] before. Never knows a wire format, never writes anything
 //! that nobody asked for.
 

@@ -2,7 +2,7 @@
 //!
 //! A session ends when its node or one of its checks is gone, when one of its checks is critical, when nobody renews it for
 //! up to twice its time to live, or when it is told to. That it is alive is a key on a lease of twice the time to live;
-//! to renew it is to renew the lease, and no write. What ends is found by the leader (see [`super::keeper`]) and ended in one
+//! to renew it is to renew the lease, and no write. What ends is found by the leader (see `keeper`) and ended in one
 //! transaction: the session goes, its keys are released or removed, and may not be locked again during the lock-delay,
 //! which is a key on a lease as well. So leases and delays last longer when the leader changes, and never less.
 //!

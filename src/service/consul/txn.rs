@@ -1,6 +1,6 @@
 //! Transactions on keys: all operations or none, each seeing those before it.
 //!
-//! One that only reads is read at one revision. One that writes is a [`Plan`]: decided on what is there, and bound to it.
+//! One that only reads is read at one revision. One that writes is a `Plan`: decided on what is there, and bound to it.
 //! If an operation fails, nothing is done, and all that fail are told.
 
 use bytes::Bytes;

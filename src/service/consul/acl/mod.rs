@@ -1,6 +1,6 @@
 //! Who may do what through Consul's interface: tokens, policies, roles.
 //!
-//! Records in Consul's namespace, which every member keeps in memory ([`picture`]) and follows, so that a token that is
+//! Records in Consul's namespace, which every member keeps in memory (`picture`) and follows, so that a token that is
 //! revoked stops on all of them as soon as they learn of it; one that a member does not know yet is looked for once more
 //! behind a read barrier, so that it works at once.
 //!
