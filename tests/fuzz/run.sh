@@ -12,7 +12,7 @@ export folder="${CARGO_TARGET_DIR:-$root/target}/fuzz"
 command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked --version 0.13.2
 
 # RocksDB takes longer to build than all the rest: that of the other tests is good enough, since no decoder is in it.
-rocksdb=$(cargo build --manifest-path "$root/Cargo.toml" --lib --message-format=json |
+rocksdb=$(cargo build --manifest-path "$root/Cargo.toml" --profile test --lib --message-format=json |
     sed -n 's/.*"out_dir":"\([^"]*librocksdb-sys[^"]*\)".*/\1/p' | tail -n 1)
 if [ -f "$rocksdb/librocksdb.a" ]; then
     export ROCKSDB_LIB_DIR="$rocksdb" ROCKSDB_STATIC=1

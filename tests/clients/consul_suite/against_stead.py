@@ -7,6 +7,7 @@ starts Consul in containers for them is replaced by this. As there, each test ge
 import collections
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import time
@@ -114,6 +115,8 @@ def running(token=None):
         finally:
             process.kill()
             process.wait()
+            # A node takes some room, and there are more than a hundred.
+            shutil.rmtree(folder)
 
 
 @pytest.fixture
