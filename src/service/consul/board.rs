@@ -80,8 +80,9 @@ impl Board {
         }
     }
 
-    /// The newest removal under these keys, or what may have been one.
-    pub fn removed(&self, keys: &[Keys]) -> Revision {
+    /// The newest removal under these keys, or what may have been one, for whoever has read them at `revision`: what was
+    /// removed since is not in what was read, and must not be in its index.
+    pub fn removed(&self, keys: &[Keys], revision: Revision) -> Revision {
         let state = self.state.lock();
         let newest = keys
             .iter()
@@ -89,6 +90,7 @@ impl Board {
         newest
             .map(|(_, revision)| *revision)
             .fold(state.floor, Revision::max)
+            .min(revision)
     }
 
     /// Resolves when all changes up to `revision` are known.
@@ -336,11 +338,14 @@ mod tests {
     #[test]
     fn a_removal_counts_under_its_prefix_until_the_key_is_there_again() {
         let board = Board::new();
-        let under = |prefix: &[u8]| board.removed(&[Room::Value.prefix(prefix)]);
+        let under = |prefix: &[u8]| board.removed(&[Room::Value.prefix(prefix)], Revision(9));
         board.learn([event(EventKind::Delete, b"a/b", 7)].iter());
         assert_eq!((under(b"a/"), under(b"")), (Revision(7), Revision(7)));
         assert_eq!((under(b"b"), under(b"a/bc")), (Revision(1), Revision(1)));
-        assert_eq!(board.removed(&[Room::Value.single(b"a/b")]), Revision(7));
+        let single = [Room::Value.single(b"a/b")];
+        assert_eq!(board.removed(&single, Revision(9)), Revision(7));
+        // Read before it was removed.
+        assert_eq!(board.removed(&single, Revision(6)), Revision(6));
         board.learn([event(EventKind::Put, b"a/b", 8)].iter());
         assert_eq!(under(b"a/"), Revision(1));
     }

@@ -88,7 +88,7 @@ impl Consul {
         }
         Ok(Snapshot {
             content: None,
-            index: self.board.removed(&[Room::Value.single(key)]),
+            index: self.board.removed(&[Room::Value.single(key)], view.revision()),
             revision: view.revision(),
         })
     }
@@ -155,7 +155,7 @@ impl Consul {
         }
         Ok(Snapshot {
             content,
-            index: newest.max(self.board.removed(&[Room::Value.prefix(prefix)])),
+            index: newest.max(self.board.removed(&[Room::Value.prefix(prefix)], view.revision())),
             revision: view.revision(),
         })
     }

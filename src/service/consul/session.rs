@@ -288,7 +288,9 @@ impl Consul {
         let newest = sessions.iter().map(|session| session.modified).max();
         Ok(Snapshot {
             content: sessions,
-            index: newest.unwrap_or_default().max(self.board.removed(&[keys])),
+            index: newest
+                .unwrap_or_default()
+                .max(self.board.removed(&[keys], view.revision())),
             revision: view.revision(),
         })
     }
