@@ -83,9 +83,9 @@ impl Consul {
                 revision: view.revision(),
             });
         }
-        if is_exact {
-            self.reach(view.revision()).await?;
-        }
+        // Before the first look the board knows of no removal at all.
+        let known = if is_exact { view.revision() } else { Revision(1) };
+        self.reach(known).await?;
         Ok(Snapshot {
             content: None,
             index: self.board.removed(&[Room::Value.single(key)], view.revision()),
@@ -150,9 +150,9 @@ impl Consul {
         newest: Revision,
         content: T,
     ) -> Result<Snapshot<T>, ConsulError> {
-        if is_exact {
-            self.reach(view.revision()).await?;
-        }
+        // Before the first look the board knows of no removal at all.
+        let known = if is_exact { view.revision() } else { Revision(1) };
+        self.reach(known).await?;
         Ok(Snapshot {
             content,
             index: newest.max(self.board.removed(&[Room::Value.prefix(prefix)], view.revision())),

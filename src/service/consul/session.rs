@@ -282,9 +282,9 @@ impl Consul {
         for found in read_all(&view, keys.clone(), false)? {
             sessions.extend(Session::read(&found)?.map(|(session, _)| session));
         }
-        if is_exact {
-            self.reach(view.revision()).await?;
-        }
+        // Before the first look the board knows of no removal at all.
+        let known = if is_exact { view.revision() } else { Revision(1) };
+        self.reach(known).await?;
         let newest = sessions.iter().map(|session| session.modified).max();
         Ok(Snapshot {
             content: sessions,
