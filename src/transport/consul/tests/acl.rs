@@ -242,3 +242,26 @@ async fn the_first_token_may_be_given_beforehand() {
     }
     panic!("the token never came");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_keys_shows_what_may_be_read_and_says_that_there_is_more() {
+    let (door, root) = guarded().await;
+    for key in ["app/a", "app/secret", "else"] {
+        door.by(&root, "PUT", &format!("/v1/kv/{key}"), "v").await.good();
+    }
+    let rules = r#"{"Name":"app","Rules":"key_prefix \"app/\" { policy = \"read\" }\nkey \"app/secret\" { policy = \"deny\" }"}"#;
+    door.by(&root, "PUT", "/v1/acl/policy", rules).await.good();
+    let body = r#"{"Policies":[{"Name":"app"}]}"#;
+    let token = door.by(&root, "PUT", "/v1/acl/token", body).await.good();
+    let token = token["SecretID"].as_str().unwrap();
+    for path in ["/v1/kv/?keys", "/v1/kv/app/?keys"] {
+        let listed = door.by(token, "GET", path, "").await;
+        assert_eq!(listed.headers["x-consul-results-filtered-by-acls"], "true");
+        assert_eq!(listed.good(), json!(["app/a"]));
+    }
+    let pairs = door.by(token, "GET", "/v1/kv/app/?recurse", "").await.good();
+    assert_eq!(pairs[0]["Key"], "app/a");
+    assert_eq!(pairs.as_array().unwrap().len(), 1);
+    let hidden = door.by(token, "GET", "/v1/kv/else?recurse", "").await;
+    assert_eq!(hidden.status, StatusCode::NOT_FOUND);
+}
