@@ -17,9 +17,11 @@ const (
 	sessionTTL = "10s"
 	lockDelay  = 2 * time.Second
 	// How long a contender of a semaphore holds its place, and how often it gets one before and after the death.
-	held   = 50 * time.Millisecond
+	held   = 200 * time.Millisecond
 	rounds = 4
 	limit  = 2
+	// How often a monitor of a lock asks again, every two seconds, before it gives up.
+	retries = 10
 )
 
 func sessions(members *cluster) error {
@@ -228,6 +230,17 @@ func lockThroughDeath(members *cluster) error {
 		return err
 	}
 	holding.enter()
+	// Whose member lives keeps what it has, if it rides out the loss of the leader.
+	kept, err := members.three.LockOpts(&api.LockOptions{
+		Key: "go/kept/" + members.addresses[0], SessionTTL: sessionTTL, MonitorRetries: retries,
+	})
+	if err != nil {
+		return err
+	}
+	keptLost, err := kept.Lock(nil)
+	if err != nil {
+		return err
+	}
 	second, err := lockOf(members.two, "second")
 	if err != nil {
 		return err
@@ -271,6 +284,14 @@ func lockThroughDeath(members *cluster) error {
 		equal("holders at a time", holding.most.Load(), 1),
 	)
 	if err != nil {
+		return err
+	}
+	select {
+	case <-keptLost:
+		return errors.New("a lock was lost whose member lives")
+	default:
+	}
+	if err := kept.Unlock(); err != nil {
 		return err
 	}
 	if first.Unlock() == nil {

@@ -181,6 +181,9 @@ def acl_consul_instance(request):
 def consul_port(consul_instance, monkeypatch):
     # A test has its own server checked, at the port that it has elsewhere.
     make = Check.http
-    moved = lambda url, *rest, **named: make(url.replace(":8500", f":{consul_instance.port}"), *rest, **named)
+
+    def moved(url, *arguments, **named):
+        return make(url.replace(":8500", f":{consul_instance.port}"), *arguments, **named)
+
     monkeypatch.setattr(Check, "http", moved)
     return consul_instance.port, consul_instance.version
