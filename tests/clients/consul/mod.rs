@@ -7,17 +7,14 @@ mod python;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::MAXIMUM_RUN;
 use crate::e2e::consul::ConsulCluster;
 use crate::support::Result;
-
-/// How long a program may take for the death of a node: sessions end after twice their time to live, 20 s.
-const MAXIMUM_RUN: Duration = Duration::from_secs(120);
 
 const NODES: usize = 3;
 

@@ -6,9 +6,12 @@ three, and it asks one that does not lead. They are started while the test befor
 """
 
 import collections
+import ctypes
 import os
 import pathlib
+import random
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -21,6 +24,13 @@ from consul import Check
 MAXIMUM_START_SECONDS = 60
 PAUSE_SECONDS = 0.05
 NODES = 3
+
+# Below Linux' range for outgoing connections, so that none of them takes the port of a node that is about to start.
+PORTS = range(20_000, 32_768)
+handed_out = set()
+
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
 
 Instance = collections.namedtuple("Instance", ["container", "port", "version"])
 
@@ -65,14 +75,24 @@ def pytest_collection_modifyitems(items):
 
 
 def free_ports(number):
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports that nothing listens on, none given twice."""
+    found = []
+    while len(found) < number:
+        port = random.choice(PORTS)
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in handed_out:
+            handed_out.add(port)
+            found.append(port)
+    return found
+
+
+def end_with_parent():
+    """A node does not outlive the tests, however they end."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Cluster:
@@ -83,7 +103,8 @@ class Cluster:
         self.folder = pathlib.Path(os.environ["STEAD_FOLDER"], uuid.uuid4().hex)
         self.folder.mkdir()
         self.names = [f"consul-test-{number}" for number in range(nodes)]
-        peers, clients, self.ports = (free_ports(nodes) for _ in range(3))
+        ports = free_ports(3 * nodes)
+        peers, clients, self.ports = ports[:nodes], ports[nodes : 2 * nodes], ports[2 * nodes :]
         members = ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in zip(self.names, peers))
         self.processes = []
         for name, peer, client, consul in zip(self.names, peers, clients, self.ports):
@@ -103,7 +124,8 @@ class Cluster:
             if self.token:
                 arguments += ["--consul-acl", f"--consul-acl-initial-management-token={self.token}"]
             with open(self.folder / f"{name}.log", "wb") as log:
-                self.processes.append(subprocess.Popen(arguments, stdout=log, stderr=log))
+                process = subprocess.Popen(arguments, stdout=log, stderr=log, preexec_fn=end_with_parent)
+            self.processes.append(process)
 
     def ask(self, port, path):
         headers = {"X-Consul-Token": self.token} if self.token else {}
