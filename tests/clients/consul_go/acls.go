@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 )
@@ -42,9 +43,10 @@ node_prefix "" { policy = "read" }`,
 		return err
 	}
 	token, _, err := acl.TokenCreate(&api.ACLToken{
-		Description: "of the application",
-		Policies:    []*api.ACLTokenPolicyLink{{Name: policy.Name}},
-		Roles:       []*api.ACLTokenRoleLink{{ID: role.ID}},
+		Description:   "of the application",
+		ExpirationTTL: time.Hour,
+		Policies:      []*api.ACLTokenPolicyLink{{Name: policy.Name}},
+		Roles:         []*api.ACLTokenRoleLink{{ID: role.ID}},
 	}, nil)
 	if err != nil {
 		return err
@@ -205,6 +207,7 @@ func changes(acl *api.ACL, app *api.Client, policy *api.ACLPolicy, role *api.ACL
 	err = errors.Join(
 		equal("policies of the token", len(changed.Policies), 1),
 		equal("description", changed.Description, "changed"),
+		equal("ends when it should", changed.ExpirationTime.Equal(changed.CreateTime.Add(time.Hour)), true),
 		equal("roles of the copy", len(copied.Roles), 1),
 		equal("role", role.Description, "changed"),
 		equal("roles", len(roles), 1),

@@ -219,7 +219,8 @@ async fn what_cannot_be_is_refused_and_says_why() {
         .by(&root, "PUT", "/v1/acl/token", r#"{"ExpirationTTL":"5m"}"#)
         .await
         .good();
-    assert_eq!(ending["ExpirationTTL"], "5m0s");
+    // Consul tells the end alone, and its clients cannot read a time to live that is a text.
+    assert!(ending["ExpirationTime"].is_string() && ending["ExpirationTTL"].is_null());
     let listed = door.by(&root, "GET", "/v1/acl/tokens", "").await.good();
     assert_eq!(listed.as_array().unwrap().len(), 3);
 }
