@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderValue, header};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -124,10 +124,10 @@ async fn read_prefix(call: Call) -> Result<Answer, ConsulError> {
     let may = |pair: &&Pair| call.authorizer.allows(Resource::Key(&pair.key), Access::Read);
     let shown: Vec<PairShown> = pairs.iter().filter(may).map(PairShown::of).collect();
     if shown.is_empty() {
-        return Ok(marked(Answer::missing(), all > 0).with_meta(meta));
+        return Ok(Answer::missing().marked(all > 0).with_meta(meta));
     }
     let is_filtered = shown.len() < all;
-    Ok(marked(call.json(&shown)?, is_filtered).with_meta(meta))
+    Ok(call.json(&shown)?.marked(is_filtered).with_meta(meta))
 }
 
 async fn read_names(call: Call) -> Result<Answer, ConsulError> {
@@ -157,21 +157,10 @@ async fn read_names(call: Call) -> Result<Answer, ConsulError> {
         .map(|name| String::from_utf8_lossy(name))
         .collect();
     if shown.is_empty() && !prefix.is_empty() {
-        return Ok(marked(Answer::missing(), all > 0).with_meta(meta));
+        return Ok(Answer::missing().marked(all > 0).with_meta(meta));
     }
     let is_filtered = shown.len() < all;
-    Ok(marked(call.json(&shown)?, is_filtered).with_meta(meta))
-}
-
-/// Says that rights hide a part of what there is.
-fn marked(answer: Answer, is_filtered: bool) -> Answer {
-    match is_filtered {
-        true => answer.with_header(
-            HeaderName::from_static("x-consul-results-filtered-by-acls"),
-            HeaderValue::from_static("true"),
-        ),
-        false => answer,
-    }
+    Ok(call.json(&shown)?.marked(is_filtered).with_meta(meta))
 }
 
 fn session(call: &Call, name: &str) -> Result<Option<Uuid>, ConsulError> {

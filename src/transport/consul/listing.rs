@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -97,20 +97,17 @@ impl Choice {
     /// # Errors
     /// It cannot be written.
     pub fn answer(&self, call: &Call, shown: &impl Serialize, meta: Meta) -> Result<Answer, ConsulError> {
-        let mut answer = call.json(shown)?.with_meta(meta);
-        let mut add = |name: &'static str, value: &'static str| {
-            let header = (HeaderName::from_static(name), HeaderValue::from_static(value));
-            answer = answer.clone().with_header(header.0, header.1);
-        };
-        if self.is_filtered {
-            add("x-consul-results-filtered-by-acls", "true");
-        }
-        if self.is_cached {
+        let answer = call.json(shown)?.with_meta(meta).marked(self.is_filtered);
+        Ok(match self.is_cached {
             // What a member has is never older than its watch.
-            add("x-cache", "HIT");
-            add("age", "0");
-        }
-        Ok(answer)
+            true => answer
+                .with_header(
+                    HeaderName::from_static("x-cache"),
+                    HeaderValue::from_static("HIT"),
+                )
+                .with_header(header::AGE, HeaderValue::from_static("0")),
+            false => answer,
+        })
     }
 }
 
