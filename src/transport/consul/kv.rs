@@ -85,7 +85,7 @@ async fn read(call: Call) -> Result<Answer, ConsulError> {
         return read_prefix(call).await;
     }
     let key = named(&call)?;
-    call.require(Resource::Key(key), Access::Read, "key:read", &call.rest_text())?;
+    call.authorizer.require(Resource::Key(key), Access::Read)?;
     let (consul, is_exact) = (&call.consul, call.options.index.is_some());
     let reading = blocking(&call, watched_key(key), |is_stale| async move {
         Ok(consul.pair(key, is_stale, is_exact).await?.into())
@@ -109,12 +109,8 @@ async fn read(call: Call) -> Result<Answer, ConsulError> {
 
 async fn read_prefix(call: Call) -> Result<Answer, ConsulError> {
     let prefix = &call.rest;
-    call.require(
-        Resource::KeyPrefix(prefix),
-        Access::List,
-        "key:list",
-        &call.rest_text(),
-    )?;
+    call.authorizer
+        .require(Resource::KeyPrefix(prefix), Access::List)?;
     let (consul, is_exact) = (&call.consul, call.options.index.is_some());
     let reading = blocking(&call, watched_prefix(prefix), |is_stale| async move {
         Ok(consul.pairs(prefix, is_stale, is_exact).await?.into())
@@ -132,12 +128,8 @@ async fn read_prefix(call: Call) -> Result<Answer, ConsulError> {
 
 async fn read_names(call: Call) -> Result<Answer, ConsulError> {
     let prefix = &call.rest;
-    call.require(
-        Resource::KeyPrefix(prefix),
-        Access::List,
-        "key:list",
-        &call.rest_text(),
-    )?;
+    call.authorizer
+        .require(Resource::KeyPrefix(prefix), Access::List)?;
     let given = call
         .parameters
         .text("separator")
@@ -185,7 +177,7 @@ async fn write(call: Call) -> Result<Answer, ConsulError> {
             given.join(", ")
         )));
     }
-    call.require(Resource::Key(key), Access::Write, "key:write", &call.rest_text())?;
+    call.authorizer.require(Resource::Key(key), Access::Write)?;
     let condition = if let Some(index) = call.parameters.number("cas")? {
         Condition::Revision(index)
     } else if let Some(id) = session(&call, "acquire")? {
@@ -207,17 +199,13 @@ async fn remove(call: Call) -> Result<Answer, ConsulError> {
             return Err(ConsulError::Invalid("Conflicting flags: recurse, cas".into()));
         }
         let prefix = &call.rest;
-        call.require(
-            Resource::KeyPrefix(prefix),
-            Access::Write,
-            "key:write",
-            &call.rest_text(),
-        )?;
+        call.authorizer
+            .require(Resource::KeyPrefix(prefix), Access::Write)?;
         call.consul.remove_prefix(prefix).await?;
         return call.json(&true);
     }
     let key = named(&call)?;
-    call.require(Resource::Key(key), Access::Write, "key:write", &call.rest_text())?;
+    call.authorizer.require(Resource::Key(key), Access::Write)?;
     let done = call.consul.remove(key, index).await?;
     call.json(&done)
 }
