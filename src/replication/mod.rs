@@ -279,6 +279,12 @@ impl Replication {
             .collect()
     }
 
+    /// Since when the members are who they are, as far as this node knows.
+    #[must_use]
+    pub fn members_since(&self) -> std::time::Instant {
+        self.parts.status.members_since()
+    }
+
     /// When this node last heard a leader other than itself.
     #[must_use]
     pub fn heard_leader_at(&self) -> std::time::Instant {

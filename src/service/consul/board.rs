@@ -78,16 +78,15 @@ impl Board {
     }
 
     /// The newest removal under these keys, or what may have been one, for whoever has read them at `revision`: what was
-    /// removed since is not in what was read, and must not be in its index.
-    pub fn removed(&self, keys: &[Keys], revision: Revision) -> Revision {
+    /// removed since is not in what was read, and not in its index. It may hide an older removal of the same key; who
+    /// waits is woken by the newer one.
+    pub fn removed(&self, keys: &Keys, revision: Revision) -> Revision {
         let state = self.state.lock();
-        let newest = keys
-            .iter()
-            .flat_map(|keys| state.removed.range::<[u8], _>(bounds(keys)));
-        newest
-            .map(|(_, revision)| *revision)
-            .fold(state.floor, Revision::max)
-            .min(revision)
+        let removals = state.removed.range::<[u8], _>(bounds(keys));
+        removals
+            .map(|(_, removed)| *removed)
+            .filter(|removed| *removed <= revision)
+            .fold(state.floor.min(revision), Revision::max)
     }
 
     /// Resolves when all changes up to `revision` are known.
@@ -299,14 +298,14 @@ mod tests {
     #[test]
     fn a_removal_counts_under_its_prefix_until_the_key_is_there_again() {
         let board = Board::new();
-        let under = |prefix: &[u8]| board.removed(&[Room::Value.prefix(prefix)], Revision(9));
+        let under = |prefix: &[u8]| board.removed(&Room::Value.prefix(prefix), Revision(9));
         board.learn([event(EventKind::Delete, b"a/b", 7)].iter());
         assert_eq!((under(b"a/"), under(b"")), (Revision(7), Revision(7)));
         assert_eq!((under(b"b"), under(b"a/bc")), (Revision(1), Revision(1)));
-        let single = [Room::Value.single(b"a/b")];
+        let single = Room::Value.single(b"a/b");
         assert_eq!(board.removed(&single, Revision(9)), Revision(7));
-        // Read before it was removed.
-        assert_eq!(board.removed(&single, Revision(6)), Revision(6));
+        // Read before it was removed: nothing of what was read has changed.
+        assert_eq!(board.removed(&single, Revision(6)), Revision(1));
         board.learn([event(EventKind::Put, b"a/b", 8)].iter());
         assert_eq!(under(b"a/"), Revision(1));
     }

@@ -47,6 +47,7 @@ use super::registry::{Catalog, Registry};
 use super::watch::WatchHub;
 use crate::base::Revision;
 use crate::state::ReadView;
+use crate::state::command::Keys;
 use acl::{AclSettings, Acls, Authorizer};
 pub use agent::FoundCheck;
 pub use archive::Archive;
@@ -185,11 +186,14 @@ impl Consul {
         Waiter::new(Arc::clone(&self.board), self.registry.clone(), watched)
     }
 
-    /// Waits until this member knows of all removals up to `revision`.
-    async fn reach(&self, revision: Revision) -> Result<(), ConsulError> {
-        match tokio::time::timeout(self.core.request_timeout(), self.board.reach(revision)).await {
-            Ok(reached) => Ok(reached?),
-            Err(_) => Err(ServiceError::TimeoutApplied.into()),
+    /// The newest removal under these keys that is in `view`; `is_exact`: surely, for which changes may have to be waited for.
+    async fn removed(&self, keys: &Keys, view: &ReadView, is_exact: bool) -> Result<Revision, ConsulError> {
+        // Before the first look the board knows of no removal at all.
+        let known = if is_exact { view.revision() } else { Revision(1) };
+        match tokio::time::timeout(self.core.request_timeout(), self.board.reach(known)).await {
+            Ok(reached) => reached?,
+            Err(_) => return Err(ServiceError::TimeoutApplied.into()),
         }
+        Ok(self.board.removed(keys, view.revision()))
     }
 }
