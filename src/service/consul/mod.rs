@@ -39,7 +39,6 @@ pub mod txn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ServiceError;
 use super::auth::Caller;
 use super::core::Core;
 use super::lease::Leases;
@@ -190,10 +189,7 @@ impl Consul {
     async fn removed(&self, keys: &Keys, view: &ReadView, is_exact: bool) -> Result<Revision, ConsulError> {
         // Before the first look the board knows of no removal at all.
         let known = if is_exact { view.revision() } else { Revision(1) };
-        match tokio::time::timeout(self.core.request_timeout(), self.board.reach(known)).await {
-            Ok(reached) => reached?,
-            Err(_) => return Err(ServiceError::TimeoutApplied.into()),
-        }
+        self.core.in_time(self.board.reach(known)).await?;
         Ok(self.board.removed(keys, view.revision()))
     }
 }
