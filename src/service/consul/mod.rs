@@ -40,6 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::auth::Caller;
+use super::checks::announcement::Announcement;
 use super::core::Core;
 use super::lease::Leases;
 use super::registry::{Catalog, Registry};
@@ -86,10 +87,17 @@ pub struct Consul {
     board: Arc<Board>,
     acls: Acls,
     queries: Queries,
+    announcement: Arc<Announcement>,
 }
 
 impl Consul {
-    pub(super) fn new(core: Arc<Core>, registry: &Registry, leases: &Leases, hub: WatchHub) -> Self {
+    pub(super) fn new(
+        core: Arc<Core>,
+        registry: &Registry,
+        leases: &Leases,
+        hub: WatchHub,
+        announcement: Arc<Announcement>,
+    ) -> Self {
         let leases = leases.by(Caller::node());
         let acls = Acls::new(Arc::clone(&core), leases.clone());
         let queries = Queries::new(Arc::clone(&core));
@@ -101,6 +109,7 @@ impl Consul {
             board: Arc::new(Board::new()),
             acls,
             queries,
+            announcement,
         }
     }
 
