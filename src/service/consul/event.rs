@@ -16,7 +16,7 @@ use super::{Consul, ConsulError, Watched};
 use crate::base::limits::MAXIMUM_CONSUL_EVENTS;
 use crate::base::{LeaseId, Revision, clock};
 
-/// The first bits of both halves of an id, which say that it is one of variant 1 (RFC 9562).
+/// The first bits of the second half of an id, and of the first so that they cancel out: its variant (RFC 9562).
 const VARIANT_BITS: u64 = 0b11 << 62;
 const VARIANT: u64 = 0b10 << 62;
 
