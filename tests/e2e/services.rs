@@ -80,16 +80,21 @@ async fn deregister(clients: &mut Clients, node: &str, id: &str) -> Result<()> {
 }
 
 async fn listed(clients: &mut Clients) -> Result<(i64, Vec<String>)> {
+    let mut last = None;
     let listing = async {
         loop {
             match clients.registry.list(ListRequest::default()).await {
                 Ok(answer) => break Ok::<_, tonic::Status>(answer.into_inner()),
-                Err(status) if may_pass(&status) => sleep(PAUSE).await,
+                Err(status) if may_pass(&status) => last = Some(status),
                 Err(status) => break Err(status),
             }
+            sleep(PAUSE).await;
         }
     };
-    let answer = timeout(MAXIMUM_WAIT, listing).await??;
+    let Ok(answer) = timeout(MAXIMUM_WAIT, listing).await else {
+        return Err(format!("no list within {MAXIMUM_WAIT:?}: {last:?}").into());
+    };
+    let answer = answer?;
     let revision = answer.header.map(|header| header.revision).unwrap_or_default();
     let ids = answer
         .instances

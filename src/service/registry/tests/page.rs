@@ -1,3 +1,5 @@
+//! Pages of services and nodes: in order, to the end, and none too large for a message.
+
 use super::*;
 
 /// All pages of names, in order, `limit` on each.
