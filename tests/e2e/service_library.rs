@@ -377,26 +377,18 @@ async fn what_keeps_itself_alive_never_comes_back_when_others_deregister_it() ->
         });
     }
     let mut lapsed = 0;
-    let mut died = 0;
-    while done.load(Ordering::Relaxed) < cycles || died < LEAST_DEATHS {
-        sleep(PAUSE).await;
-        // One that failed says why at once.
-        while let Some(ended) = workers.try_join_next() {
+    // One that failed says why at once.
+    let working = async {
+        while let Some(ended) = workers.join_next().await {
             lapsed += ended??;
         }
-        if done.load(Ordering::Relaxed) > (died + 1) * cycles / 4 {
-            let leader = cluster.leader().await?;
-            cluster.node(leader).kill()?;
-            sleep(Duration::from_secs(2)).await;
-            cluster.restart(leader).await?;
-            cluster.wait_until_ready().await?;
-            died += 1;
-            deaths.store(died, Ordering::Relaxed);
-        }
-    }
-    while let Some(ended) = workers.join_next().await {
-        lapsed += ended??;
-    }
+        Ok(())
+    };
+    tokio::try_join!(
+        cluster.lose_leaders(4, LEAST_DEATHS, cycles, &done, &deaths),
+        working
+    )?;
+    let died = deaths.load(Ordering::Relaxed);
     println!("{cycles} cycles, {died} deaths of a leader, {lapsed} registrations that lapsed before");
     sleep(Duration::from_secs(5)).await;
     until(&mut live, &[]).await?;

@@ -349,28 +349,19 @@ async fn what_is_deregistered_never_comes_back_while_leaders_die() -> TestResult
             Ok::<usize, crate::support::Error>(uncertain)
         });
     }
-    // Leaders die at every eighth of the way.
     let mut uncertain = 0;
-    let mut died = 0;
-    while done.load(Ordering::Relaxed) < cycles || died < LEAST_DEATHS {
-        sleep(PAUSE).await;
-        // One that failed says why at once.
-        while let Some(ended) = workers.try_join_next() {
+    // One that failed says why at once.
+    let working = async {
+        while let Some(ended) = workers.join_next().await {
             uncertain += ended??;
         }
-        if done.load(Ordering::Relaxed) > (died + 1) * cycles / 8 {
-            let leader = cluster.leader().await?;
-            cluster.node(leader).kill()?;
-            sleep(Duration::from_secs(2)).await;
-            cluster.restart(leader).await?;
-            cluster.wait_until_ready().await?;
-            died += 1;
-            deaths.store(died, Ordering::Relaxed);
-        }
-    }
-    while let Some(ended) = timeout(MAXIMUM_RUN, workers.join_next()).await? {
-        uncertain += ended??;
-    }
+        Ok(())
+    };
+    tokio::try_join!(
+        cluster.lose_leaders(8, LEAST_DEATHS, cycles, &done, &deaths),
+        working
+    )?;
+    let died = deaths.load(Ordering::Relaxed);
     println!("{cycles} cycles, {died} deaths of a leader, {uncertain} registrations without an answer");
     // Whatever was still under way has had its time.
     sleep(Duration::from_secs(10)).await;

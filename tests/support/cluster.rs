@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use stead::proto::etcdserverpb::{StatusRequest, StatusResponse};
@@ -355,6 +356,32 @@ impl Cluster {
     /// The index of the node that leads, as soon as every running node agrees on it.
     pub async fn leader(&mut self) -> Result<usize> {
         self.wait_until_ready().await
+    }
+
+    /// Kills the leader at every `parts`th part of the way, until `done` is `all` and `least` have died, and starts it
+    /// again after two seconds. Counts them in `deaths`.
+    pub async fn lose_leaders(
+        &mut self,
+        parts: usize,
+        least: usize,
+        all: usize,
+        done: &AtomicUsize,
+        deaths: &AtomicUsize,
+    ) -> Result<()> {
+        let mut died = 0;
+        while done.load(Ordering::Relaxed) < all || died < least {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            if done.load(Ordering::Relaxed) > (died + 1) * all / parts {
+                let leader = self.leader().await?;
+                self.node(leader).kill()?;
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                self.restart(leader).await?;
+                self.wait_until_ready().await?;
+                died += 1;
+                deaths.store(died, Ordering::Relaxed);
+            }
+        }
+        Ok(())
     }
 
     /// Waits until every node that was started knows the same leader, and returns that node's index. A node that ends

@@ -179,7 +179,7 @@ async function aLeaseIsKeptAliveAndTakesItsKeys({ client, nodes, show }) {
   show((await lease.keepaliveOnce()).TTL, lease.revoked());
   const id = await lease.grant();
   const left = await client.leaseClient.leaseTimeToLive({ ID: id, keys: true });
-  // They come in any order.
+  // etcd tells them in any order.
   show(left.grantedTTL, left.keys.map(String).sort(), Number(left.TTL) > 0 && Number(left.TTL) <= 2);
   show((await client.leaseClient.leaseLeases()).leases.map(found => found.ID === id));
   await lease.revoke();
