@@ -157,10 +157,10 @@ pub const MAXIMUM_REGISTRY_WATCHES: usize = 10_000;
 /// Leases in one message of heartbeats.
 pub const MAXIMUM_HEARTBEAT_LEASES: usize = 10_000;
 
-/// Instances in one page of a list, and in one message of a watch.
+/// Instances, services or nodes in one page of a list, and instances in one message of a watch.
 pub const MAXIMUM_REGISTRY_PAGE_INSTANCES: usize = 1_000;
 
-/// Bytes of instances in one page of a list, and in one message of a watch, the last instance not counted.
+/// Bytes of what is in one page of a list, and in one message of a watch, the last of it not counted.
 pub const MAXIMUM_REGISTRY_PAGE_BYTES: usize = 1024 * 1024;
 
 /// Watches of services that read history at a time on one member, each with a catalog of its own; more wait.

@@ -22,6 +22,7 @@ use tonic::Code;
 use super::endpoints::Client;
 use super::error::ClientError;
 use super::keeper::Order;
+use crate::base::clock;
 use crate::proto::registry::{DeregisterRequest, GetRequest, Instance, RegisterRequest, RegisterResponse};
 
 /// Pause before a renewal that was not answered is tried again.
@@ -65,7 +66,10 @@ impl Registration {
         }
         let registered = client
             .read(|node| {
-                let request = request(&instance, 0);
+                let request = RegisterRequest {
+                    instance: Some(instance.clone()),
+                    ..RegisterRequest::default()
+                };
                 async move { node.registry().register(request).await }
             })
             .await?;
@@ -123,20 +127,23 @@ impl Registration {
     }
 }
 
-fn request(instance: &Instance, epoch: i64) -> RegisterRequest {
-    RegisterRequest {
-        instance: Some(instance.clone()),
-        epoch,
-        renew: epoch != 0,
-    }
+/// The renewals of one registration of which no answer came. Each asked for a lease of its own, and nobody else has that:
+/// another program may have registered the same in the meantime, which is not to be taken for one's own.
+#[derive(Debug, Default)]
+struct Unanswered {
+    leases: Vec<i64>,
 }
 
-/// Whether it says the same of the same instance.
-fn is_same(one: &Instance, other: &Instance) -> bool {
-    one.service == other.service
-        && (&one.node, &one.id) == (&other.node, &other.id)
-        && (&one.address, one.port) == (&other.address, other.port)
-        && (&one.tags, &one.metadata) == (&other.tags, &other.metadata)
+impl Unanswered {
+    /// One more.
+    fn add(&mut self, lease: i64) {
+        self.leases.push(lease);
+    }
+
+    /// Whether an instance that is there is what one of them made.
+    fn made(&self, found: &Instance) -> bool {
+        self.leases.contains(&found.lease)
+    }
 }
 
 /// Why a registration is not renewed.
@@ -193,9 +200,15 @@ impl Holder {
 
     /// Registers anew, however long that takes.
     async fn renew(&mut self) -> Result<RegisterResponse, NotRenewed> {
-        let mut may_be_made = false;
+        let mut unanswered = Unanswered::default();
         loop {
-            let request = request(&self.instance, self.registered.epoch);
+            let request = RegisterRequest {
+                instance: Some(Instance::clone(&self.instance)),
+                epoch: self.registered.epoch,
+                renew: true,
+                lease: clock::random_lease_id().0,
+            };
+            let lease = request.lease;
             let renewed = self.client.write(|node| {
                 let request = request.clone();
                 async move { node.registry().register(request).await }
@@ -204,25 +217,24 @@ impl Holder {
                 Ok(registered) => return Ok(registered),
                 Err(ClientError::NotConnected { .. }) => {}
                 Err(ClientError::Unknown { .. }) => {
-                    may_be_made = true;
+                    unanswered.add(lease);
                     self.client.move_on(&self.client.current()).await;
                 }
                 Err(ClientError::Refused(status))
                     if matches!(status.code(), Code::ResourceExhausted | Code::Unknown) => {}
-                Err(error) if may_be_made => match self.made().await {
+                Err(error) => match self.made(&unanswered).await {
                     // It is the registration of which no answer came.
                     Some(epoch) => {
                         self.registered.epoch = epoch;
-                        may_be_made = false;
+                        unanswered = Unanswered::default();
                     }
                     None => return Err(NotRenewed::Refused(error)),
                 },
-                Err(error) => return Err(NotRenewed::Refused(error)),
             }
             tokio::select! {
                 () = sleep(AGAIN) => {}
                 _ = &mut self.stopped => {
-                    if let Some(epoch) = self.made().await {
+                    if let Some(epoch) = self.made(&unanswered).await {
                         self.registered.epoch = epoch;
                     }
                     return Err(NotRenewed::Stopped);
@@ -231,8 +243,11 @@ impl Holder {
         }
     }
 
-    /// The epoch of a later registration that says the same.
-    async fn made(&self) -> Option<i64> {
+    /// The epoch of the registration that one of these made, if it is there.
+    async fn made(&self, unanswered: &Unanswered) -> Option<i64> {
+        if unanswered.leases.is_empty() {
+            return None;
+        }
         let request = GetRequest {
             node: self.instance.node.clone(),
             id: self.instance.id.clone(),
@@ -243,8 +258,7 @@ impl Holder {
             async move { node.registry().get(request).await }
         });
         let found = found.await.ok()?.instance?;
-        let is_later = found.epoch > self.registered.epoch;
-        (is_later && is_same(&found, &self.instance)).then_some(found.epoch)
+        unanswered.made(&found).then_some(found.epoch)
     }
 
     /// Takes the registration with an epoch away.
@@ -276,5 +290,26 @@ impl Holder {
             self.standing.send_replace(Standing::Deregistered);
         }
         ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_the_same_on_another_lease_is_another_registration() {
+        let found = |lease| Instance {
+            service: "web".into(),
+            lease,
+            ..Instance::default()
+        };
+        let mut unanswered = Unanswered::default();
+        assert!(!unanswered.made(&found(7)) && !unanswered.made(&found(0)));
+        for lease in [7, 8] {
+            unanswered.add(lease);
+        }
+        assert!(unanswered.made(&found(7)) && unanswered.made(&found(8)));
+        assert!(!unanswered.made(&found(9)) && !unanswered.made(&found(0)));
     }
 }

@@ -28,6 +28,7 @@ mod readme;
 mod reflection;
 mod service_checks;
 mod service_command;
+mod service_flood;
 mod service_library;
 mod service_load;
 mod service_run;

@@ -11,6 +11,7 @@ use stead::proto::registry::{
     RegisterResponse, Status, UpdateCheckRequest, WatchRequest,
 };
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
@@ -39,8 +40,7 @@ fn instance(node: &str, id: &str, ttl_seconds: i64) -> Instance {
 async fn register(clients: &mut Clients, instance: Instance) -> Result<RegisterResponse> {
     let request = RegisterRequest {
         instance: Some(instance),
-        epoch: 0,
-        renew: false,
+        ..RegisterRequest::default()
     };
     let registering = async {
         loop {
@@ -80,16 +80,21 @@ async fn deregister(clients: &mut Clients, node: &str, id: &str) -> Result<()> {
 }
 
 async fn listed(clients: &mut Clients) -> Result<(i64, Vec<String>)> {
+    let mut last = None;
     let listing = async {
         loop {
             match clients.registry.list(ListRequest::default()).await {
                 Ok(answer) => break Ok::<_, tonic::Status>(answer.into_inner()),
-                Err(status) if may_pass(&status) => sleep(PAUSE).await,
+                Err(status) if may_pass(&status) => last = Some(status),
                 Err(status) => break Err(status),
             }
+            sleep(PAUSE).await;
         }
     };
-    let answer = timeout(MAXIMUM_WAIT, listing).await??;
+    let Ok(answer) = timeout(MAXIMUM_WAIT, listing).await else {
+        return Err(format!("no list within {MAXIMUM_WAIT:?}: {last:?}").into());
+    };
+    let answer = answer?;
     let revision = answer.header.map(|header| header.revision).unwrap_or_default();
     let ids = answer
         .instances
@@ -274,6 +279,8 @@ async fn services_outlive_the_leader_and_those_that_died_are_gone_on_every_membe
 /// `STEAD_SERVICE_CYCLES=100000 cargo test --test cluster never_comes_back -- --test-threads 1 --nocapture`.
 const CYCLES: usize = 2_000;
 const WORKERS: usize = 8;
+/// Leaders that die at least, however fast the cycles are.
+const LEAST_DEATHS: usize = 3;
 
 #[tokio::test]
 async fn what_is_deregistered_never_comes_back_while_leaders_die() -> TestResult {
@@ -282,26 +289,27 @@ async fn what_is_deregistered_never_comes_back_while_leaders_die() -> TestResult
         Err(_) => CYCLES,
     };
     let mut cluster = Cluster::builder(Program::stead()?).nodes(3).start().await?;
-    let done = Arc::new(AtomicUsize::new(0));
+    let (done, deaths) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let endpoints = cluster.endpoints();
-    let mut workers = Vec::new();
+    let mut workers = JoinSet::new();
     for worker in 0..WORKERS {
-        let (done, endpoints) = (Arc::clone(&done), endpoints.clone());
-        workers.push(tokio::spawn(async move {
+        let (done, deaths, endpoints) = (Arc::clone(&done), Arc::clone(&deaths), endpoints.clone());
+        workers.spawn(async move {
             let clients: Result<Vec<Clients>> =
                 endpoints.iter().map(|endpoint| Clients::of(endpoint)).collect();
             let mut clients = clients?;
             let mut cycle = 0;
             let mut uncertain = 0;
-            while done.fetch_add(1, Ordering::Relaxed) < cycles {
+            while done.fetch_add(1, Ordering::Relaxed) < cycles
+                || deaths.load(Ordering::Relaxed) < LEAST_DEATHS
+            {
                 cycle += 1;
                 let id = format!("i{}", cycle % 3);
                 let node = format!("w{worker}");
                 let member = cycle % clients.len();
                 let request = RegisterRequest {
                     instance: Some(instance(&node, &id, if cycle % 2 == 0 { 0 } else { 30 })),
-                    epoch: 0,
-                    renew: false,
+                    ..RegisterRequest::default()
                 };
                 // A client that does not wait for long: what it asked for may be under way when it goes on.
                 let asked = clients[member].registry.register(request);
@@ -339,15 +347,22 @@ async fn what_is_deregistered_never_comes_back_while_leaders_die() -> TestResult
                 }
             }
             Ok::<usize, crate::support::Error>(uncertain)
-        }));
+        });
     }
-    let deaths = cluster.lose_leaders(8, &done, cycles).await?;
     let mut uncertain = 0;
-    for worker in workers {
-        uncertain += timeout(MAXIMUM_RUN, worker).await???;
-    }
-    println!("{cycles} cycles, {deaths} deaths of a leader, {uncertain} registrations without an answer");
-    assert!(deaths >= 3, "{deaths} leaders died");
+    // One that failed says why at once.
+    let working = async {
+        while let Some(ended) = workers.join_next().await {
+            uncertain += ended??;
+        }
+        Ok(())
+    };
+    tokio::try_join!(
+        cluster.lose_leaders(8, LEAST_DEATHS, cycles, &done, &deaths),
+        working
+    )?;
+    let died = deaths.load(Ordering::Relaxed);
+    println!("{cycles} cycles, {died} deaths of a leader, {uncertain} registrations without an answer");
     // Whatever was still under way has had its time.
     sleep(Duration::from_secs(10)).await;
     for member in 0..3 {

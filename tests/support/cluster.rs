@@ -358,22 +358,30 @@ impl Cluster {
         self.wait_until_ready().await
     }
 
-    /// Kills the leader at every `parts`th part of the way, until `done` is `all`, and starts it again after two seconds.
-    /// How many have died.
-    pub async fn lose_leaders(&mut self, parts: usize, done: &AtomicUsize, all: usize) -> Result<usize> {
-        let mut deaths = 0;
-        while done.load(Ordering::Relaxed) < all {
+    /// Kills the leader at every `parts`th part of the way, until `done` is `all` and `least` have died, and starts it
+    /// again after two seconds. Counts them in `deaths`.
+    pub async fn lose_leaders(
+        &mut self,
+        parts: usize,
+        least: usize,
+        all: usize,
+        done: &AtomicUsize,
+        deaths: &AtomicUsize,
+    ) -> Result<()> {
+        let mut died = 0;
+        while done.load(Ordering::Relaxed) < all || died < least {
             tokio::time::sleep(POLL_INTERVAL).await;
-            if done.load(Ordering::Relaxed) > (deaths + 1) * all / parts {
+            if done.load(Ordering::Relaxed) > (died + 1) * all / parts {
                 let leader = self.leader().await?;
                 self.node(leader).kill()?;
                 tokio::time::sleep(Duration::from_secs(2)).await;
                 self.restart(leader).await?;
                 self.wait_until_ready().await?;
-                deaths += 1;
+                died += 1;
+                deaths.store(died, Ordering::Relaxed);
             }
         }
-        Ok(deaths)
+        Ok(())
     }
 
     /// Waits until every node that was started knows the same leader, and returns that node's index. A node that ends

@@ -20,7 +20,8 @@ use crate::base::LeaseId;
 use crate::base::limits::MAXIMUM_LEASE_TTL_SECONDS;
 use crate::client::{Client, ClientError};
 use crate::proto::registry::{
-    DeregisterRequest, Filter, Header, Instance, ListRequest, ListServicesRequest, RegisterRequest, Status,
+    self, DeregisterRequest, Filter, Header, Instance, ListRequest, ListServicesRequest, RegisterRequest,
+    Status,
 };
 
 /// The arguments of `stead service`.
@@ -206,7 +207,7 @@ impl Register {
         let request = RegisterRequest {
             instance: Some(instance),
             epoch: self.epoch,
-            renew: false,
+            ..RegisterRequest::default()
         };
         let answer = client
             .write(|node| {
@@ -258,14 +259,10 @@ impl Deregister {
 async fn list(client: &Client, format: Format, wanted: &Wanted, stale: bool) -> Result<(), CliError> {
     let filter = wanted.filter();
     if filter == Filter::default() {
-        let request = ListServicesRequest { stale };
-        let answer = client
-            .read(|node| async move { node.registry().list_services(request).await })
-            .await?;
-        let lines = answer.services.iter().map(service_line);
-        return lines_or_json(format, lines.collect(), || {
-            let services: Vec<_> = answer.services.iter().map(service_json).collect();
-            json!({"revision": revision(answer.header.as_ref()), "services": services})
+        let (at, services) = services(client, stale).await?;
+        return lines_or_json(format, services.iter().map(service_line).collect(), || {
+            let services: Vec<_> = services.iter().map(service_json).collect();
+            json!({"revision": at, "services": services})
         });
     }
     let (at, instances) = instances(client, filter, stale).await?;
@@ -295,6 +292,28 @@ async fn health(client: &Client, format: Format, wanted: &Wanted) -> Result<(), 
 fn shown(at: i64, instances: &[Instance]) -> serde_json::Value {
     let instances: Vec<_> = instances.iter().map(instance_json).collect();
     json!({"revision": at, "instances": instances})
+}
+
+/// All services, page by page, with the revision of the last page.
+async fn services(client: &Client, stale: bool) -> Result<(i64, Vec<registry::Service>), ClientError> {
+    let mut request = ListServicesRequest {
+        stale,
+        ..ListServicesRequest::default()
+    };
+    let mut services = Vec::new();
+    loop {
+        let answer = client
+            .read(|node| {
+                let request = request.clone();
+                async move { node.registry().list_services(request).await }
+            })
+            .await?;
+        services.extend(answer.services);
+        if answer.next.is_empty() {
+            return Ok((revision(answer.header.as_ref()), services));
+        }
+        request.after = answer.next;
+    }
 }
 
 /// All instances that a filter lets through, page by page, with the revision of the last page.

@@ -14,9 +14,8 @@ use rpds::RedBlackTreeMapSync;
 use super::entries::{Change, Checks, EntryChange, NodeEntry, Parts, Place, ServiceEntry};
 use super::error::RegistryError;
 use super::keys::{self, Key, Owner, folded};
-use super::model::{Entry, Filter, Instance, KnownNode};
+use super::model::{Entry, Instance, KnownNode};
 use super::record::{StoredInstance, decode};
-use crate::base::limits::{MAXIMUM_REGISTRY_PAGE_BYTES, MAXIMUM_REGISTRY_PAGE_INSTANCES};
 use crate::base::{LeaseId, Revision};
 use crate::state::applied::{EventKind, KeyValue};
 
@@ -24,10 +23,10 @@ use crate::state::applied::{EventKind, KeyValue};
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     revision: Revision,
-    nodes: RedBlackTreeMapSync<Arc<str>, Arc<NodeEntry>>,
-    services: RedBlackTreeMapSync<Arc<str>, Arc<ServiceEntry>>,
+    pub(super) nodes: RedBlackTreeMapSync<Arc<str>, Arc<NodeEntry>>,
+    pub(super) services: RedBlackTreeMapSync<Arc<str>, Arc<ServiceEntry>>,
     leases: RedBlackTreeMapSync<LeaseId, (Arc<str>, Arc<str>)>,
-    instances: usize,
+    pub(super) instances: usize,
     services_gone: Revision,
     changed: Revision,
     registered: Revision,
@@ -113,63 +112,6 @@ impl Catalog {
     #[must_use]
     pub fn has_lease(&self, lease: LeaseId) -> bool {
         self.leases.contains_key(&lease)
-    }
-
-    /// The entries that a filter lets through, in the order of their places, after `after`: at most `limit`, and no more
-    /// once they take [`MAXIMUM_REGISTRY_PAGE_BYTES`]. With where to go on, if there are more.
-    #[must_use]
-    pub fn page(
-        &self,
-        filter: &Filter,
-        after: Option<&Place>,
-        limit: usize,
-    ) -> (Vec<Arc<Entry>>, Option<Place>) {
-        let limit = limit.clamp(1, MAXIMUM_REGISTRY_PAGE_INSTANCES);
-        let mut found: Vec<Arc<Entry>> = Vec::new();
-        let is_after = |entry: &Entry| after.is_none_or(|after| Place::of(entry) > *after);
-        if let (None, Some(node)) = (&filter.service, &filter.node) {
-            let of_node = self.node(node).into_iter().flat_map(|node| node.instances());
-            found.extend(
-                of_node
-                    .filter(|entry| filter.admits(entry) && is_after(entry))
-                    .cloned(),
-            );
-            found.sort_by_cached_key(|entry| Place::of(entry));
-        } else {
-            let first: Arc<str> = match (&filter.service, after) {
-                (Some(service), _) => folded(service).into(),
-                (None, Some(after)) => Arc::clone(&after.service),
-                (None, None) => "".into(),
-            };
-            for (name, service) in self.services.range(Arc::clone(&first)..) {
-                if found.len() > limit || (filter.service.is_some() && *name != first) {
-                    break;
-                }
-                let start = match after {
-                    Some(after) if after.service == *name => (Arc::clone(&after.node), Arc::clone(&after.id)),
-                    _ => ("".into(), "".into()),
-                };
-                let entries = service.entries.range(start..).map(|(_, entry)| entry);
-                let wanted = entries.filter(|entry| filter.admits(entry) && is_after(entry));
-                found.extend(wanted.take(limit.saturating_add(1) - found.len()).cloned());
-            }
-        }
-        let mut bytes = 0_usize;
-        let fits = |entry: &Arc<Entry>| {
-            let has_room = bytes < MAXIMUM_REGISTRY_PAGE_BYTES;
-            bytes = bytes.saturating_add(entry.size_bytes());
-            has_room
-        };
-        let fitting = found
-            .iter()
-            .take(limit)
-            .map(fits)
-            .take_while(|has_room| *has_room)
-            .count();
-        let more = found.len() > fitting;
-        found.truncate(fitting);
-        let next = found.last().filter(|_| more).map(|entry| Place::of(entry));
-        (found, next)
     }
 
     /// Moves on to a revision at which nothing changed.

@@ -38,6 +38,21 @@ impl Registry {
     /// Invalid; the claim does not hold; too many instances or changes; no space, or no answer in time.
     pub async fn register(
         &self,
+        registration: Registration,
+        claim: Claim,
+        checks: &[NewCheck],
+    ) -> Result<Answered<Registered>, ServiceError> {
+        self.register_on(LeaseId::NONE, registration, claim, checks).await
+    }
+
+    /// As [`Registry::register`], on `wanted` if a lease is granted for it; none: one of the server's choice. Whoever gets
+    /// no answer knows by it whether a registration that is there is the one that was asked for.
+    ///
+    /// # Errors
+    /// As [`Registry::register`], and there is such a lease already.
+    pub async fn register_on(
+        &self,
+        wanted: LeaseId,
         mut registration: Registration,
         claim: Claim,
         checks: &[NewCheck],
@@ -51,7 +66,7 @@ impl Registry {
         let owner = Owner::instance(&registration.node, &registration.id);
         let mut granted = LeaseId::NONE;
         let outcome = self
-            .try_register(owner, &registration, claim, checks, &mut granted)
+            .try_register(owner, wanted, &registration, claim, checks, &mut granted)
             .await;
         let (revision, registered, left) = match outcome {
             Ok(registered) => registered,
@@ -70,6 +85,7 @@ impl Registry {
     async fn try_register(
         &self,
         owner: Owner<'_>,
+        wanted: LeaseId,
         registration: &Registration,
         claim: Claim,
         checks: &[NewCheck],
@@ -97,11 +113,7 @@ impl Registry {
                 LeaseChoice::Grant => {
                     if granted.is_none() {
                         let leases = self.leases.by(self.caller.clone());
-                        *granted = leases
-                            .grant(LeaseId::NONE, registration.ttl_seconds)
-                            .await?
-                            .answer
-                            .id;
+                        *granted = leases.grant(wanted, registration.ttl_seconds).await?.answer.id;
                     }
                     *granted
                 }

@@ -39,6 +39,7 @@ mod fence;
 mod follow;
 mod keys;
 mod model;
+mod page;
 mod plan;
 mod plan_check;
 mod record;

@@ -189,6 +189,35 @@ pub struct NodeState {
     pub checks: Vec<Check>,
 }
 
+impl NodeState {
+    /// About how many bytes it takes in a message.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let metadata = self
+            .known
+            .as_ref()
+            .map_or(0, |known| metadata_bytes(&known.node.metadata));
+        FIXED_BYTES + metadata + checks_bytes(&self.checks)
+    }
+}
+
+/// For everything in a message that has a fixed size.
+const FIXED_BYTES: usize = 128;
+
+fn metadata_bytes(pairs: &BTreeMap<String, String>) -> usize {
+    let sizes = pairs.iter().map(|(key, value)| key.len() + value.len());
+    sizes.sum()
+}
+
+fn checks_bytes<'check>(checks: impl IntoIterator<Item = &'check Check>) -> usize {
+    let sizes = checks.into_iter().map(|check| {
+        let definition = &check.definition;
+        let words = definition.id.len() + definition.name.len() + definition.notes.len();
+        FIXED_BYTES + words + definition.kind.size_bytes() + check.state.output.len()
+    });
+    sizes.sum()
+}
+
 /// An instance with all that decides over its health. Immutable; shared by all who look at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -212,20 +241,10 @@ impl Entry {
     /// About how many bytes it takes in a message.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        /// For everything that has a fixed size.
-        const FIXED_BYTES: usize = 128;
-        let pairs = |pairs: &BTreeMap<String, String>| {
-            let sizes = pairs.iter().map(|(key, value)| key.len() + value.len());
-            sizes.sum::<usize>()
-        };
         let registration = &self.instance.registration;
         let tags = registration.tags.iter().map(String::len).sum::<usize>();
-        let checks = self.checks.iter().chain(&self.node.checks).map(|check| {
-            let definition = &check.definition;
-            let words = definition.id.len() + definition.name.len() + definition.notes.len();
-            FIXED_BYTES + words + definition.kind.size_bytes() + check.state.output.len()
-        });
-        FIXED_BYTES + tags + pairs(&registration.metadata) + checks.sum::<usize>()
+        let checks = checks_bytes(self.checks.iter().chain(&self.node.checks));
+        FIXED_BYTES + tags + metadata_bytes(&registration.metadata) + checks
     }
 
     /// Whether an operator took it, or its node, out of service.

@@ -17,7 +17,8 @@ use crate::service::ServiceError;
 use crate::service::header::Header;
 use crate::service::registry::{
     CheckState, Claim, Delta, Entry, Filter, NewCheck, Node, NodeEntry, Place, Registration, Registry,
-    RegistryError, ServiceEntry, ServiceWatch, Status as CheckStatus, TaggedAddress, WatchBatch, Weights,
+    RegistryError, ServiceEntry, ServiceWatch, Status as CheckStatus, Summary, TaggedAddress, WatchBatch,
+    Weights,
 };
 
 /// The front door of services.
@@ -40,7 +41,9 @@ impl Service for RegistryDoor {
         };
         let instance = request.instance.unwrap_or_default();
         let (registration, checks) = registration(instance).map_err(refusal)?;
-        let registered = self.0.by(caller).register(registration, claim, &checks).await;
+        let lease = LeaseId(request.lease);
+        let registry = self.0.by(caller);
+        let registered = registry.register_on(lease, registration, claim, &checks).await;
         let registered = registered.map_err(|error| status(&error))?;
         Ok(Response::new(wire::RegisterResponse {
             header: Some(header(&registered.header)),
@@ -114,11 +117,7 @@ impl Service for RegistryDoor {
         let after = request
             .after
             .map(|place| Place::new(&place.service, &place.node, &place.id));
-        let limit = match request.limit {
-            0 => usize::MAX,
-            limit => usize::try_from(limit).unwrap_or(usize::MAX),
-        };
-        let (entries, next) = catalog.page(&filter, after.as_ref(), limit);
+        let (entries, next) = catalog.page(&filter, after.as_ref(), most(request.limit));
         Ok(Response::new(wire::ListResponse {
             header: Some(self.header_at(catalog.revision())),
             instances: entries.iter().map(|entry| instance(entry)).collect(),
@@ -137,9 +136,14 @@ impl Service for RegistryDoor {
         let (caller, request) = open(request);
         let catalog = self.0.by(caller).catalog(request.stale).await;
         let catalog = catalog.map_err(|error| status(&error))?;
+        let (services, next) = catalog.services_page(optional(&request.after), most(request.limit));
+        let services = services.into_iter();
         Ok(Response::new(wire::ListServicesResponse {
             header: Some(self.header_at(catalog.revision())),
-            services: catalog.services().map(|found| service(found)).collect(),
+            services: services
+                .map(|(found, summary)| service(&found, summary))
+                .collect(),
+            next: next.as_deref().unwrap_or_default().to_owned(),
         }))
     }
 
@@ -231,9 +235,11 @@ impl Service for RegistryDoor {
         let (caller, request) = open(request);
         let catalog = self.0.by(caller).catalog(request.stale).await;
         let catalog = catalog.map_err(|error| status(&error))?;
+        let (nodes, next) = catalog.nodes_page(optional(&request.after), most(request.limit));
         Ok(Response::new(wire::ListNodesResponse {
             header: Some(self.header_at(catalog.revision())),
-            nodes: catalog.nodes().map(|found| node_entry(found)).collect(),
+            nodes: nodes.iter().map(|found| node_entry(found)).collect(),
+            next: next.as_deref().unwrap_or_default().to_owned(),
         }))
     }
 }
@@ -257,6 +263,14 @@ fn header(header: &Header) -> wire::Header {
 
 fn optional(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
+}
+
+/// The most that an answer may hold; 0: as much as fits.
+fn most(limit: u32) -> usize {
+    match limit {
+        0 => usize::MAX,
+        limit => usize::try_from(limit).unwrap_or(usize::MAX),
+    }
 }
 
 fn count(number: usize) -> u32 {
@@ -391,8 +405,7 @@ fn instance(entry: &Entry) -> wire::Instance {
     }
 }
 
-fn service(found: &ServiceEntry) -> wire::Service {
-    let summary = found.summary();
+fn service(found: &ServiceEntry, summary: Summary) -> wire::Service {
     wire::Service {
         name: found.name().to_owned(),
         tags: summary.tags.into_iter().collect(),

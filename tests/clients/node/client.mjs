@@ -273,6 +273,8 @@ async function membersAndStatusAreTold({ client, nodes, show }) {
   const { members } = await client.cluster.memberList({});
   show(members.map(member => [member.name, member.clientURLs.length, member.isLearner]).sort());
   for (const node of nodes) {
+    // A node tells its own revision; after this it has all that was written.
+    await node.get('status').exec();
     const status = await node.maintenance.status({});
     show(status.header.revision, members.some(member => member.ID === status.leader), Number(status.dbSize) > 0);
   }

@@ -2,7 +2,9 @@
 
 mod catalog;
 mod checks;
+mod limits;
 mod model;
+mod page;
 mod registration;
 mod renewal;
 mod rights;
@@ -15,6 +17,9 @@ use tokio::time::timeout;
 
 use super::keys::Owner;
 use super::*;
+use crate::base::limits::{
+    MAXIMUM_INSTANCE_TAGS, MAXIMUM_METADATA_PAIRS, MAXIMUM_METADATA_VALUE_BYTES, MAXIMUM_REGISTRY_NAME_BYTES,
+};
 use crate::service::testing::{Node as TestNode, PATIENCE};
 use crate::state::command::Range;
 

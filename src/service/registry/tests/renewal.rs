@@ -1,6 +1,7 @@
 //! Renewals: a registration whose time was over comes back on its own wish, and nothing that was ended does.
 
 use super::*;
+use crate::state::applied::Refusal;
 use crate::state::command::Command;
 
 async fn expire(node: &TestNode, registered: Registered) {
@@ -88,4 +89,25 @@ async fn deregistrations_of_others_keep_nobody_from_a_renewal_unless_history_is_
     node.services.core.propose(compaction, Some).await.unwrap();
     let ended = refused(node.register(web(), Claim::Renewal(third.epoch)).await);
     assert!(matches!(ended, RegistryError::Ended { .. }), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_registration_is_known_by_the_lease_that_was_asked_for_and_gets_no_other() {
+    let node = TestNode::start().await;
+    let registry = node.registry();
+    let on = |lease, claim| registry.register_on(LeaseId(lease), web(), claim, &[]);
+    let first = on(7, Claim::New).await.unwrap().answer;
+    assert_eq!(first.lease, LeaseId(7));
+    // What is there keeps the lease that it has.
+    let same = on(8, Claim::Renewal(first.epoch)).await.unwrap().answer;
+    assert_eq!(same, first);
+    let taken = on(7, Claim::New).await.map(|answered| answered.answer);
+    assert_eq!(taken, Err(ServiceError::Refused(Refusal::LeaseExists)));
+    assert_eq!(
+        node.catalog().await.entry("n", "w").unwrap().instance.lease,
+        LeaseId(7)
+    );
+    expire(&node, first).await;
+    let second = on(9, Claim::Renewal(first.epoch)).await.unwrap().answer;
+    assert_eq!(second.lease, LeaseId(9));
 }
