@@ -84,9 +84,7 @@ pub fn encrypt(
     record.extend_from_slice(&nonce);
     record.extend_from_slice(plaintext);
     let (_, body) = record.split_at_mut(HEAD_BYTES);
-    let tag = Aes256Gcm::new(key.expose().into())
-        .encrypt_in_place_detached(Nonce::from_slice(&nonce), &associated, body)
-        .map_err(|_| BarrierError::TooLong { bytes })?;
+    let tag = encrypt_in_place(key, &nonce, &associated, body).ok_or(BarrierError::TooLong { bytes })?;
     record.extend_from_slice(&tag);
     Ok(record)
 }
@@ -108,19 +106,48 @@ pub fn decrypt(key: &Key, place: Place<'_>, record: &[u8]) -> Result<Secret<Vec<
     let (term, nonce, ciphertext, tag) = parts(record)?;
     let associated = place.associated_data(term)?;
     let mut plaintext = ciphertext.to_vec();
-    let opened = Aes256Gcm::new(key.expose().into()).decrypt_in_place_detached(
-        Nonce::from_slice(nonce),
-        &associated,
-        &mut plaintext,
-        Tag::from_slice(tag),
-    );
+    let is_authentic = decrypt_in_place(key, nonce, &associated, &mut plaintext, tag);
     let plaintext = Secret::new(plaintext);
-    opened
-        .map(|()| plaintext)
-        .map_err(|_| BarrierError::TamperedOrMoved)
+    if is_authentic {
+        Ok(plaintext)
+    } else {
+        Err(BarrierError::TamperedOrMoved)
+    }
 }
 
-type Parts<'record> = (u32, &'record [u8; NONCE_BYTES], &'record [u8], &'record [u8; TAG_BYTES]);
+/// AES-256-GCM of `body`; returns the tag, or none where the body is longer than the cipher allows.
+pub(super) fn encrypt_in_place(
+    key: &Key,
+    nonce: &[u8; NONCE_BYTES],
+    associated: &[u8],
+    body: &mut [u8],
+) -> Option<[u8; TAG_BYTES]> {
+    let cipher = Aes256Gcm::new(key.expose().into());
+    let tag = cipher.encrypt_in_place_detached(Nonce::from_slice(nonce), associated, body);
+    tag.ok().map(Into::into)
+}
+
+/// The reverse; false, with `body` left encrypted, where the tag does not hold.
+pub(super) fn decrypt_in_place(
+    key: &Key,
+    nonce: &[u8; NONCE_BYTES],
+    associated: &[u8],
+    body: &mut [u8],
+    tag: &[u8; TAG_BYTES],
+) -> bool {
+    let cipher = Aes256Gcm::new(key.expose().into());
+    let (nonce, tag) = (Nonce::from_slice(nonce), Tag::from_slice(tag));
+    cipher
+        .decrypt_in_place_detached(nonce, associated, body, tag)
+        .is_ok()
+}
+
+type Parts<'record> = (
+    u32,
+    &'record [u8; NONCE_BYTES],
+    &'record [u8],
+    &'record [u8; TAG_BYTES],
+);
 
 fn parts(record: &[u8]) -> Result<Parts<'_>, BarrierError> {
     let truncated = BarrierError::Truncated {

@@ -3,8 +3,9 @@
 use thiserror::Error;
 
 use crate::base::limits::{
-    MAXIMUM_KEYRING_TERMS, MAXIMUM_SEALED_RECORD_BYTES, MAXIMUM_SECRET_PATH_BYTES, MAXIMUM_SECRET_PATH_SEGMENTS,
-    MAXIMUM_SECRET_SEGMENT_BYTES, MAXIMUM_TERM_ENCRYPTIONS, MAXIMUM_UNCOUNTED_ENCRYPTIONS,
+    MAXIMUM_KEYRING_TERMS, MAXIMUM_SEALED_RECORD_BYTES, MAXIMUM_SECRET_PATH_BYTES,
+    MAXIMUM_SECRET_PATH_SEGMENTS, MAXIMUM_SECRET_SEGMENT_BYTES, MAXIMUM_TERM_ENCRYPTIONS,
+    MAXIMUM_UNCOUNTED_ENCRYPTIONS,
 };
 
 /// Why a record was not encrypted or decrypted.
@@ -31,16 +32,22 @@ pub enum BarrierError {
         term: u32,
     },
     /// The tag does not hold: other bytes, another place, another version, another key.
-    #[error("stead: the sealed record was changed, moved or replaced by one of another version, or is under another key")]
+    #[error(
+        "stead: the sealed record was changed, moved or replaced by one of another version, or is under another key"
+    )]
     TamperedOrMoved,
     /// More than one record may hold.
-    #[error("stead: {bytes} bytes are too many for one sealed record; the most is {MAXIMUM_SEALED_RECORD_BYTES}")]
+    #[error(
+        "stead: {bytes} bytes are too many for one sealed record; the most is {MAXIMUM_SEALED_RECORD_BYTES}"
+    )]
     TooLong {
         /// What was given.
         bytes: usize,
     },
     /// A data key was used as often as it may be.
-    #[error("stead: term {term} of the keyring made {MAXIMUM_TERM_ENCRYPTIONS} encryptions, the most; rotate the keyring")]
+    #[error(
+        "stead: term {term} of the keyring made {MAXIMUM_TERM_ENCRYPTIONS} encryptions, the most; rotate the keyring"
+    )]
     Exhausted {
         /// The active term.
         term: u32,
@@ -72,7 +79,9 @@ pub enum BarrierError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NameError {
     /// Nothing before, after or between slashes.
-    #[error("stead: the path has an empty segment; write it without slashes at its ends and with single ones inside")]
+    #[error(
+        "stead: the path has an empty segment; write it without slashes at its ends and with single ones inside"
+    )]
     EmptySegment,
     /// Too long a segment.
     #[error("stead: a segment of the path has {bytes} bytes; the most is {MAXIMUM_SECRET_SEGMENT_BYTES}")]

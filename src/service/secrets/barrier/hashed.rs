@@ -6,14 +6,18 @@
 use std::fmt;
 
 use hkdf::Hkdf;
+use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::service::secrets::memory::{KEY_BYTES, Key, Locked};
+use crate::service::secrets::memory::{Key, Locked};
 
 /// Bytes of a hash.
 pub const HASH_BYTES: usize = 32;
+
+/// What SHA-256 takes at a time, which is how long the keys are.
+pub(super) const BLOCK_BYTES: usize = 64;
 
 /// What is hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,9 +74,7 @@ impl Eq for KeyedHash {}
 impl fmt::Display for KeyedHash {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("hmac-sha256:")?;
-        self.0
-            .iter()
-            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
     }
 }
 
@@ -84,7 +86,7 @@ impl fmt::Debug for KeyedHash {
 
 /// Hashes for one purpose.
 pub struct Hasher {
-    key: Key,
+    key: Locked<BLOCK_BYTES>,
 }
 
 impl Hasher {
@@ -92,7 +94,7 @@ impl Hasher {
     #[must_use]
     pub fn new(hash_key: &Key, purpose: Purpose<'_>) -> Self {
         Self {
-            key: derived::<KEY_BYTES>(hash_key, &purpose.label()),
+            key: derived(hash_key, &purpose.label()),
         }
     }
 
@@ -103,19 +105,17 @@ impl Hasher {
     }
 }
 
-/// HMAC-SHA256.
-pub(super) fn hmac(key: &[u8], value: &[u8]) -> [u8; HASH_BYTES] {
-    // A key of any length is a key.
-    let Ok(mac) = Hmac::<Sha256>::new_from_slice(key) else {
-        unreachable!("HMAC takes keys of every length")
-    };
+/// HMAC-SHA256 with a key as long as the hash's block.
+pub(super) fn hmac(key: &[u8; BLOCK_BYTES], value: &[u8]) -> [u8; HASH_BYTES] {
+    let mac = <Hmac<Sha256> as KeyInit>::new(key.into());
     mac.chain_update(value).finalize().into_bytes().into()
 }
 
 /// A key that is derived from `key` for what `label` says, by HKDF-SHA256 without salt.
 pub(super) fn derived<const LENGTH: usize>(key: &Key, label: &str) -> Locked<LENGTH> {
     const { assert!(LENGTH <= 255 * HASH_BYTES, "RFC 5869 derives no more") };
-    let filled = Locked::filled(|bytes| Hkdf::<Sha256>::new(None, key.expose()).expand(label.as_bytes(), bytes));
+    let filled =
+        Locked::filled(|bytes| Hkdf::<Sha256>::new(None, key.expose()).expand(label.as_bytes(), bytes));
     match filled {
         Ok(derived) => derived,
         Err(_) => unreachable!("the length was asserted"),

@@ -174,10 +174,7 @@ impl Keyring {
     /// [`BarrierError::UnknownTerm`] and those of [`cipher::decrypt`].
     pub fn decrypt(&self, place: Place<'_>, record: &[u8]) -> Result<Secret<Vec<u8>>, BarrierError> {
         let term = cipher::term_of(record)?;
-        let held = self
-            .terms
-            .get(&term)
-            .ok_or(BarrierError::UnknownTerm { term })?;
+        let held = self.terms.get(&term).ok_or(BarrierError::UnknownTerm { term })?;
         cipher::decrypt(&held.key, place, record)
     }
 
@@ -241,8 +238,7 @@ impl Keyring {
                 .filter(|made| made.term == *term)
                 .map(|made| made.encryptions)
                 .sum();
-            held.uncounted
-                .store(owed.saturating_sub(paid), Ordering::Relaxed);
+            held.uncounted.store(owed.saturating_sub(paid), Ordering::Relaxed);
         }
         self
     }
@@ -271,6 +267,14 @@ impl Keyring {
             return Err(BarrierError::UnknownTerm { term });
         }
         Self::decode(cipher::decrypt(root, place, sealed)?.expose())
+    }
+
+    /// As if `term` had made so many encryptions on this node.
+    #[cfg(test)]
+    pub(super) fn owe(&self, term: u32, encryptions: u64) {
+        if let Some(held) = self.terms.get(&term) {
+            held.uncounted.store(encryptions, Ordering::Relaxed);
+        }
     }
 
     fn active(&self) -> Result<(u32, &Term), BarrierError> {

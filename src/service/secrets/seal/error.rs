@@ -62,7 +62,9 @@ pub enum SealError {
         nonce: Uuid,
     },
     /// A seal whose key does not open what was wrapped.
-    #[error("stead: seal {id:?} ({kind}) does not open the root key: its key is another, or what was wrapped was changed")]
+    #[error(
+        "stead: seal {id:?} ({kind}) does not open the root key: its key is another, or what was wrapped was changed"
+    )]
     CannotUnwrap {
         /// The seal.
         id: String,
@@ -90,7 +92,9 @@ pub enum SealError {
         number: usize,
     },
     /// No seal of people.
-    #[error("stead: none of the seals is one of shares; without it, losing the others would lose all secrets")]
+    #[error(
+        "stead: none of the seals is one of shares; without it, losing the others would lose all secrets"
+    )]
     NoShares,
     /// An id that cannot be.
     #[error("stead: the id of a seal has {bytes} bytes; it has 1 to {MAXIMUM_SEAL_ID_BYTES}")]
@@ -99,7 +103,9 @@ pub enum SealError {
         bytes: usize,
     },
     /// A key that is no key. The value is not told.
-    #[error("stead: {source_name} does not hold a key: {reason}; it is 32 random bytes, in hexadecimal or base64")]
+    #[error(
+        "stead: {source_name} does not hold a key: {reason}; it is 32 random bytes, in hexadecimal or base64"
+    )]
     Key {
         /// Which file or variable.
         source_name: String,
