@@ -1,4 +1,4 @@
-//! Shares of a key (Shamir 1979, over [`super::field`]): for each byte of the key a random polynomial of degree
+//! Shares of a key (Shamir 1979, over the field of AES): for each byte of the key a random polynomial of degree
 //! `threshold - 1` whose value at 0 is that byte; a share is the values at one coordinate, and the coordinate.
 //!
 //! Any `threshold` shares give the key; fewer say nothing of it, whatever is computed. Coordinates are random and distinct and
