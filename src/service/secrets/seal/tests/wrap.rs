@@ -14,6 +14,7 @@ use super::{key, people};
 use crate::base::limits::{MAXIMUM_SEAL_ID_BYTES, MAXIMUM_SEALS};
 use crate::service::secrets::memory::Key;
 use crate::service::secrets::randomness::{Counting, SystemRandomness};
+use crate::state::format;
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -34,6 +35,23 @@ fn what_a_seal_wrapped_keeps_its_bytes() {
         "0100000000202122232425262728292a2bf8108c5a46b23024305668e4eb32ded3fa63c6b6adaa49c446dc463863a074235b62fbd8f22cdb35cd3233e402022428"
     );
     assert_eq!(people(0).unwrap(&wrapped).unwrap(), Key::copied_from(&[0x2A; 32]));
+}
+
+#[test]
+fn the_record_of_what_was_wrapped_keeps_its_bytes() {
+    let root = Key::copied_from(&[0x2A; 32]);
+    let keys = WrappedKeys::wrap(&root, &[&people(0)], &mut Counting(32)).unwrap();
+    let wrapped = people(0).wrap(&root, &mut Counting(32)).unwrap();
+    // Version, number of seals, id, kind, and what is wrapped.
+    let golden = format!("01010670656f706c650041{}", hexadecimal(&wrapped));
+    assert_eq!(hexadecimal(&keys.encode().unwrap()), golden);
+    for (kind, variant) in [
+        (SealKind::Shares, 0),
+        (SealKind::KeyFile, 1),
+        (SealKind::Environment, 2),
+    ] {
+        assert_eq!(format::encode("kind", &kind).unwrap()[..], [1, variant]);
+    }
 }
 
 #[test]
