@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the tests need and did not write themselves: a real etcd, etcdctl, the clients for Python (with its own
-# tests), Consul in Python, Go, Node and Java, programs that ask DNS, and what building the Rust client needs, with its tests.
+# tests), Go, Node and Java, those of Consul for Python and Go, programs that ask DNS, and what building the Rust client
+# needs, with its tests.
 # What is there already is left alone, so that the script can run before every test.
 #
 # Everything but the Debian packages goes to $STEAD_TEST_CLIENTS, by default stead-test-clients in the user's cache
@@ -72,12 +73,28 @@ if ! cmp -s "$here/consul-requirements.txt" "$clients/consul-venv/requirements.t
     cp "$here/consul-requirements.txt" "$clients/consul-venv/requirements.txt"
 fi
 
+# What it was made from, whose module has the same name.
+if ! cmp -s "$here/python-consul-requirements.txt" "$clients/python-consul-venv/requirements.txt"; then
+    say "making the Python environment $clients/python-consul-venv"
+    python3 -m venv --clear "$clients/python-consul-venv"
+    "$clients/python-consul-venv/bin/pip" install --quiet --disable-pip-version-check \
+        -r "$here/python-consul-requirements.txt"
+    cp "$here/python-consul-requirements.txt" "$clients/python-consul-venv/requirements.txt"
+fi
+
 # Cargo builds nothing of Go: the program is built here, when its sources are newer. It tells what it has called of the
 # library, where GOCOVERDIR says so.
 if [ -n "$(find "$here/go" -newer "$clients/go-client" -type f 2>/dev/null || echo missing)" ]; then
     say "building the program of the Go client"
     (cd "$here/go" && go build -cover -coverpkg=./...,go.etcd.io/etcd/client/v3/... -o "$clients/go-client" .)
     touch "$clients/go-client"
+fi
+
+# The program of Consul's Go client.
+if [ -n "$(find "$here/consul_go" -newer "$clients/consul-go-client" -type f 2>/dev/null || echo missing)" ]; then
+    say "building the program of Consul's Go client"
+    (cd "$here/consul_go" && go build -o "$clients/consul-go-client" .)
+    touch "$clients/consul-go-client"
 fi
 
 # CoreDNS, with the plugin that reads from an etcd alone.

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::call::Call;
 use super::fields::Fields;
-use super::parameters::shown as time_shown;
 use super::routes::Route;
 use super::shapes::index;
 use crate::base::clock;
@@ -98,12 +97,6 @@ fn shown_token(picture: &AclPicture, token: &Known<Token>, with_secret: bool) ->
     });
     if let (Some(fields), Some(end)) = (shown.as_object_mut(), record.expires_milliseconds) {
         fields.insert("ExpirationTime".into(), time(end).into());
-        let ttl = record
-            .ttl_seconds
-            .unwrap_or_default()
-            .saturating_mul(1_000_000_000);
-        let ttl = time_shown(i64::try_from(ttl).unwrap_or_default());
-        fields.insert("ExpirationTTL".into(), ttl.into());
     }
     shown
 }

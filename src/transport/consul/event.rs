@@ -85,17 +85,15 @@ async fn fire(call: Call) -> Result<Answer, ConsulError> {
 }
 
 async fn list(call: Call) -> Result<Answer, ConsulError> {
-    let consul = &call.consul;
+    let (consul, name) = (&call.consul, call.parameters.text("name"));
+    let is_shown = |event: &Event| {
+        name.is_none_or(|name| name == event.name)
+            && call.authorizer.allows(Resource::Event(&event.name), Access::Read)
+    };
     let reading = blocking(&call, watched_events(), |is_stale| async move {
-        Ok(consul.events(is_stale).await?.into())
+        Ok(consul.events(is_stale, is_shown).await?.into())
     });
     let (events, meta): (Vec<Event>, _) = reading.await?;
-    let name = call.parameters.text("name");
-    let may = |event: &Event| call.authorizer.allows(Resource::Event(&event.name), Access::Read);
-    let shown: Vec<EventShown> = events
-        .into_iter()
-        .filter(|event| name.is_none_or(|name| name == event.name) && may(event))
-        .map(EventShown::from)
-        .collect();
+    let shown: Vec<EventShown> = events.into_iter().map(EventShown::from).collect();
     Ok(call.json(&shown)?.with_meta(meta))
 }

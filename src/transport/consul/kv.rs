@@ -109,8 +109,6 @@ async fn read(call: Call) -> Result<Answer, ConsulError> {
 
 async fn read_prefix(call: Call) -> Result<Answer, ConsulError> {
     let prefix = &call.rest;
-    call.authorizer
-        .require(Resource::KeyPrefix(prefix), Access::List)?;
     let (consul, is_exact) = (&call.consul, call.options.index.is_some());
     let reading = blocking(&call, watched_prefix(prefix), |is_stale| async move {
         Ok(consul.pairs(prefix, is_stale, is_exact).await?.into())
@@ -128,8 +126,6 @@ async fn read_prefix(call: Call) -> Result<Answer, ConsulError> {
 
 async fn read_names(call: Call) -> Result<Answer, ConsulError> {
     let prefix = &call.rest;
-    call.authorizer
-        .require(Resource::KeyPrefix(prefix), Access::List)?;
     let given = call
         .parameters
         .text("separator")

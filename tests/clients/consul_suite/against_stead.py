@@ -1,13 +1,17 @@
 """Starts Stead for the tests that come with the Python client of Consul: a plugin of pytest.
 
 STEAD_BINARY is the program, STEAD_FOLDER where the nodes keep their data. The tests themselves are left as they are; what
-starts Consul in containers for them is replaced by this. As there, each test gets a server of its own, with nothing in it.
+starts Consul in containers for them is replaced by this. As there, each test gets servers of its own, with nothing in them:
+three, and it asks one that does not lead. They are started while the test before runs. What counts nodes gets one alone.
 """
 
 import collections
+import ctypes
 import os
 import pathlib
+import random
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -15,9 +19,18 @@ import uuid
 
 import pytest
 import requests
+from consul import Check
 
 MAXIMUM_START_SECONDS = 60
 PAUSE_SECONDS = 0.05
+NODES = 3
+
+# Below Linux' range for outgoing connections, so that none of them takes the port of a node that is about to start.
+PORTS = range(20_000, 32_768)
+handed_out = set()
+
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
 
 Instance = collections.namedtuple("Instance", ["container", "port", "version"])
 
@@ -35,7 +48,6 @@ LEFT_OUT = {
     "test_autopilot_health": "autopilot is not supported",
     "test_usage": "usage is not supported",
     "test_agent_checks": "no check runs a program",
-    "test_service_multi_check": "expects Consul at port 8500 of the same machine",
     "test_agent_service_register_kind_proxy_locality": "the service mesh is not supported",
     "test_agent_service_connect": "the service mesh is not supported",
     "test_agent_metrics": "metrics for Prometheus are at another address",
@@ -51,6 +63,9 @@ LEFT_OUT = {
     "test_health_ingress": "the service mesh is not supported",
 }
 
+# What expects that there is one node and no other.
+ALONE = {"test_catalog", "test_health_state"}
+
 
 def pytest_collection_modifyitems(items):
     for item in items:
@@ -60,77 +75,137 @@ def pytest_collection_modifyitems(items):
 
 
 def free_ports(number):
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports that nothing listens on, none given twice."""
+    found = []
+    while len(found) < number:
+        port = random.choice(PORTS)
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in handed_out:
+            handed_out.add(port)
+            found.append(port)
+    return found
 
 
-def is_ready(base, process, headers):
-    if process.poll() is not None:
-        raise RuntimeError(f"stead ended with {process.returncode}")
-    try:
-        leader = requests.get(f"{base}/v1/status/leader", timeout=2)
-        nodes = requests.get(f"{base}/v1/catalog/nodes", headers=headers, timeout=2)
-        return leader.ok and leader.json() and nodes.ok and nodes.json()
-    except requests.RequestException:
-        return False
+def end_with_parent():
+    """A node does not outlive the tests, however they end."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def running(token=None):
-    """A node, until the test has done with it."""
-    client, peer, consul = free_ports(3)
-    folder = pathlib.Path(os.environ["STEAD_FOLDER"], uuid.uuid4().hex)
-    folder.mkdir()
-    arguments = [
-        os.environ["STEAD_BINARY"],
-        "server",
-        "--name=consul-test",
-        f"--data-dir={folder}/data",
-        f"--initial-cluster=consul-test=http://127.0.0.1:{peer}",
-        f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
-        f"--listen-peer-urls=http://127.0.0.1:{peer}",
-        f"--listen-client-urls=http://127.0.0.1:{client}",
-        f"--advertise-client-urls=http://127.0.0.1:{client}",
-        f"--listen-consul-urls=http://127.0.0.1:{consul}",
-        "--check-registration=all",
-    ]
-    if token:
-        arguments += ["--consul-acl", f"--consul-acl-initial-management-token={token}"]
-    base = f"http://127.0.0.1:{consul}"
-    headers = {"X-Consul-Token": token} if token else {}
-    with open(folder / "log", "wb") as log, subprocess.Popen(arguments, stdout=log, stderr=log) as process:
+class Cluster:
+    """Nodes that know each other. The token is that of who may do everything; none without ACLs."""
+
+    def __init__(self, with_acls, nodes=NODES):
+        self.token = str(uuid.uuid4()) if with_acls else None
+        self.folder = pathlib.Path(os.environ["STEAD_FOLDER"], uuid.uuid4().hex)
+        self.folder.mkdir()
+        self.names = [f"consul-test-{number}" for number in range(nodes)]
+        ports = free_ports(3 * nodes)
+        peers, clients, self.ports = ports[:nodes], ports[nodes : 2 * nodes], ports[2 * nodes :]
+        members = ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in zip(self.names, peers))
+        self.processes = []
+        for name, peer, client, consul in zip(self.names, peers, clients, self.ports):
+            arguments = [
+                os.environ["STEAD_BINARY"],
+                "server",
+                f"--name={name}",
+                f"--data-dir={self.folder}/{name}",
+                f"--initial-cluster={members}",
+                f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+                f"--listen-peer-urls=http://127.0.0.1:{peer}",
+                f"--listen-client-urls=http://127.0.0.1:{client}",
+                f"--advertise-client-urls=http://127.0.0.1:{client}",
+                f"--listen-consul-urls=http://127.0.0.1:{consul}",
+                "--check-registration=all",
+            ]
+            if self.token:
+                arguments += ["--consul-acl", f"--consul-acl-initial-management-token={self.token}"]
+            with open(self.folder / f"{name}.log", "wb") as log:
+                process = subprocess.Popen(arguments, stdout=log, stderr=log, preexec_fn=end_with_parent)
+            self.processes.append(process)
+
+    def ask(self, port, path):
+        headers = {"X-Consul-Token": self.token} if self.token else {}
+        answer = requests.get(f"http://127.0.0.1:{port}{path}", headers=headers, timeout=10)
+        return answer.json() if answer.ok else None
+
+    def asked(self):
+        """The place of a node that does not lead, if there is another, once all of them are ready."""
+        for process in self.processes:
+            if process.poll() is not None:
+                raise RuntimeError(f"stead ended with {process.returncode}")
         try:
-            until = time.monotonic() + MAXIMUM_START_SECONDS
-            while not is_ready(base, process, headers):
-                if time.monotonic() > until:
-                    raise TimeoutError(f"stead is not ready: {(folder / 'log').read_text()[-4000:]}")
-                time.sleep(PAUSE_SECONDS)
-            about = requests.get(f"{base}/v1/agent/self", headers=headers, timeout=10).json()
-            yield Instance(process, consul, about["Config"]["Version"])
-        finally:
+            for port in self.ports:
+                alive = self.ask(port, "/v1/health/service/consul?passing")
+                if not alive or len(alive) < len(self.names):
+                    return None
+            servers = self.ask(self.ports[0], "/v1/operator/raft/configuration")["Servers"]
+        except requests.RequestException:
+            return None
+        servers.sort(key=lambda server: server["Leader"])
+        return self.names.index(servers[0]["Node"])
+
+    def instance(self):
+        until = time.monotonic() + MAXIMUM_START_SECONDS
+        while (place := self.asked()) is None:
+            if time.monotonic() > until:
+                logs = [path.read_text()[-2000:] for path in self.folder.glob("*.log")]
+                raise TimeoutError("stead is not ready: " + "\n".join(logs))
+            time.sleep(PAUSE_SECONDS)
+        about = self.ask(self.ports[place], "/v1/agent/self")
+        return Instance(self.processes[place], self.ports[place], about["Config"]["Version"])
+
+    def end(self):
+        for process in self.processes:
             process.kill()
             process.wait()
-            # A node takes some room, and there are more than a hundred.
-            shutil.rmtree(folder)
+        # A node takes some room, and there are more than a hundred clusters.
+        shutil.rmtree(self.folder)
+
+
+# The next cluster with ACLs, and the next without.
+spare = {}
+
+
+def running(request, with_acls):
+    """A node of a cluster, and who may do everything there, until the test has done with it."""
+    if request.node.originalname in ALONE:
+        cluster = Cluster(with_acls, nodes=1)
+    else:
+        cluster = spare.pop(with_acls, None) or Cluster(with_acls)
+        spare[with_acls] = Cluster(with_acls)
+    try:
+        yield cluster.instance(), cluster.token
+    finally:
+        cluster.end()
+
+
+def pytest_sessionfinish():
+    for cluster in spare.values():
+        cluster.end()
 
 
 @pytest.fixture
-def consul_instance():
-    yield from running()
+def consul_instance(request):
+    for instance, _ in running(request, with_acls=False):
+        yield instance
 
 
 @pytest.fixture
-def acl_consul_instance():
-    token = str(uuid.uuid4())
-    for instance in running(token):
-        yield instance, token
+def acl_consul_instance(request):
+    yield from running(request, with_acls=True)
 
 
 @pytest.fixture
-def consul_port(consul_instance):
+def consul_port(consul_instance, monkeypatch):
+    # A test has its own server checked, at the port that it has elsewhere.
+    make = Check.http
+
+    def moved(url, *arguments, **named):
+        return make(url.replace(":8500", f":{consul_instance.port}"), *arguments, **named)
+
+    monkeypatch.setattr(Check, "http", moved)
     return consul_instance.port, consul_instance.version

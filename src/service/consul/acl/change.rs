@@ -324,7 +324,6 @@ impl Acls {
                 Some(there) => there.record.expires_milliseconds,
                 None => ttl_seconds.map(|seconds| now.saturating_add(seconds.saturating_mul(1_000))),
             },
-            ttl_seconds: there.map_or(ttl_seconds, |there| there.record.ttl_seconds),
         };
         let lease = match record.expires_milliseconds {
             None => LeaseId::NONE,

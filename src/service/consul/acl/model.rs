@@ -67,8 +67,6 @@ pub struct Token {
     pub created_milliseconds: u64,
     /// When it ends; none: never.
     pub expires_milliseconds: Option<u64>,
-    /// The seconds that were asked for, if they were.
-    pub ttl_seconds: Option<u64>,
 }
 
 /// A policy.

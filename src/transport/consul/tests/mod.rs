@@ -3,6 +3,7 @@
 mod acl;
 mod agent;
 mod catalog;
+mod event;
 mod health;
 mod query;
 mod request;
