@@ -2,9 +2,10 @@
 //!
 //! Never used by `state`: what could differ between nodes is fixed here, before a command is proposed.
 
+use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rand::Rng;
+use rand::{Rng, TryRngCore};
 
 use super::ids::LeaseId;
 
@@ -36,6 +37,14 @@ pub fn random_lease_id() -> LeaseId {
 #[must_use]
 pub fn random_bytes<const LENGTH: usize>() -> [u8; LENGTH] {
     rand::rng().random()
+}
+
+/// Fills `bytes` from the generator of the operating system, for keys and nonces that are to last. No copy is kept.
+///
+/// # Errors
+/// The system has no randomness to give.
+pub fn fill_from_system(bytes: &mut [u8]) -> io::Result<()> {
+    rand::rngs::OsRng.try_fill_bytes(bytes).map_err(io::Error::other)
 }
 
 /// A random number that tells this run of the process from every other.

@@ -250,3 +250,39 @@ pub const MAXIMUM_CONSUL_EVENT_BYTES: usize = 64 * 1024;
 
 /// Bytes of a snapshot on Consul's interface, packed and unpacked.
 pub const MAXIMUM_CONSUL_SNAPSHOT_BYTES: usize = 512 * 1024 * 1024;
+
+/// Encryptions under one term of the keyring, each with a random nonce of 96 bits. NIST SP 800-38D (8.3) allows 2^32 for one
+/// key; 2^26 are kept back for those that nodes made and did not live to write down.
+pub const MAXIMUM_TERM_ENCRYPTIONS: u64 = (1 << 32) - (1 << 26);
+
+/// Encryptions at which a term of the keyring is due for rotation: 90 % of 2^32.
+pub const ROTATION_DUE_ENCRYPTIONS: u64 = 3_865_470_566;
+
+/// Encryptions that one node makes before it must have written their number to the stored keyring; one more is refused. What
+/// is kept back by [`MAXIMUM_TERM_ENCRYPTIONS`] is 64 times as much.
+pub const MAXIMUM_UNCOUNTED_ENCRYPTIONS: u64 = 1 << 20;
+
+/// Terms of the keyring; one more is refused. Each has a locked page of memory on each node that is not sealed. Rotated every
+/// day, they last for eleven years.
+pub const MAXIMUM_KEYRING_TERMS: usize = 4_096;
+
+/// Bytes that are encrypted as one record.
+pub const MAXIMUM_SEALED_RECORD_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of the path of a secret, with its slashes.
+pub const MAXIMUM_SECRET_PATH_BYTES: usize = 2 * 1024;
+
+/// Bytes between two slashes of the path of a secret.
+pub const MAXIMUM_SECRET_SEGMENT_BYTES: usize = 512;
+
+/// Segments of the path of a secret.
+pub const MAXIMUM_SECRET_PATH_SEGMENTS: usize = 64;
+
+/// Seals that hold the root key at a time.
+pub const MAXIMUM_SEALS: usize = 16;
+
+/// Bytes of the id of a seal.
+pub const MAXIMUM_SEAL_ID_BYTES: usize = 128;
+
+/// Bytes of a key file of a seal.
+pub const MAXIMUM_KEY_FILE_BYTES: u64 = 1_024;

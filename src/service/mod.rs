@@ -32,6 +32,7 @@ mod quota;
 pub mod range_stream;
 pub mod registry;
 pub mod resolve;
+pub mod secrets;
 pub mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,0 +1,68 @@
+//! Secrets: what is stored is ciphertext, in the log, on disk, in snapshots and in backups.
+//!
+//! # The hierarchy of keys
+//!
+//! ```text
+//! shares of people     key file     environment variable        kept outside of the store
+//!        \                |                 /
+//!         seal key    seal key      seal key                    one for each seal, 32 bytes, never stored
+//!             \           |           /
+//!              root key, wrapped once by each                   32 random bytes; in memory of a node that is not sealed
+//!                         |
+//!                      keyring, sealed                          one record of the store
+//!        ________________/|\________________
+//!       |                 |                 |
+//!  term 1, 2, ... n    name key         hash key                32 random bytes each
+//!       |                 |                 |
+//!    records        storage keys     hashes of tokens, ...      what the store and the log hold
+//! ```
+//!
+//! A rotation adds a term: new records are under it, old ones stay readable. New shares or another seal wrap the same root key
+//! anew and touch nothing below it.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`seal`] | keeps the root key wrapped, and gets it back by shares or by itself |
+//! | [`barrier`] | the keyring, the encryption of records, sealed names and keyed hashes |
+//! | [`memory`] | key material: wiped, not shown, kept out of swap and core dumps |
+//! | [`randomness`] | where keys and nonces come from |
+//!
+//! # What is defended against
+//!
+//! - Whoever reads the store, the log, a snapshot or a backup sees no value and no name. What stays to be seen: how many
+//!   records there are, their sizes, when each is written, how deep names lie, their lengths in steps of 16 bytes, and which
+//!   share a directory.
+//! - Whoever writes the store cannot change a record, move it to another key, or put back an earlier version of it while the
+//!   store counts a later one: each shows as an error when it is read. So does a sealed name that is moved below another
+//!   directory.
+//! - A share too few gives nothing of the root key, and a wrong one is not told from a right one before all are there.
+//! - Losing a seal loses no data while another is left, and one seal is always shares.
+//! - Key material is wiped when it is dropped; that of a sealed node is not in its memory any more. It is locked into memory
+//!   where the system allows that; where it does not, [`memory::unlocked_pages`] says so.
+//! - The time that anything takes does not depend on keys, shares or hashes that are compared: the ciphers use the
+//!   instructions of the processor, or a software AES without tables.
+//!
+//! # What is not defended against
+//!
+//! - Whoever reads the memory of a node that is not sealed, or may trace its process, has the keys. A machine that hibernates
+//!   writes all memory to disk.
+//! - Whoever has the store and one of the seals (a key file, a variable, enough shares) has the secrets. Shares and seals that
+//!   were replaced still open a backup from before, unless the root key was replaced too.
+//! - Whoever can put back the whole store as it once was, its counters of versions included, or writes those counters, puts
+//!   back secrets too. A key that is removed and written again counts from 1 again, so that a record of its former life with
+//!   the same version passes. Removing records is not detected.
+//! - Plaintext on its way to whoever asked for it is in memory that is wiped but not locked, and so is what the ciphers and
+//!   hashes make of a key during a call; the state of the hash functions is not wiped. The variable of a seal stays in the
+//!   environment of the process.
+//! - A generator of the operating system that repeats itself (a virtual machine that is copied while it runs) may repeat
+//!   nonces.
+//!
+//! # What this layer never does
+//!
+//! It never proposes a plaintext, never encrypts or draws random bytes in apply, never shows a key, a share or a plaintext in
+//! a log, an error or a metric, and has no cryptography of its own but the arithmetic of shares.
+
+pub mod barrier;
+pub mod memory;
+pub mod randomness;
+pub mod seal;

@@ -1,0 +1,110 @@
+//! Where keys, nonces and polynomials come from: the operating system, and in tests what makes golden bytes possible.
+//!
+//! Never a generator of its own.
+
+use std::io;
+
+use crate::base::clock;
+use crate::service::secrets::memory::Key;
+
+/// A source of random bytes.
+pub trait Randomness {
+    /// Fills `bytes`.
+    ///
+    /// # Errors
+    /// There is no randomness to be had.
+    fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()>;
+
+    /// A new key, made in locked memory.
+    ///
+    /// # Errors
+    /// As [`Randomness::fill`].
+    fn key(&mut self) -> io::Result<Key> {
+        Key::filled(|bytes| self.fill(bytes))
+    }
+
+    /// A number below `bound`, each as likely as every other; 0 where `bound` is 0 or 1.
+    ///
+    /// # Errors
+    /// As [`Randomness::fill`].
+    fn below(&mut self, bound: u8) -> io::Result<u8> {
+        if bound < 2 {
+            return Ok(0);
+        }
+        // All ones, as long as the largest number: at least every second that is drawn fits.
+        let mask = u8::MAX >> (bound - 1).leading_zeros();
+        loop {
+            let mut drawn = [0];
+            self.fill(&mut drawn)?;
+            let [number] = drawn.map(|byte| byte & mask);
+            if number < bound {
+                return Ok(number);
+            }
+        }
+    }
+}
+
+/// The generator of the operating system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRandomness;
+
+impl Randomness for SystemRandomness {
+    fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        clock::fill_from_system(bytes)
+    }
+}
+
+/// Counts: 0, 1, 2 and so on, for golden bytes.
+#[cfg(test)]
+pub(crate) struct Counting(pub u8);
+
+#[cfg(test)]
+impl Randomness for Counting {
+    fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        for byte in bytes {
+            *byte = self.0;
+            self.0 = self.0.wrapping_add(1);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_below_a_bound_is_drawn_and_none_above() {
+        for bound in [1, 2, 3, 5, 128, 200, 255] {
+            let mut seen = [false; 256];
+            for start in 0..=255 {
+                seen[usize::from(Counting(start).below(bound).unwrap())] = true;
+            }
+            for (number, was_seen) in seen.iter().enumerate() {
+                assert_eq!(*was_seen, number < usize::from(bound), "{number} of {bound}");
+            }
+        }
+        assert_eq!(Counting(9).below(0).unwrap(), 0);
+    }
+
+    #[test]
+    fn the_system_gives_other_bytes_each_time() {
+        let draw = || SystemRandomness.key().unwrap();
+        assert_ne!(draw(), draw());
+    }
+
+    /// A generator that has nothing to give.
+    struct Dry;
+
+    impl Randomness for Dry {
+        fn fill(&mut self, _bytes: &mut [u8]) -> io::Result<()> {
+            Err(io::Error::other("dry"))
+        }
+    }
+
+    #[test]
+    fn a_source_that_runs_dry_is_an_error_and_never_a_key_of_zeros() {
+        assert!(Dry.key().is_err());
+        assert!(Dry.below(7).is_err());
+    }
+}
