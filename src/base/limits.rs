@@ -250,3 +250,18 @@ pub const MAXIMUM_CONSUL_EVENT_BYTES: usize = 64 * 1024;
 
 /// Bytes of a snapshot on Consul's interface, packed and unpacked.
 pub const MAXIMUM_CONSUL_SNAPSHOT_BYTES: usize = 512 * 1024 * 1024;
+
+/// Bytes of a policy of the secret store.
+pub const MAXIMUM_SECRET_POLICY_BYTES: usize = 256 * 1024;
+
+/// Rules in a policy of the secret store; those about the same path count each.
+pub const MAXIMUM_SECRET_POLICY_RULES: usize = 2_000;
+
+/// Brackets in a policy of the secret store inside each other; rules about parameters need five in JSON.
+pub const MAXIMUM_SECRET_POLICY_DEPTH: usize = 8;
+
+/// Segments of a path in a policy of the secret store.
+pub const MAXIMUM_SECRET_POLICY_SEGMENTS: usize = 128;
+
+/// Bytes of the name of a policy of the secret store.
+pub const MAXIMUM_SECRET_POLICY_NAME_BYTES: usize = 256;

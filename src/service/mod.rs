@@ -19,6 +19,7 @@ pub mod consul;
 pub mod contest;
 mod core;
 mod corruption;
+mod document;
 pub mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -32,6 +33,7 @@ mod quota;
 pub mod range_stream;
 pub mod registry;
 pub mod resolve;
+pub mod secrets;
 pub mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
