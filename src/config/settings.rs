@@ -15,8 +15,8 @@ use super::{
     AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, checks,
     corruption, dns, parse_switch, rights, tls,
 };
-use crate::base::{duration, identity};
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
+use crate::base::{duration, identity};
 use crate::replication::{IDENTITY_FILE, PeerMember};
 
 /// Longest election timeout, as in etcd.

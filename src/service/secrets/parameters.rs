@@ -88,7 +88,10 @@ mod tests {
             json!([30]),
         ] {
             let error = span(&value).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{value} is no time; write")), "{error}");
+            assert!(
+                error.starts_with(&format!("{value} is no time; write")),
+                "{error}"
+            );
         }
     }
 }

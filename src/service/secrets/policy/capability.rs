@@ -105,9 +105,9 @@ impl Capabilities {
 
 impl FromIterator<Capability> for Capabilities {
     fn from_iter<I: IntoIterator<Item = Capability>>(capabilities: I) -> Self {
-        capabilities.into_iter().fold(Self::NONE, |set, capability| {
-            set.merge(Self(capability.bit()))
-        })
+        capabilities
+            .into_iter()
+            .fold(Self::NONE, |set, capability| set.merge(Self(capability.bit())))
     }
 }
 

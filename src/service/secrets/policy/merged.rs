@@ -167,8 +167,7 @@ impl Merged {
             return vec!["root"];
         }
         let rule = self.find(path.trim_start_matches('/'), true);
-        rule.map_or(Capabilities::NONE, |rule| rule.capabilities)
-            .names()
+        rule.map_or(Capabilities::NONE, |rule| rule.capabilities).names()
     }
 
     /// The one rule that decides: one for exactly that path, else the most specific with a wildcard. A rule for exactly

@@ -94,7 +94,9 @@ fn several(value: Value) -> Vec<Value> {
 /// A document may say its name; what counts is the one that it is kept under.
 fn check_name(key: &str, value: &Value) -> Result<(), PolicyError> {
     if key != "name" {
-        return Err(invalid(format!("{key:?} is unknown; rules are blocks of \"path\"")));
+        return Err(invalid(format!(
+            "{key:?} is unknown; rules are blocks of \"path\""
+        )));
     }
     if !value.is_string() {
         return Err(invalid(format!("\"name\" is no text: {value}")));
@@ -121,7 +123,9 @@ fn from_hcl(text: &str) -> Result<Vec<Statement>, PolicyError> {
 fn statement(block: Block) -> Result<Statement, PolicyError> {
     let key = block.identifier.as_str();
     if key != "path" {
-        return Err(invalid(format!("{key:?} is unknown; rules are blocks of \"path\"")));
+        return Err(invalid(format!(
+            "{key:?} is unknown; rules are blocks of \"path\""
+        )));
     }
     let [label] = block.labels.as_slice() else {
         return Err(invalid("a block of \"path\" has one path, in quotes"));
@@ -163,7 +167,9 @@ fn rule(said: Value) -> Result<Rule, String> {
         match key.as_str() {
             "comment" if value.is_string() => {}
             "comment" => return Err(format!("\"comment\" is no text: {value}")),
-            "capabilities" => rule.capabilities = rule.capabilities.merge(capabilities(&texts(&key, value)?)?),
+            "capabilities" => {
+                rule.capabilities = rule.capabilities.merge(capabilities(&texts(&key, value)?)?)
+            }
             "policy" => rule.capabilities = rule.capabilities.merge(legacy(&value)?),
             "allowed_parameters" => rule.allowed = parameters_of(&key, value)?,
             "denied_parameters" => rule.denied = parameters_of(&key, value)?,

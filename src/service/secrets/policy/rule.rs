@@ -72,7 +72,11 @@ impl Rule {
         }
         parameters.iter().all(|(name, value)| {
             let name = name.to_lowercase();
-            if self.denied.get(&name).is_some_and(|values| is_among(value, values)) {
+            if self
+                .denied
+                .get(&name)
+                .is_some_and(|values| is_among(value, values))
+            {
                 return false;
             }
             match self.allowed.get(&name) {

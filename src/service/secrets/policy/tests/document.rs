@@ -57,7 +57,10 @@ fn hcl_and_json_say_the_same() {
 #[test]
 fn what_is_wrong_with_a_document_is_named() {
     for (text, reason) in [
-        ("nope \"x\" {}", "failed to parse policy: \"nope\" is unknown; rules are blocks of \"path\""),
+        (
+            "nope \"x\" {}",
+            "failed to parse policy: \"nope\" is unknown; rules are blocks of \"path\"",
+        ),
         ("nope = 1", "\"nope\" is unknown"),
         ("name = 1", "\"name\" is no text: 1"),
         ("path {}", "has one path, in quotes"),
@@ -67,21 +70,42 @@ fn what_is_wrong_with_a_document_is_named() {
         ("{\"path\": {\"a\": 1}}", "path \"a\": 1 is no block of rules"),
         ("{\"nope\": {}}", "\"nope\" is unknown"),
         ("{\"path\": {}, \"path\": {}}", "\"path\" is said twice"),
-        ("{\"path\": {\"a\": {}, \"a\": {}}}", "\"a\" is said twice at line 1"),
+        (
+            "{\"path\": {\"a\": {}, \"a\": {}}}",
+            "\"a\" is said twice at line 1",
+        ),
         ("{", "EOF"),
         ("{} x", "trailing characters"),
         (
             "path \"a\" { capabilities = [\"read\", \"banana\"] }",
             "failed to parse policy: path \"a\": invalid capability \"banana\"; there are create, delete, deny",
         ),
-        ("path \"a\" { capabilities = [\"root\"] }", "invalid capability \"root\""),
-        ("path \"a\" { capabilities = [\"READ\"] }", "invalid capability \"READ\""),
-        ("path \"a\" { capabilities = \"read\" }", "\"capabilities\" is no list: \"read\""),
-        ("path \"a\" { capabilities = [1] }", "1 in \"capabilities\" is no text"),
+        (
+            "path \"a\" { capabilities = [\"root\"] }",
+            "invalid capability \"root\"",
+        ),
+        (
+            "path \"a\" { capabilities = [\"READ\"] }",
+            "invalid capability \"READ\"",
+        ),
+        (
+            "path \"a\" { capabilities = \"read\" }",
+            "\"capabilities\" is no list: \"read\"",
+        ),
+        (
+            "path \"a\" { capabilities = [1] }",
+            "1 in \"capabilities\" is no text",
+        ),
         ("path \"a\" { policy = \"sing\" }", "invalid policy \"sing\""),
-        ("path \"a\" { capabilites = [] }", "path \"a\": \"capabilites\" is unknown"),
+        (
+            "path \"a\" { capabilites = [] }",
+            "path \"a\": \"capabilites\" is unknown",
+        ),
         ("path \"a\" { comment = 1 }", "\"comment\" is no text: 1"),
-        ("path \"a\" {\n policy = \"read\"\n policy = \"deny\" }", "line 3: \"policy\" is said twice"),
+        (
+            "path \"a\" {\n policy = \"read\"\n policy = \"deny\" }",
+            "line 3: \"policy\" is said twice",
+        ),
         (
             "path \"a\" { allowed_parameters = { \"x\" = [], \"x\" = [1] } }",
             "line 1: \"x\" is said twice",
@@ -99,24 +123,48 @@ fn what_is_wrong_with_a_document_is_named() {
             "path \"a\": \"denied_parameters\" is said twice",
         ),
         ("path \"a\" {\n x \"y\" {}\n }", "path \"a\": \"x\" has a label"),
-        ("path \"a\" { denied_parameters = [] }", "\"denied_parameters\" is no object of lists: []"),
+        (
+            "path \"a\" { denied_parameters = [] }",
+            "\"denied_parameters\" is no object of lists: []",
+        ),
         (
             "path \"a\" { denied_parameters = { x = \"y\" } }",
             "\"x\" in \"denied_parameters\" has no list: \"y\"",
         ),
-        ("path \"a\" { min_wrapping_ttl = -1 }", "\"min_wrapping_ttl\": -1 is no time"),
-        ("path \"a\" { max_wrapping_ttl = \"soon\" }", "\"max_wrapping_ttl\": \"soon\" is no time"),
+        (
+            "path \"a\" { min_wrapping_ttl = -1 }",
+            "\"min_wrapping_ttl\": -1 is no time",
+        ),
+        (
+            "path \"a\" { max_wrapping_ttl = \"soon\" }",
+            "\"max_wrapping_ttl\": \"soon\" is no time",
+        ),
         (
             "path \"a\" {\n min_wrapping_ttl = 400\n max_wrapping_ttl = 200\n }",
             "max_wrapping_ttl cannot be less than min_wrapping_ttl",
         ),
-        ("path \"a/+*\" {}", "path \"a/+*\": invalid use of wildcards ('+*' is forbidden)"),
+        (
+            "path \"a/+*\" {}",
+            "path \"a/+*\": invalid use of wildcards ('+*' is forbidden)",
+        ),
         ("path \"+*/a\" {}", "invalid use of wildcards"),
-        ("path \"a/{{identity.entity.id\" {}", "a template that does not end"),
-        ("path \"a/identity.entity.id}}\" {}", "a template that ends without having begun"),
-        ("path \"a\" {}\npath \"${b}\" {}", "line 2: text with a template in it"),
+        (
+            "path \"a/{{identity.entity.id\" {}",
+            "a template that does not end",
+        ),
+        (
+            "path \"a/identity.entity.id}}\" {}",
+            "a template that ends without having begun",
+        ),
+        (
+            "path \"a\" {}\npath \"${b}\" {}",
+            "line 2: text with a template in it",
+        ),
         ("path \"\\u0061\" {}", "line 1: a character by its number"),
-        ("path \"a\" { comment = file(\"x\") }", "line 1: '(' has no meaning here"),
+        (
+            "path \"a\" { comment = file(\"x\") }",
+            "line 1: '(' has no meaning here",
+        ),
         ("path \"a\" { comment = <<X\n", "'<' has no meaning here"),
         ("path \"a\" { comment = b }", "path \"a\": b is no text in quotes"),
         ("path \"a", "line 1: text that does not end"),
@@ -145,7 +193,12 @@ fn a_document_has_limits() {
 
     // Beside the brackets that rules need.
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-    let hcl = |depth| format!("path \"a\" {{ allowed_parameters = {{ x = [{}] }} }}", nested(depth));
+    let hcl = |depth| {
+        format!(
+            "path \"a\" {{ allowed_parameters = {{ x = [{}] }} }}",
+            nested(depth)
+        )
+    };
     let json = |depth| {
         format!(
             "{{\"path\": {{\"a\": {{\"allowed_parameters\": {{\"x\": [{}]}} }} }} }}",

@@ -144,8 +144,10 @@ fn only_what_is_known_of_somebody_can_be_filled_in() {
 
 #[test]
 fn numbers_of_a_request_are_compared_by_what_they_are_worth() {
-    let rules = r#"path "x" { capabilities = ["update"]
-        allowed_parameters = { "n" = [1, 2.5, true, null, "a"] } }"#;
+    let rules = r#"path "x" {
+        capabilities = ["update"]
+        allowed_parameters = { "n" = [1, 2.5, true, null, "a"] }
+    }"#;
     let merged = merged(&[rules]);
     let allows = |value: Value| {
         let Value::Object(parameters) = json!({ "n": value }) else {
@@ -154,7 +156,14 @@ fn numbers_of_a_request_are_compared_by_what_they_are_worth() {
         let decision = merged.decide(Operation::Update, "x", &parameters, None);
         decision.is_allowed()
     };
-    for value in [json!(1), json!(1.0), json!(2.5), json!(true), json!(null), json!("a")] {
+    for value in [
+        json!(1),
+        json!(1.0),
+        json!(2.5),
+        json!(true),
+        json!(null),
+        json!("a"),
+    ] {
         assert!(allows(value.clone()), "{value}");
     }
     for value in [json!(2), json!("1"), json!(false), json!(["a"]), json!("ab")] {
@@ -183,8 +192,14 @@ fn every_one_of_thousands_of_rules_is_found() {
     for part in 0..3 {
         for number in 0..600 {
             assert_eq!(merged.capabilities(&format!("exact/{part}/{number}")), ["read"]);
-            assert_eq!(merged.capabilities(&format!("wide/{part}/{number}/a/b")), ["list"]);
-            assert_eq!(merged.capabilities(&format!("any/a/{part}-{number}/xy/z")), ["patch"]);
+            assert_eq!(
+                merged.capabilities(&format!("wide/{part}/{number}/a/b")),
+                ["list"]
+            );
+            assert_eq!(
+                merged.capabilities(&format!("any/a/{part}-{number}/xy/z")),
+                ["patch"]
+            );
             assert_eq!(merged.capabilities(&format!("wide/{part}/{number}")), ["deny"]);
         }
     }

@@ -8,12 +8,15 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Numbers that parameters may be.
+type Lists = Vec<(&'static str, Vec<u8>)>;
+
 #[derive(Debug, Clone)]
 struct Said {
     path: String,
     capabilities: Vec<&'static str>,
-    allowed: Vec<(&'static str, Vec<u8>)>,
-    denied: Vec<(&'static str, Vec<u8>)>,
+    allowed: Lists,
+    denied: Lists,
     required: Vec<&'static str>,
     minimum: Option<u64>,
     maximum: Option<u64>,
@@ -44,9 +47,12 @@ fn any_pattern() -> impl Strategy<Value = String> {
     pattern.prop_filter("'+*' is refused", |path| !path.contains("+*"))
 }
 
-fn any_parameters() -> impl Strategy<Value = Vec<(&'static str, Vec<u8>)>> {
+fn any_parameters() -> impl Strategy<Value = Lists> {
     let names = prop::sample::subsequence(vec!["x", "y", "*"], 0..3);
-    (names, prop::collection::vec(prop::collection::vec(0..2_u8, 0..2), 3))
+    (
+        names,
+        prop::collection::vec(prop::collection::vec(0..2_u8, 0..2), 3),
+    )
         .prop_map(|(names, values)| names.into_iter().zip(values).collect())
 }
 
@@ -67,16 +73,18 @@ fn any_said() -> impl Strategy<Value = Said> {
         time(),
         time(),
     )
-        .prop_map(|(path, capabilities, allowed, denied, required, minimum, maximum)| Said {
-            path,
-            capabilities,
-            allowed,
-            denied,
-            required,
-            minimum,
-            // One document says no two times that no answer can keep.
-            maximum: maximum.map(|maximum| maximum.max(minimum.unwrap_or(0))),
-        })
+        .prop_map(
+            |(path, capabilities, allowed, denied, required, minimum, maximum)| Said {
+                path,
+                capabilities,
+                allowed,
+                denied,
+                required,
+                minimum,
+                // One document says no two times that no answer can keep.
+                maximum: maximum.map(|maximum| maximum.max(minimum.unwrap_or(0))),
+            },
+        )
 }
 
 fn any_document() -> impl Strategy<Value = Vec<Said>> {
@@ -227,11 +235,7 @@ fn cut(path: &str) -> &str {
 }
 
 /// All values that are said of a parameter; none if one says nothing of which: then every value is meant.
-fn values<'a>(
-    rules: &[&'a Said],
-    name: &str,
-    list: fn(&Said) -> &Vec<(&'static str, Vec<u8>)>,
-) -> Option<Vec<&'a [u8]>> {
+fn values<'a>(rules: &[&'a Said], name: &str, list: fn(&Said) -> &Lists) -> Option<Vec<&'a [u8]>> {
     let said: Vec<&[u8]> = rules
         .iter()
         .flat_map(|said| list(said).iter())
@@ -242,7 +246,9 @@ fn values<'a>(
 }
 
 fn is_meant(values: &[&[u8]], value: u8) -> bool {
-    values.iter().any(|values| values.is_empty() || values.contains(&value))
+    values
+        .iter()
+        .any(|values| values.is_empty() || values.contains(&value))
 }
 
 fn slowly(
@@ -270,8 +276,15 @@ fn slowly(
     {
         return Decision::Denied;
     }
-    let allowed = Decision::Allowed { is_privileged: has("sudo") };
-    let checks = [Operation::Create, Operation::Update, Operation::Read, Operation::Patch];
+    let allowed = Decision::Allowed {
+        is_privileged: has("sudo"),
+    };
+    let checks = [
+        Operation::Create,
+        Operation::Update,
+        Operation::Read,
+        Operation::Patch,
+    ];
     if !checks.contains(&operation.0) {
         return allowed;
     }
@@ -299,7 +312,7 @@ fn slowly(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn what_is_decided_is_what_the_obvious_way_decides(
