@@ -265,3 +265,12 @@ pub const MAXIMUM_SECRET_POLICY_SEGMENTS: usize = 128;
 
 /// Bytes of the name of a policy of the secret store.
 pub const MAXIMUM_SECRET_POLICY_NAME_BYTES: usize = 256;
+
+/// Bytes of the body of a request to the secret store, as in Vault (32 MiB).
+pub const MAXIMUM_SECRET_BODY_BYTES: usize = 32 * 1024 * 1024;
+
+/// Brackets in the body of a request to the secret store inside each other.
+pub const MAXIMUM_SECRET_BODY_DEPTH: usize = 100;
+
+/// Bytes of a path of the secret store, decoded.
+pub const MAXIMUM_SECRET_PATH_BYTES: usize = 4_096;
