@@ -86,7 +86,8 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// The policies of a token, for who has it. Rules that need something that is not known of them match nothing.
+    /// The policies of a token, for who has it. Rules that need something that is not known of them match nothing. This
+    /// goes over all rules; what comes out is good for as long as the policies and the values are the same.
     ///
     /// # Errors
     /// The root policy is beside others.
