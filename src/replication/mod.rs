@@ -271,12 +271,8 @@ impl Replication {
     /// The members that count for a quorum, as this node knows them, in order.
     #[must_use]
     pub fn voters(&self) -> Vec<MemberId> {
-        let voters = self.parts.status.voters().into_iter();
-        voters
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .map(MemberId)
-            .collect()
+        let voters: BTreeSet<_> = self.parts.status.voters().into_iter().collect();
+        voters.into_iter().map(MemberId).collect()
     }
 
     /// Since when the members are who they are, as far as this node knows.

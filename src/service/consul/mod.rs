@@ -39,8 +39,8 @@ pub mod txn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ServiceError;
 use super::auth::Caller;
+use super::checks::announcement::Announcement;
 use super::core::Core;
 use super::lease::Leases;
 use super::registry::{Catalog, Registry};
@@ -87,10 +87,17 @@ pub struct Consul {
     board: Arc<Board>,
     acls: Acls,
     queries: Queries,
+    announcement: Arc<Announcement>,
 }
 
 impl Consul {
-    pub(super) fn new(core: Arc<Core>, registry: &Registry, leases: &Leases, hub: WatchHub) -> Self {
+    pub(super) fn new(
+        core: Arc<Core>,
+        registry: &Registry,
+        leases: &Leases,
+        hub: WatchHub,
+        announcement: Arc<Announcement>,
+    ) -> Self {
         let leases = leases.by(Caller::node());
         let acls = Acls::new(Arc::clone(&core), leases.clone());
         let queries = Queries::new(Arc::clone(&core));
@@ -102,6 +109,7 @@ impl Consul {
             board: Arc::new(Board::new()),
             acls,
             queries,
+            announcement,
         }
     }
 
@@ -190,10 +198,7 @@ impl Consul {
     async fn removed(&self, keys: &Keys, view: &ReadView, is_exact: bool) -> Result<Revision, ConsulError> {
         // Before the first look the board knows of no removal at all.
         let known = if is_exact { view.revision() } else { Revision(1) };
-        match tokio::time::timeout(self.core.request_timeout(), self.board.reach(known)).await {
-            Ok(reached) => reached?,
-            Err(_) => return Err(ServiceError::TimeoutApplied.into()),
-        }
+        self.core.in_time(self.board.reach(known)).await?;
         Ok(self.board.removed(keys, view.revision()))
     }
 }

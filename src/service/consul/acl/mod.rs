@@ -30,7 +30,6 @@ use std::sync::Arc;
 use super::mirror::Mirror;
 use crate::base::clock;
 use crate::base::secret::Secret;
-use crate::service::ServiceError;
 use crate::service::core::Core;
 use crate::service::lease::Leases;
 use crate::service::watch::WatchHub;
@@ -152,11 +151,7 @@ impl Acls {
             true => crate::base::Revision(0),
             false => self.core.view(false).await?.revision(),
         };
-        let reaching = self.mirror.reach(wanted);
-        match tokio::time::timeout(self.core.request_timeout(), reaching).await {
-            Ok(reached) => Ok(reached?),
-            Err(_) => Err(ServiceError::TimeoutApplied.into()),
-        }
+        Ok(self.core.in_time(self.mirror.reach(wanted)).await?)
     }
 
     fn must_be_on(&self) -> Result<(), AclError> {
