@@ -269,7 +269,7 @@ pub const MAXIMUM_KEYRING_TERMS: usize = 4_096;
 /// Bytes that are encrypted as one record.
 pub const MAXIMUM_SEALED_RECORD_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes of the path of a secret, with its slashes.
+/// Bytes of the path of a secret, decoded, with its slashes.
 pub const MAXIMUM_SECRET_PATH_BYTES: usize = 2 * 1024;
 
 /// Bytes between two slashes of the path of a secret.
@@ -286,3 +286,24 @@ pub const MAXIMUM_SEAL_ID_BYTES: usize = 128;
 
 /// Bytes of a key file of a seal.
 pub const MAXIMUM_KEY_FILE_BYTES: u64 = 1_024;
+
+/// Bytes of a policy of the secret store.
+pub const MAXIMUM_SECRET_POLICY_BYTES: usize = 256 * 1024;
+
+/// Rules in a policy of the secret store; those about the same path count each.
+pub const MAXIMUM_SECRET_POLICY_RULES: usize = 2_000;
+
+/// Brackets in a policy of the secret store inside each other; rules about parameters need five in JSON.
+pub const MAXIMUM_SECRET_POLICY_DEPTH: usize = 8;
+
+/// Segments of a path in a policy of the secret store.
+pub const MAXIMUM_SECRET_POLICY_SEGMENTS: usize = 128;
+
+/// Bytes of the name of a policy of the secret store.
+pub const MAXIMUM_SECRET_POLICY_NAME_BYTES: usize = 256;
+
+/// Bytes of the body of a request to the secret store, as in Vault (32 MiB).
+pub const MAXIMUM_SECRET_BODY_BYTES: usize = 32 * 1024 * 1024;
+
+/// Brackets in the body of a request to the secret store inside each other.
+pub const MAXIMUM_SECRET_BODY_DEPTH: usize = 100;

@@ -3,6 +3,7 @@
 //! Never names another layer. Does no I/O of its own but for [`tls`], which reads certificates and makes handshakes.
 
 pub mod clock;
+pub mod duration;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod gather;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::duration;
 use super::error::ConfigError;
 use super::settings::{invalid, number};
 use super::sources::Values;
+use crate::base::duration;
 use crate::service::auth::{JwtMethod, JwtSettings, TokenSettings};
 
 /// How long a JSON Web Token is valid if the options do not say so, as in etcd.

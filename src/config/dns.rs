@@ -3,10 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::duration;
 use super::error::ConfigError;
 use super::settings::{interval, invalid, switch};
 use super::sources::{Given, Values};
+use crate::base::duration;
 use crate::transport::dns::{DnsSettings, DomainName, ServiceTtls};
 
 /// Where recursors listen unless it is said otherwise.

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::duration;
 use super::url::HostUrl;
+use crate::base::duration;
 use crate::base::fuzzing::{Scratch, choice, seed};
 
 thread_local! {

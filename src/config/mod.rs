@@ -10,7 +10,6 @@ mod auth;
 mod checks;
 mod corruption;
 mod dns;
-mod duration;
 mod error;
 mod flags;
 #[cfg(fuzzing)]
@@ -28,7 +27,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use duration::parse as parse_duration;
+pub use crate::base::duration::parse as parse_duration;
 pub use error::ConfigError;
 pub use help::help;
 

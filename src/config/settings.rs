@@ -13,10 +13,10 @@ use super::tls::Addresses;
 use super::url::HostUrl;
 use super::{
     AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, checks,
-    corruption, dns, duration, parse_switch, rights, tls,
+    corruption, dns, parse_switch, rights, tls,
 };
-use crate::base::identity;
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
+use crate::base::{duration, identity};
 use crate::replication::{IDENTITY_FILE, PeerMember};
 
 /// Longest election timeout, as in etcd.

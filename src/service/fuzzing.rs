@@ -1,4 +1,4 @@
-//! For fuzzing: tokens, snapshot files, and what members ask of the leader.
+//! For fuzzing: tokens, policies, requests for secrets, snapshot files, and what members ask of the leader.
 
 use std::cell::RefCell;
 
@@ -7,6 +7,8 @@ use bytes::Bytes;
 pub use super::auth::fuzzing::{token_seeds, tokens};
 use super::cluster::Wish;
 use super::leader::{LeaderAnswer, LeaderQuestion, decode, encode};
+pub use super::secrets::fuzzing::{secret_request_seeds, secret_requests};
+pub use super::secrets::policy::fuzzing::{policy, policy_seeds};
 pub use super::snapshot::fuzzing::{snapshot, snapshot_seeds};
 use crate::base::LeaseId;
 use crate::base::fuzzing::{Scratch, choice, seed};

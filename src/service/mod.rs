@@ -19,6 +19,7 @@ pub mod consul;
 pub mod contest;
 mod core;
 mod corruption;
+mod document;
 pub mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;

@@ -26,6 +26,8 @@
 //! | [`barrier`] | the keyring, the encryption of records, sealed names and keyed hashes |
 //! | [`memory`] | key material: wiped, not shown, kept out of swap and core dumps |
 //! | [`randomness`] | where keys and nonces come from |
+//! | [`policy`] | what a token may do, by the rules of its policies |
+//! | [`path`], [`parameters`] | what a request names, and how it says what it wants |
 //!
 //! # What is defended against
 //!
@@ -63,6 +65,11 @@
 //! a log, an error or a metric, and has no cryptography of its own but the arithmetic of shares.
 
 pub mod barrier;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod memory;
+pub mod parameters;
+pub mod path;
+pub mod policy;
 pub mod randomness;
 pub mod seal;

@@ -1,7 +1,6 @@
 //! The rules of a policy, as people write them: HCL or JSON.
 //!
-//! Both are brought into one form first: what the rules are about, and what is said of it. What neither can need (calls,
-//! templates, operators, heredocs) is refused before the text is handed to a parser, which would follow it into any depth.
+//! Both are brought into one form first: what the rules are about, and what is said of it.
 //!
 //! Never merges: that is [`super::authorizer`].
 
@@ -11,6 +10,7 @@ use serde_json::{Map, Value};
 use super::Access;
 use super::error::AclError;
 use crate::base::limits::{MAXIMUM_POLICY_BYTES, MAXIMUM_POLICY_DEPTH};
+use crate::service::document;
 
 /// What may be done, from the weakest to the strongest word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,7 +106,6 @@ pub(super) fn parse(text: &str) -> Result<Vec<Rule>, AclError> {
             Err(error) => return Err(invalid(error.to_string())),
         }
     } else {
-        is_plain(trimmed)?;
         from_hcl(trimmed)?
     };
     let mut rules = Vec::new();
@@ -116,68 +115,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Rule>, AclError> {
     Ok(rules)
 }
 
-/// Refuses what rules cannot need, and what is too deep.
-fn is_plain(text: &str) -> Result<(), AclError> {
-    let mut depth = 0_usize;
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        let next = characters.peek().copied();
-        match character {
-            '"' => loop {
-                match characters.next() {
-                    Some('"') => break,
-                    Some('\\') => {
-                        characters.next();
-                    }
-                    Some('$' | '%') if characters.peek() == Some(&'{') => {
-                        return Err(invalid("text with a template in it; write $${ for ${"));
-                    }
-                    Some('\n') | None => return Err(invalid("text that does not end")),
-                    Some(_) => {}
-                }
-            },
-            '#' => skip_line(&mut characters),
-            '/' if next == Some('/') => skip_line(&mut characters),
-            '/' if next == Some('*') => {
-                characters.next();
-                let mut last = ' ';
-                loop {
-                    match characters.next() {
-                        Some('/') if last == '*' => break,
-                        Some(character) => last = character,
-                        None => return Err(invalid("a comment that does not end")),
-                    }
-                }
-            }
-            '{' | '[' => {
-                depth += 1;
-                if depth > MAXIMUM_POLICY_DEPTH {
-                    return Err(invalid(format!(
-                        "they are nested more than {MAXIMUM_POLICY_DEPTH} deep"
-                    )));
-                }
-            }
-            '}' | ']' => depth = depth.saturating_sub(1),
-            '=' | ',' | ':' | '_' => {}
-            _ if character.is_ascii_alphanumeric() || character.is_whitespace() => {}
-            // Inside a word.
-            '-' if next.is_some_and(|next| next.is_ascii_alphanumeric()) => {}
-            other => return Err(invalid(format!("{other:?} has no meaning here"))),
-        }
-    }
-    Ok(())
-}
-
-fn skip_line(characters: &mut impl Iterator<Item = char>) {
-    for character in characters {
-        if character == '\n' {
-            return;
-        }
-    }
-}
-
 fn from_hcl(text: &str) -> Result<Vec<(String, Value)>, AclError> {
-    let body = hcl::parse(text).map_err(|error| invalid(error.to_string()))?;
+    let body = document::hcl(text, MAXIMUM_POLICY_DEPTH).map_err(invalid)?;
     let statements = body.into_iter().map(|structure| match structure {
         Structure::Attribute(attribute) => Ok((attribute.key.to_string(), value(attribute.expr)?)),
         Structure::Block(block) => {
@@ -203,22 +142,7 @@ fn from_hcl(text: &str) -> Result<Vec<(String, Value)>, AclError> {
 }
 
 fn value(expression: Expression) -> Result<Value, AclError> {
-    Ok(match expression {
-        Expression::String(text) => Value::String(text),
-        Expression::Array(items) => Value::Array(items.into_iter().map(value).collect::<Result<_, _>>()?),
-        Expression::Object(fields) => {
-            let fields = fields.into_iter().map(|(key, inner)| {
-                let key = match key {
-                    hcl::ObjectKey::Identifier(key) => key.to_string(),
-                    hcl::ObjectKey::Expression(Expression::String(key)) => key,
-                    other => return Err(invalid(format!("{other} is no name"))),
-                };
-                Ok((key, value(inner)?))
-            });
-            Value::Object(fields.collect::<Result<_, _>>()?)
-        }
-        other => return Err(invalid(format!("{other} is no text in quotes"))),
-    })
+    document::value(expression).map_err(invalid)
 }
 
 fn statement(word: &str, value: &Value, rules: &mut Vec<Rule>) -> Result<(), AclError> {

@@ -1,6 +1,6 @@
-//! Durations as etcd's flags write them: `5s`, `1h30m`, `1.5h`, `100ms`.
+//! Durations as Go writes them, and so etcd's flags and Vault's requests: `5s`, `1h30m`, `1.5h`, `100ms`.
 //!
-//! Never negative: no setting of a server has a use for it.
+//! Never negative: nothing that takes one has a use for it.
 
 use std::time::Duration;
 

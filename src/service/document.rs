@@ -1,0 +1,309 @@
+//! Documents that people write, in HCL and JSON, as far as settings of the store need them: names, blocks, text, numbers,
+//! lists and objects.
+//!
+//! What none of them can need (calls, templates, operators, heredocs), what is nested too deep, and what is said twice is
+//! refused before HCL is handed to a parser, which would follow it into any depth and keep the last of two. Never knows
+//! what a document means.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::iter::Peekable;
+use std::str::Chars;
+
+use hcl::{Body, Expression};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// Reads HCL with at most `maximum_depth` brackets inside each other.
+///
+/// # Errors
+/// What is wrong with it, and in which line.
+pub(in crate::service) fn hcl(text: &str, maximum_depth: usize) -> Result<Body, String> {
+    Scanner::new(text, maximum_depth).check()?;
+    hcl::parse(text).map_err(|error| error.to_string())
+}
+
+/// What an expression stands for.
+///
+/// # Errors
+/// It is no text, number, truth value, null, list or object.
+pub(in crate::service) fn value(expression: Expression) -> Result<Value, String> {
+    Ok(match expression {
+        Expression::Null => Value::Null,
+        Expression::Bool(truth) => Value::Bool(truth),
+        Expression::Number(number) => number_value(&number)?,
+        Expression::String(text) => Value::String(text),
+        Expression::Array(items) => Value::Array(items.into_iter().map(value).collect::<Result<_, _>>()?),
+        Expression::Object(fields) => {
+            let mut object = Map::new();
+            for (key, inner) in fields {
+                let key = match key {
+                    hcl::ObjectKey::Identifier(key) => key.to_string(),
+                    hcl::ObjectKey::Expression(Expression::String(key)) => key,
+                    other => return Err(format!("{other} is no name")),
+                };
+                if object.contains_key(&key) {
+                    return Err(twice(&key));
+                }
+                object.insert(key, value(inner)?);
+            }
+            Value::Object(object)
+        }
+        other => return Err(format!("{other} is no text in quotes")),
+    })
+}
+
+fn number_value(number: &hcl::Number) -> Result<Value, String> {
+    let read = number
+        .as_i64()
+        .map(Number::from)
+        .or_else(|| number.as_u64().map(Number::from))
+        .or_else(|| number.as_f64().and_then(Number::from_f64));
+    read.map(Value::Number)
+        .ok_or_else(|| format!("the number {number} is too large"))
+}
+
+/// Reads JSON in which nothing is said twice, with at most `maximum_depth` brackets inside each other.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub(in crate::service) fn json(text: &str, maximum_depth: usize) -> Result<Value, String> {
+    let Unique(value) = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if depth(&value) > maximum_depth {
+        return Err(too_deep(maximum_depth));
+    }
+    Ok(value)
+}
+
+/// The parser follows no more than 128 brackets.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn too_deep(maximum_depth: usize) -> String {
+    format!("it is nested more than {maximum_depth} deep")
+}
+
+fn twice(key: &str) -> String {
+    format!("{key:?} is said twice")
+}
+
+/// A value of JSON whose objects have each name once.
+struct Unique(Value);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UniqueVisitor).map(Self)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Value, E> {
+        Ok(Value::Bool(truth))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Unique(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if object.contains_key(&key) {
+                return Err(de::Error::custom(twice(&key)));
+            }
+            let Unique(value) = entries.next_value()?;
+            object.insert(key, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+/// Goes over HCL once, before it is parsed.
+struct Scanner<'a> {
+    characters: Peekable<Chars<'a>>,
+    line: usize,
+    maximum_depth: usize,
+    /// For each open bracket, and for what is outside of all: the names that were given a value.
+    names: Vec<BTreeSet<String>>,
+    /// The word, number or text that came last, if no sign came after it.
+    last: Option<String>,
+}
+
+impl<'a> Scanner<'a> {
+    fn new(text: &'a str, maximum_depth: usize) -> Self {
+        Self {
+            characters: text.chars().peekable(),
+            line: 1,
+            maximum_depth,
+            names: vec![BTreeSet::new()],
+            last: None,
+        }
+    }
+
+    fn refuse(&self, reason: impl fmt::Display) -> String {
+        format!("line {}: {reason}", self.line)
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let next = self.characters.next();
+        if next == Some('\n') {
+            self.line += 1;
+        }
+        next
+    }
+
+    fn check(mut self) -> Result<(), String> {
+        while let Some(character) = self.next() {
+            let next = self.characters.peek().copied();
+            match character {
+                '"' => self.text()?,
+                '#' => self.skip_line(),
+                '/' if next == Some('/') => self.skip_line(),
+                '/' if next == Some('*') => self.skip_comment()?,
+                '{' | '[' => {
+                    if self.names.len() > self.maximum_depth {
+                        return Err(self.refuse(too_deep(self.maximum_depth)));
+                    }
+                    self.names.push(BTreeSet::new());
+                    self.last = None;
+                }
+                '}' | ']' => {
+                    if self.names.len() > 1 {
+                        self.names.pop();
+                    }
+                    self.last = None;
+                }
+                '=' | ':' => self.give()?,
+                ',' => self.last = None,
+                '-' if self.last.is_none() && next.is_some_and(|next| next.is_ascii_digit()) => {
+                    self.word(character);
+                }
+                _ if character.is_ascii_alphanumeric() || character == '_' => self.word(character),
+                _ if character.is_whitespace() => {}
+                other => return Err(self.refuse(format!("{other:?} has no meaning here"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that what came last is given a value.
+    fn give(&mut self) -> Result<(), String> {
+        let Some(name) = self.last.take() else {
+            return Ok(());
+        };
+        match self.names.last_mut() {
+            Some(names) if names.contains(&name) => Err(self.refuse(twice(&name))),
+            Some(names) => {
+                names.insert(name);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A word, or a number, which may have a point inside.
+    fn word(&mut self, first: char) {
+        let mut word = String::from(first);
+        let mut is_number = first.is_ascii_digit() || first == '-';
+        while let Some(&next) = self.characters.peek() {
+            if is_number && next == '.' {
+                is_number = false;
+            } else if !next.is_ascii_alphanumeric() && next != '_' && next != '-' {
+                break;
+            }
+            word.push(next);
+            self.characters.next();
+        }
+        self.last = Some(word);
+    }
+
+    fn text(&mut self) -> Result<(), String> {
+        let mut text = String::new();
+        loop {
+            match self.next() {
+                Some('"') => break,
+                Some('\\') => match self.next() {
+                    Some('u' | 'U') => {
+                        return Err(self.refuse("a character by its number; write the character itself"));
+                    }
+                    escaped => {
+                        text.push('\\');
+                        text.extend(escaped);
+                    }
+                },
+                Some(sign @ ('$' | '%')) => match self.characters.peek() {
+                    Some('{') => {
+                        return Err(self.refuse("text with a template in it; write $${ for ${"));
+                    }
+                    // Two of them stand for one, before a bracket.
+                    Some(&next) if next == sign => {
+                        self.next();
+                        text.extend([sign, sign]);
+                    }
+                    _ => text.push(sign),
+                },
+                Some('\n') | None => return Err(self.refuse("text that does not end")),
+                Some(character) => text.push(character),
+            }
+        }
+        self.last = Some(text);
+        Ok(())
+    }
+
+    fn skip_line(&mut self) {
+        while let Some(character) = self.next() {
+            if character == '\n' {
+                return;
+            }
+        }
+    }
+
+    fn skip_comment(&mut self) -> Result<(), String> {
+        self.next();
+        let mut last = ' ';
+        loop {
+            match self.next() {
+                Some('/') if last == '*' => return Ok(()),
+                Some(character) => last = character,
+                None => return Err(self.refuse("a comment that does not end")),
+            }
+        }
+    }
+}

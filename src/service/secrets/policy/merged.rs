@@ -1,0 +1,183 @@
+//! What a token may do: its policies, merged.
+//!
+//! Rules for the same pattern are merged; of different patterns that match a path the most specific one alone decides, so
+//! that a narrow rule that allows beats a wide one that denies. Never knows a token, nor whether a path leads anywhere.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::capability::{Capabilities, Capability};
+use super::index::Index;
+use super::rule::Rule;
+use super::template::Values;
+use super::{Policy, PolicyError, sudo};
+
+/// What is done with a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Written, where nothing is yet.
+    Create,
+    /// Written, where something is.
+    Update,
+    /// Read.
+    Read,
+    /// Deleted.
+    Delete,
+    /// What is below it is listed.
+    List,
+    /// A part of it is changed.
+    Patch,
+    /// A lease of it is renewed.
+    Renew,
+    /// A lease of it is revoked.
+    Revoke,
+    /// It is asked what it is. Open to every token.
+    Help,
+}
+
+impl Operation {
+    /// What it needs.
+    fn capability(self) -> Option<Capability> {
+        match self {
+            Self::Create => Some(Capability::Create),
+            Self::Update | Self::Renew | Self::Revoke => Some(Capability::Update),
+            Self::Read => Some(Capability::Read),
+            Self::Delete => Some(Capability::Delete),
+            Self::List => Some(Capability::List),
+            Self::Patch => Some(Capability::Patch),
+            Self::Help => None,
+        }
+    }
+
+    /// Whether rules about parameters apply.
+    fn has_parameters(self) -> bool {
+        matches!(self, Self::Create | Self::Update | Self::Read | Self::Patch)
+    }
+}
+
+/// Whether a request may be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// It may.
+    Allowed {
+        /// Whether the token is root's, or has `sudo` on that path: what only some parameters need.
+        is_privileged: bool,
+    },
+    /// It may not; the answer says no more than that.
+    Denied,
+}
+
+impl Decision {
+    /// Whether it may.
+    #[must_use]
+    pub fn is_allowed(self) -> bool {
+        matches!(self, Self::Allowed { .. })
+    }
+}
+
+/// What a token may do.
+#[derive(Debug)]
+pub struct Merged {
+    is_root: bool,
+    index: Index,
+}
+
+impl Merged {
+    /// The policies of a token, for who has it. Rules that need something that is not known of them match nothing. This
+    /// goes over all rules; what comes out is good for as long as the policies and the values are the same.
+    ///
+    /// # Errors
+    /// The root policy is beside others.
+    pub fn new<'a>(
+        policies: impl IntoIterator<Item = &'a Policy>,
+        values: &Values,
+    ) -> Result<Self, PolicyError> {
+        let mut rules: HashMap<_, Rule> = HashMap::new();
+        let mut policy_count = 0_usize;
+        let mut is_root = false;
+        for policy in policies {
+            policy_count += 1;
+            is_root |= policy.is_root;
+            for (template, rule) in &policy.rules {
+                let Some(pattern) = template.fill(values) else {
+                    continue;
+                };
+                match rules.entry(pattern) {
+                    Entry::Occupied(mut known) => known.get_mut().merge(rule.clone()),
+                    Entry::Vacant(new) => {
+                        new.insert(rule.clone());
+                    }
+                }
+            }
+        }
+        if is_root && policy_count > 1 {
+            return Err(PolicyError::RootWithOthers);
+        }
+        Ok(Self {
+            is_root,
+            index: Index::new(rules),
+        })
+    }
+
+    /// Whether this is the root policy.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.is_root
+    }
+
+    /// Whether an operation on a path, with parameters at the top of its body, may be served. `wrap_ttl` is how long the
+    /// answer is to be wrapped; none: not at all.
+    #[must_use]
+    pub fn decide(
+        &self,
+        operation: Operation,
+        path: &str,
+        parameters: &Map<String, Value>,
+        wrap_ttl: Option<Duration>,
+    ) -> Decision {
+        if self.is_root {
+            return Decision::Allowed { is_privileged: true };
+        }
+        let path = path.trim_start_matches('/');
+        let rule = self.find(path, operation == Operation::List);
+        let is_privileged = rule.is_some_and(|rule| rule.capabilities.contains(Capability::Sudo));
+        let Some(capability) = operation.capability() else {
+            return Decision::Allowed { is_privileged };
+        };
+        let Some(rule) = rule else {
+            return Decision::Denied;
+        };
+        let is_allowed = rule.capabilities.contains(capability)
+            && (is_privileged || !sudo::needs(path))
+            && rule.allows_wrapping(wrap_ttl)
+            && (!operation.has_parameters() || rule.allows_parameters(parameters));
+        if is_allowed {
+            Decision::Allowed { is_privileged }
+        } else {
+            Decision::Denied
+        }
+    }
+
+    /// The answer to what a token may do with a path: sorted; `root` or `deny` alone.
+    #[must_use]
+    pub fn capabilities(&self, path: &str) -> Vec<&'static str> {
+        if self.is_root {
+            return vec!["root"];
+        }
+        let rule = self.find(path.trim_start_matches('/'), true);
+        rule.map_or(Capabilities::NONE, |rule| rule.capabilities).names()
+    }
+
+    /// The one rule that decides: one for exactly that path, else the most specific with a wildcard. A rule for exactly
+    /// a path without its final slash is for lists of it too.
+    fn find(&self, path: &str, is_list: bool) -> Option<&Rule> {
+        let listed = path.strip_suffix('/').filter(|_| is_list);
+        self.index
+            .exact(path)
+            .or_else(|| listed.and_then(|path| self.index.exact(path)))
+            .or_else(|| self.index.wildcard(path))
+    }
+}
