@@ -33,6 +33,7 @@
 mod catalog;
 mod change;
 mod definition;
+mod draft;
 mod entries;
 mod error;
 mod fence;
@@ -71,6 +72,7 @@ use crate::base::{LeaseId, Revision};
 use crate::state::access::Request;
 pub use catalog::Catalog;
 pub use definition::{Alias, CheckKind, HttpTarget, Probe, Target, TargetTls, TimeToLive};
+pub(in crate::service) use draft::{Begun, Draft, OWN_REVISION};
 pub use entries::{Change, EntryChange, NodeEntry, Place, ServiceEntry, Summary};
 pub use error::RegistryError;
 use follow::Board;
