@@ -322,10 +322,7 @@ fn instance(
 ) -> Result<Step, ConsulError> {
     let there = plan.entries.instance(node, id)?;
     match &there {
-        Some(there) => authorizer.require(
-            Resource::Service(&there.registration.service),
-            access_of(verb),
-        )?,
+        Some(there) => authorizer.require(Resource::Service(&there.registration.service), access_of(verb))?,
         // Whoever may not write the node learns nothing of what is not on it.
         None if !matches!(verb, EntryVerb::Set(_) | EntryVerb::SetAt(..)) => {
             authorizer.require(Resource::Node(node), access_of(verb))?;

@@ -21,8 +21,8 @@ use crate::base::limits::MAXIMUM_CONSUL_TXN_KEYS;
 use crate::base::{LeaseId, Namespace, Revision};
 use crate::service::ServiceError;
 use crate::service::auth::Caller;
-use crate::service::registry::{Begun, Draft};
 pub(super) use crate::service::registry::OWN_REVISION;
+use crate::service::registry::{Begun, Draft};
 use crate::state::ReadView;
 use crate::state::applied::{Answer, KeyValue, Refusal, TxnAnswer};
 use crate::state::command::{

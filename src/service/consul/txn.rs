@@ -140,7 +140,8 @@ impl Consul {
                 TxnOperation::Key(operation) => check_value(&operation.key, &operation.value)?,
                 TxnOperation::Entry(operation) => {
                     has_entries = true;
-                    self.registry.admit_checks(operation.check().map_or(&[], std::slice::from_ref))?;
+                    self.registry
+                        .admit_checks(operation.check().map_or(&[], std::slice::from_ref))?;
                 }
             }
         }

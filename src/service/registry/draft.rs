@@ -269,10 +269,7 @@ impl<'view> Draft<'view> {
             target: CompareTarget::Modification(Revision(self.view.revision().0.saturating_add(1))),
         };
         let whole = self.bound_whole.into_iter().map(nothing_new);
-        let single = self
-            .bound
-            .into_iter()
-            .map(|(key, modified)| is_at(key, modified));
+        let single = self.bound.into_iter().map(|(key, modified)| is_at(key, modified));
         (single.chain(whole).collect(), self.operations, self.left)
     }
 
@@ -334,8 +331,10 @@ impl<'view> Draft<'view> {
             true => keys.key == *key,
             false => (&keys.key..&keys.end).contains(&key),
         };
-        let mut there: BTreeMap<Bytes, KeyValue> =
-            read.into_iter().map(|stored| (stored.key.clone(), stored)).collect();
+        let mut there: BTreeMap<Bytes, KeyValue> = read
+            .into_iter()
+            .map(|stored| (stored.key.clone(), stored))
+            .collect();
         for operation in &self.operations {
             match operation {
                 Operation::Put(put) if holds(keys, &put.key) => {

@@ -38,6 +38,8 @@ mod entries;
 mod error;
 mod fence;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod keys;
 mod model;
 mod plan;

@@ -118,7 +118,7 @@ fn shown(outcome: Outcome, datacenter: &str) -> OutcomeShown {
 }
 
 /// One operation: the first of its kinds that is there.
-fn operation(fields: &Fields) -> Result<TxnOperation, ConsulError> {
+pub(super) fn operation(fields: &Fields) -> Result<TxnOperation, ConsulError> {
     if let Some(pair) = fields.object("KV")? {
         return key_operation(&pair).map(TxnOperation::Key);
     }
@@ -137,14 +137,11 @@ fn operation(fields: &Fields) -> Result<TxnOperation, ConsulError> {
 }
 
 fn named(fields: &Fields, name: &str, kind: &str) -> Result<String, ConsulError> {
-    fields
-        .text(name)?
-        .filter(|text| !text.is_empty())
-        .ok_or_else(|| {
-            ConsulError::Invalid(format!(
-                "Request decode failed: an operation of the kind {kind} has no {name}"
-            ))
-        })
+    fields.text(name)?.filter(|text| !text.is_empty()).ok_or_else(|| {
+        ConsulError::Invalid(format!(
+            "Request decode failed: an operation of the kind {kind} has no {name}"
+        ))
+    })
 }
 
 /// What is done with an entry, which is read where it is written.

@@ -6,6 +6,7 @@ mod catalog;
 mod health;
 mod query;
 mod request;
+mod txn;
 
 use axum::Router;
 use axum::body::Body;
