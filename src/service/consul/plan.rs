@@ -24,9 +24,9 @@ use crate::service::auth::Caller;
 pub(super) use crate::service::registry::OWN_REVISION;
 use crate::service::registry::{Begun, Draft};
 use crate::state::ReadView;
-use crate::state::applied::{Answer, KeyValue, Refusal, TxnAnswer};
+use crate::state::applied::{KeyValue, Refusal, TxnAnswer};
 use crate::state::command::{
-    Command, Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation, Put, Range, Txn,
+    Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation, Put, Range, Txn,
 };
 
 /// How often a change is decided anew because somebody was faster.
@@ -294,14 +294,7 @@ impl Consul {
 
     /// Proposes a transaction; its answer, whichever way it went.
     pub(super) async fn propose(&self, txn: Txn) -> Result<TxnAnswer, ConsulError> {
-        self.core.admission.txn(&txn)?;
-        let pick = |answer| match answer {
-            Answer::Txn(txn) => Some(txn),
-            _ => None,
-        };
-        let caller = Caller::node();
-        let proposed = self.core.propose_for(&caller, Command::Txn(txn), pick).await;
-        Ok(proposed?.1)
+        Ok(self.core.transact(&Caller::node(), txn).await?)
     }
 
     /// Ends a lease that nothing hangs on any more, in its own time.

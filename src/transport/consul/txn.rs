@@ -249,11 +249,11 @@ fn key_operation(fields: &Fields) -> Result<KeyOperation, ConsulError> {
 /// Refuses an operation that the token may not do.
 fn may(call: &Call, operation: &KeyOperation) -> Result<(), ConsulError> {
     let key = operation.key.as_ref();
-    let (resource, access, right) = match operation.verb {
-        Verb::GetTree => (Resource::KeyPrefix(key), Access::List, "key:list"),
-        Verb::DeleteTree => (Resource::KeyPrefix(key), Access::Write, "key:write"),
-        verb if verb.only_reads() => (Resource::Key(key), Access::Read, "key:read"),
-        _ => (Resource::Key(key), Access::Write, "key:write"),
+    let (resource, access) = match operation.verb {
+        Verb::GetTree => (Resource::KeyPrefix(key), Access::List),
+        Verb::DeleteTree => (Resource::KeyPrefix(key), Access::Write),
+        verb if verb.only_reads() => (Resource::Key(key), Access::Read),
+        _ => (Resource::Key(key), Access::Write),
     };
-    call.require(resource, access, right, &String::from_utf8_lossy(key))
+    Ok(call.authorizer.require(resource, access)?)
 }

@@ -33,7 +33,6 @@ use super::Watched;
 use super::mirror::Mirror;
 use crate::base::secret::Secret;
 use crate::base::{Revision, clock};
-use crate::service::ServiceError;
 use crate::service::core::Core;
 use crate::service::lease::Leases;
 use crate::service::watch::WatchHub;
@@ -175,11 +174,7 @@ impl Acls {
     }
 
     async fn reach(&self, wanted: Revision) -> Result<Arc<AclPicture>, AclError> {
-        let reaching = self.mirror.reach(wanted);
-        match tokio::time::timeout(self.core.request_timeout(), reaching).await {
-            Ok(reached) => Ok(reached?),
-            Err(_) => Err(ServiceError::TimeoutApplied.into()),
-        }
+        Ok(self.core.in_time(self.mirror.reach(wanted)).await?)
     }
 
     fn must_be_on(&self) -> Result<(), AclError> {

@@ -259,17 +259,17 @@ async fn who_waits_for_tokens_policies_or_roles_is_told_of_a_change_and_of_nothi
     let index = door.by(&root, "GET", "/v1/acl/tokens", "").await.index();
     let lists = ["/v1/acl/policies", "/v1/acl/roles", "/v1/acl/tokens"].map(str::to_owned);
     let paths: Vec<String> = made.iter().chain(&lists).cloned().collect();
+    let (door, root) = (&door, &root);
     let waiting = |wait: &'static str, index: u64| {
         let asked = paths.iter().map(move |path| {
             let path = format!("{path}?index={index}&wait={wait}");
-            let (door, root) = (&door, &root);
             async move { door.by(root, "GET", &path, "").await }
         });
         futures::future::join_all(asked)
     };
-    let (same, _) = tokio::join!(waiting("50ms", index), door.by(&root, "PUT", "/v1/kv/k", "v"));
+    let (same, _) = tokio::join!(waiting("50ms", index), door.by(root, "PUT", "/v1/kv/k", "v"));
     assert!(same.iter().all(|answer| answer.index() == index), "{same:?}");
-    let other = door.by(&root, "PUT", "/v1/acl/policy", r#"{"Name":"other"}"#);
+    let other = door.by(root, "PUT", "/v1/acl/policy", r#"{"Name":"other"}"#);
     let (told, _) = tokio::join!(waiting("30s", index), other);
     assert!(told.iter().all(|answer| answer.index() > index), "{told:?}");
     assert_eq!(told[3].json().as_array().unwrap().len(), 3);

@@ -155,11 +155,11 @@ async fn each_operation_needs_the_right_to_what_it_is_about() {
     .await;
     let root = door.put("/v1/acl/bootstrap", "").await.good();
     let root = root["SecretID"].as_str().unwrap().to_owned();
-    let first = door.ask(Method::PUT, "/v1/txn", &root, &all().to_string());
-    first.await.good();
-    let db = json!([{"Service": {"Verb": "set", "Node": "m1", "Service": {"ID": "d1", "Service": "db"}}}]);
-    let db = door.ask(Method::PUT, "/v1/txn", &root, &db.to_string());
-    db.await.good();
+    let db = json!({"Service": {"Verb": "set", "Node": "m1", "Service": {"ID": "d1", "Service": "db"}}});
+    for body in [all().to_string(), json!([db]).to_string()] {
+        let done = door.ask(Method::PUT, "/v1/txn", &root, &body).await;
+        done.good();
+    }
     let rules =
         r#"service "web" { policy = "write" } node "m1" { policy = "read" } key "k" { policy = "write" }"#;
     let policy = json!({"Name": "web", "Rules": rules}).to_string();

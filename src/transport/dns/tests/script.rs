@@ -18,9 +18,7 @@ use hickory_proto::rr::Record;
 
 use super::*;
 use crate::base::Revision;
-use crate::service::registry::{
-    CheckDefinition, CheckKind, CheckState, NewCheck, Node, Registration, Status, Weights, testing,
-};
+use crate::service::registry::{NewCheck, Node, Registration, Status, Weights, testing};
 
 /// Records of a section that are shown.
 const MAXIMUM_SHOWN: usize = 12;
@@ -37,21 +35,6 @@ fn status(word: &str) -> Status {
         "warning" => Status::Warning,
         "critical" => Status::Critical,
         _ => panic!("{word:?} is no status"),
-    }
-}
-
-fn check(status: Status) -> NewCheck {
-    NewCheck {
-        definition: CheckDefinition {
-            id: "c".into(),
-            name: String::new(),
-            notes: String::new(),
-            kind: CheckKind::Reported,
-        },
-        state: CheckState {
-            status,
-            output: String::new(),
-        },
     }
 }
 
@@ -109,7 +92,8 @@ impl World {
                 id,
                 ..Registration::default()
             };
-            self.instances.push((registration, vec![check(status(said))]));
+            self.instances
+                .push((registration, vec![testing::check(status(said))]));
         }
     }
 }
