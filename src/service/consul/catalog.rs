@@ -177,8 +177,9 @@ impl Consul {
         wanted: &CatalogRegistration,
         authorizer: &Authorizer,
     ) -> Result<(), ConsulError> {
-        let checks: Vec<NewCheck> = wanted.checks.iter().map(|(check, _)| check.clone()).collect();
-        self.registry.admit_checks(&checks)?;
+        for (check, _) in &wanted.checks {
+            self.registry.admit_checks(std::slice::from_ref(check))?;
+        }
         self.change_entries(|plan| register(plan, wanted, authorizer))
             .await?;
         Ok(())
