@@ -1,4 +1,5 @@
-//! For fuzzing: tokens, policies, requests for secrets, snapshot files, and what members ask of the leader.
+//! For fuzzing: tokens, snapshot files, records of services, rules of policies, requests for secrets, and what members ask of
+//! the leader.
 
 use std::cell::RefCell;
 
@@ -6,9 +7,11 @@ use bytes::Bytes;
 
 pub use super::auth::fuzzing::{token_seeds, tokens};
 use super::cluster::Wish;
+pub use super::consul::acl::fuzzing::{policies, policy_seeds};
 use super::leader::{LeaderAnswer, LeaderQuestion, decode, encode};
+pub use super::registry::fuzzing::{service_seeds, services};
 pub use super::secrets::fuzzing::{secret_request_seeds, secret_requests};
-pub use super::secrets::policy::fuzzing::{policy, policy_seeds};
+pub use super::secrets::policy::fuzzing::{secret_policies, secret_policy_seeds};
 pub use super::snapshot::fuzzing::{snapshot, snapshot_seeds};
 use crate::base::LeaseId;
 use crate::base::fuzzing::{Scratch, choice, seed};

@@ -125,8 +125,18 @@ impl Health {
         self.core.headers.is_learner()
     }
 
-    /// Brings the gauges that are read from the state and the disk up to date, for whoever reads the metrics next.
-    pub fn refresh_gauges(&self) {
+    /// All metrics as Prometheus reads them, as they are now.
+    ///
+    /// # Errors
+    /// A metric cannot be written.
+    pub fn metrics_page(&self) -> Result<String, ServiceError> {
+        self.refresh_gauges();
+        let page = self.core.metrics.page();
+        page.map_err(|error| ServiceError::Internal(error.to_string()))
+    }
+
+    /// Brings the gauges that are read from the state and the disk up to date.
+    fn refresh_gauges(&self) {
         let metrics = &self.core.metrics;
         let (total, in_use) = self.core.replication.database_bytes();
         metrics.database_bytes.set(signed(total));

@@ -18,7 +18,7 @@ use crate::base::secret::Secret;
 use crate::base::{LeaseId, MemberId, Namespace, Revision};
 
 /// What is decoded is encoded so that it decodes to the same.
-fn record<Record>(bytes: &Bytes)
+pub fn record<Record>(bytes: &Bytes)
 where
     Record: Serialize + DeserializeOwned + PartialEq + Debug,
 {

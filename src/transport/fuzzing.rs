@@ -8,6 +8,7 @@ use tokio::io::AsyncReadExt;
 use tokio_util::io::StreamReader;
 
 use super::authority::LenientAuthority;
+pub use super::consul::fuzzing::{request_seeds as consul_seeds, requests as consul};
 use super::gateway::fuzzing::Gateway;
 pub use super::gateway::fuzzing::gateway_seeds;
 use super::grpc::translate;

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use thiserror::Error;
 
 pub use self::calls::CallMetrics;
@@ -140,6 +140,17 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// What kind of text a page is.
+    pub const PAGE_KIND: &str = prometheus::TEXT_FORMAT;
+
+    /// All of them, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// A metric cannot be written.
+    pub fn page(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
     /// Registers all metrics in a registry of their own.
     ///
     /// # Errors

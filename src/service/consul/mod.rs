@@ -19,6 +19,7 @@ pub mod acl;
 mod agent;
 mod archive;
 mod board;
+pub mod catalog;
 mod error;
 pub mod event;
 pub mod filter;

@@ -4,8 +4,12 @@
 //! bound to what it saw. A decision that writes is committed; if somebody was faster, it is made anew. One that writes
 //! nothing ("somebody else has the lock") is believed only on a state that holds all that was acknowledged, so that no
 //! answer is older than the question.
+//!
+//! Entries of the catalog are in it as a [`Draft`] of the registry, which brings its own guards: keys and entries are one
+//! transaction.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,9 +19,12 @@ use super::keys::{self, Room};
 use super::{Consul, ConsulError};
 use crate::base::limits::MAXIMUM_CONSUL_TXN_KEYS;
 use crate::base::{LeaseId, Namespace, Revision};
+use crate::service::ServiceError;
 use crate::service::auth::Caller;
+pub(super) use crate::service::registry::OWN_REVISION;
+use crate::service::registry::{Begun, Draft};
 use crate::state::ReadView;
-use crate::state::applied::{KeyValue, TxnAnswer};
+use crate::state::applied::{KeyValue, Refusal, TxnAnswer};
 use crate::state::command::{
     Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation, Put, Range, Txn,
 };
@@ -26,9 +33,6 @@ use crate::state::command::{
 const MAXIMUM_ATTEMPTS: u32 = 64;
 /// Longest pause before that, for each time it happened.
 const PAUSE_MICROSECONDS: u64 = 500;
-
-/// The revision of what a plan writes, until it is done.
-pub(super) const OWN_REVISION: Revision = Revision(i64::MAX);
 
 /// What is at a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +61,8 @@ pub(super) struct Plan<'view> {
     written: BTreeMap<Bytes, Option<Found>>,
     operations: Vec<Operation>,
     is_given_up: bool,
+    /// What it does to the catalog.
+    pub entries: Draft<'view>,
 }
 
 impl<'view> Plan<'view> {
@@ -68,6 +74,7 @@ impl<'view> Plan<'view> {
             written: BTreeMap::new(),
             operations: Vec::new(),
             is_given_up: false,
+            entries: Draft::new(view),
         }
     }
 
@@ -168,10 +175,11 @@ impl<'view> Plan<'view> {
     }
 
     fn writes(&self) -> bool {
-        !self.operations.is_empty() && !self.is_given_up
+        (!self.operations.is_empty() || self.entries.writes()) && !self.is_given_up
     }
 
-    fn into_txn(self) -> Txn {
+    /// The transaction, and the leases that nothing hangs on once it is done.
+    fn into_txn(self) -> (Txn, Vec<LeaseId>) {
         let as_seen = |(key, revision): (Bytes, Revision)| Compare {
             keys: keys::keys(key, Bytes::new()),
             comparison: Comparison::Equal,
@@ -184,11 +192,14 @@ impl<'view> Plan<'view> {
             target: CompareTarget::Modification(after),
         };
         let seen = self.seen.into_iter().map(as_seen);
-        Txn {
-            compare: seen.chain(self.seen_whole.into_iter().map(nothing_new)).collect(),
-            success: self.operations,
+        let seen = seen.chain(self.seen_whole.into_iter().map(nothing_new));
+        let (conditions, operations, left) = self.entries.into_parts();
+        let txn = Txn {
+            compare: seen.chain(conditions).collect(),
+            success: self.operations.into_iter().chain(operations).collect(),
             failure: Vec::new(),
-        }
+        };
+        (txn, left)
     }
 }
 
@@ -201,7 +212,8 @@ pub(super) fn delete(keys: Keys) -> Operation {
 }
 
 impl Consul {
-    /// Does what `decide` decides: its answer, with the revision of what was written, or at which nothing was to be.
+    /// Does what `decide` decides about keys: its answer, with the revision of what was written, or at which nothing was to
+    /// be.
     ///
     /// # Errors
     /// Those of `decide`, too many others were faster, no space, or no answer in time.
@@ -209,21 +221,56 @@ impl Consul {
         &self,
         decide: impl Fn(&mut Plan<'_>) -> Result<T, ConsulError>,
     ) -> Result<(T, Revision), ConsulError> {
-        let mut view = self.view(true).await?;
-        let mut is_fresh = false;
+        let view = self.view(true).await?;
+        self.change_from(view, false, decide).await
+    }
+
+    /// As [`Consul::change`], about entries of the catalog as well: what is registered is bound to what was so when this
+    /// was called, or later, so that it is nothing that was deregistered since.
+    ///
+    /// # Errors
+    /// As [`Consul::change`]; it was deregistered meanwhile; or too many changes are under way.
+    pub(super) async fn change_entries<T>(
+        &self,
+        decide: impl Fn(&mut Plan<'_>) -> Result<T, ConsulError>,
+    ) -> Result<(T, Revision), ConsulError> {
+        let _place = self.registry.enter()?;
+        let view = self.view(false).await?;
+        self.change_from(view, true, decide).await
+    }
+
+    async fn change_from<T>(
+        &self,
+        mut view: Arc<ReadView>,
+        mut is_fresh: bool,
+        decide: impl Fn(&mut Plan<'_>) -> Result<T, ConsulError>,
+    ) -> Result<(T, Revision), ConsulError> {
+        let mut begun = Begun::default();
         for attempt in 1..=MAXIMUM_ATTEMPTS {
             // A plan is not held across an await.
             let decided = {
                 let mut plan = Plan::new(&view);
                 match decide(&mut plan) {
-                    Ok(answer) if plan.writes() => Ok((answer, Some(plan.into_txn()))),
+                    Ok(answer) if plan.writes() => {
+                        plan.entries.must_not_have_ended(&mut begun)?;
+                        self.registry.admit(&plan.entries)?;
+                        Ok((answer, Some((plan.entries.writes(), plan.into_txn()))))
+                    }
                     decided => decided.map(|answer| (answer, None)),
                 }
             };
             match decided {
-                Ok((answer, Some(txn))) => {
-                    if let Some(done) = self.commit(txn).await? {
-                        return Ok((answer, done.revision));
+                Ok((answer, Some((has_entries, (txn, left))))) => {
+                    match self.commit(txn).await {
+                        Ok(Some(done)) => {
+                            self.registry.leave(left);
+                            return Ok((answer, done.revision));
+                        }
+                        Ok(None) => {}
+                        // The lease of an instance has ended, and the instance with it.
+                        Err(ConsulError::Service(ServiceError::Refused(Refusal::LeaseNotFound)))
+                            if has_entries => {}
+                        Err(error) => return Err(error),
                     }
                     pause(attempt).await;
                 }

@@ -20,8 +20,8 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::ConsulError;
 use super::mirror::{Mirror, Picture, Records};
+use super::{ConsulError, Watched};
 use crate::base::limits::MAXIMUM_PREPARED_QUERIES;
 use crate::base::secret::Secret;
 use crate::base::{Namespace, Revision};
@@ -105,6 +105,12 @@ pub struct QueryPicture {
     pub queries: BTreeMap<String, Arc<KnownQuery>>,
     /// The revision at which one changed last, or went.
     pub changed: Revision,
+}
+
+/// All prepared queries, for whoever waits for them.
+#[must_use]
+pub fn watched() -> Watched {
+    Watched::Keys(vec![QueryPicture::keys()])
 }
 
 impl Picture for QueryPicture {
@@ -258,6 +264,15 @@ impl Queries {
             false => self.core.view(false).await?.revision(),
         };
         self.reach(wanted).await
+    }
+
+    /// As [`Queries::all`], with a revision up to which it shows everything, for whoever waits for what comes after.
+    ///
+    /// # Errors
+    /// As [`Queries::all`].
+    pub async fn seen(&self, stale: bool) -> Result<(Arc<QueryPicture>, Revision), ConsulError> {
+        let revision = self.core.view(stale).await?.revision();
+        Ok((self.reach(revision).await?, revision))
     }
 
     async fn reach(&self, revision: Revision) -> Result<Arc<QueryPicture>, ConsulError> {

@@ -6,6 +6,7 @@ use super::{Consul, ConsulError};
 use crate::base::MemberId;
 use crate::service::auth::Caller;
 use crate::service::cluster::Cluster;
+use crate::service::health::Health;
 
 /// The port that clients of Consul expect of a server. Nothing listens there: it is part of a name.
 const SERVER_PORT: u16 = 8_300;
@@ -60,6 +61,14 @@ impl Consul {
     #[must_use]
     pub fn applied_index(&self) -> u64 {
         self.core.replication.status().borrow().applied_index
+    }
+
+    /// All metrics of this member, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// A metric cannot be written.
+    pub fn metrics_page(&self) -> Result<String, ConsulError> {
+        Ok(Health::new(Arc::clone(&self.core)).metrics_page()?)
     }
 
     /// Takes a member out of the cluster.

@@ -1,4 +1,4 @@
-//! Transactions on keys: all operations or none, each seeing those before it.
+//! Transactions on keys and entries of the catalog: all operations or none, each seeing those before it.
 //!
 //! One that only reads is read at one revision. One that writes is a `Plan`: decided on what is there, and bound to it.
 //! If an operation fails, nothing is done, and all that fail are told.
@@ -6,6 +6,8 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::acl::Authorizer;
+use super::catalog::{self, EntryOperation, ShownEntry};
 use super::keys::Room;
 use super::pair::{Pair, check_value};
 use super::plan::{OWN_REVISION, Plan};
@@ -60,7 +62,7 @@ impl Verb {
     }
 }
 
-/// An operation of a transaction.
+/// An operation on keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyOperation {
     /// What.
@@ -73,6 +75,26 @@ pub struct KeyOperation {
     pub flags: u64,
 }
 
+/// An operation of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TxnOperation {
+    /// On keys.
+    Key(KeyOperation),
+    /// On the catalog.
+    Entry(EntryOperation),
+}
+
+impl TxnOperation {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn only_reads(&self) -> bool {
+        match self {
+            Self::Key(operation) => operation.verb.only_reads(),
+            Self::Entry(operation) => operation.only_reads(),
+        }
+    }
+}
+
 /// What an operation shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shown {
@@ -80,6 +102,8 @@ pub enum Shown {
     Whole(Pair),
     /// A key that was written, without its value.
     Written(Pair),
+    /// An entry of the catalog.
+    Entry(Box<ShownEntry>),
 }
 
 /// What became of a transaction.
@@ -94,14 +118,15 @@ pub struct Outcome {
 }
 
 impl Consul {
-    /// Does a transaction.
+    /// Does a transaction. What of it is about keys was found to be allowed; what is about the catalog is looked at here.
     ///
     /// # Errors
-    /// Too many operations, or too large; no space, or no answer in time.
+    /// Too many operations, or too large; what cannot be, or the token has no right to; no space, or no answer in time.
     pub async fn transact(
         &self,
-        operations: &[KeyOperation],
+        operations: &[TxnOperation],
         is_stale: bool,
+        authorizer: &Authorizer,
     ) -> Result<Outcome, ConsulError> {
         if operations.len() > MAXIMUM_CONSUL_TXN_OPERATIONS {
             return Err(ConsulError::TooLarge(format!(
@@ -109,33 +134,60 @@ impl Consul {
                 operations.len()
             )));
         }
+        let mut has_entries = false;
         for operation in operations {
-            check_value(&operation.key, &operation.value)?;
+            match operation {
+                TxnOperation::Key(operation) => check_value(&operation.key, &operation.value)?,
+                TxnOperation::Entry(operation) => {
+                    has_entries = true;
+                    self.registry
+                        .admit_checks(operation.check().map_or(&[], std::slice::from_ref))?;
+                }
+            }
         }
-        if operations.iter().all(|operation| operation.verb.only_reads()) {
+        let decide = |plan: &mut Plan<'_>| decide(plan, operations, authorizer);
+        if operations.iter().all(TxnOperation::only_reads) {
             let view = self.view(is_stale).await?;
-            let mut outcome = decide(&mut Plan::new(&view), operations)?;
+            let mut outcome = decide(&mut Plan::new(&view))?;
             outcome.revision = view.revision();
             return Ok(outcome);
         }
-        let (mut outcome, revision) = self.change(|plan| decide(plan, operations)).await?;
+        let (mut outcome, revision) = match has_entries {
+            true => self.change_entries(decide).await?,
+            false => self.change(decide).await?,
+        };
         outcome.revision = revision;
         for shown in &mut outcome.shown {
-            let (Shown::Whole(pair) | Shown::Written(pair)) = shown;
-            for at in [&mut pair.create, &mut pair.modified] {
-                if *at == OWN_REVISION {
-                    *at = revision;
+            match shown {
+                Shown::Whole(pair) | Shown::Written(pair) => {
+                    for at in [&mut pair.create, &mut pair.modified] {
+                        if *at == OWN_REVISION {
+                            *at = revision;
+                        }
+                    }
                 }
+                Shown::Entry(entry) => entry.settle(revision),
             }
         }
         Ok(outcome)
     }
 }
 
-fn decide(plan: &mut Plan<'_>, operations: &[KeyOperation]) -> Result<Outcome, ConsulError> {
+fn decide(
+    plan: &mut Plan<'_>,
+    operations: &[TxnOperation],
+    authorizer: &Authorizer,
+) -> Result<Outcome, ConsulError> {
     let mut outcome = Outcome::default();
     for (number, operation) in operations.iter().enumerate() {
-        match step(plan, operation)? {
+        let done = match operation {
+            TxnOperation::Key(operation) => step(plan, operation)?,
+            TxnOperation::Entry(operation) => {
+                let shown = catalog::step(plan, operation, authorizer)?;
+                shown.map(|shown| shown.map(Box::new).map(Shown::Entry).into_iter().collect())
+            }
+        };
+        match done {
             Ok(shown) => outcome.shown.extend(shown),
             Err(reason) => outcome.failed.push((number, reason)),
         }

@@ -14,8 +14,8 @@ use rpds::RedBlackTreeMapSync;
 use super::entries::{Change, Checks, EntryChange, NodeEntry, Parts, Place, ServiceEntry};
 use super::error::RegistryError;
 use super::keys::{self, Key, Owner, folded};
-use super::model::{Entry, Instance, KnownNode};
-use super::record::{StoredInstance, decode};
+use super::model::Entry;
+use super::record::{read_instance, read_node};
 use crate::base::{LeaseId, Revision};
 use crate::state::applied::{EventKind, KeyValue};
 
@@ -159,15 +159,7 @@ impl Catalog {
             Key::Fence => {}
             Key::Node(name) => {
                 self.nodes_changed = self.revision;
-                let known = stored
-                    .map(|stored| {
-                        Ok(KnownNode {
-                            node: decode(&stored.value)?,
-                            create_revision: stored.create_revision,
-                            modification_revision: stored.modification_revision,
-                        })
-                    })
-                    .transpose()?;
+                let known = stored.map(read_node).transpose()?;
                 self.with_node(name, |node| Arc::make_mut(&mut node.state).known = known);
                 touched.nodes.insert(name.into());
             }
@@ -355,15 +347,4 @@ impl Touched {
     fn is_empty(&self) -> bool {
         self.nodes.is_empty() && self.instances.is_empty()
     }
-}
-
-fn read_instance(stored: &KeyValue) -> Result<Instance, RegistryError> {
-    let record: StoredInstance = decode(&stored.value)?;
-    Ok(Instance {
-        epoch: record.epoch_in(stored),
-        registration: record.registration,
-        create_revision: stored.create_revision,
-        modification_revision: stored.modification_revision,
-        lease: stored.lease,
-    })
 }

@@ -93,10 +93,7 @@ impl Registry {
     ) -> Result<(Revision, Registered, LeaseId), ServiceError> {
         let mut seen = self.see(owner).await?;
         if registration.address.is_empty() && !self.has_node(owner.node).await? {
-            return Err(RegistryError::Missing {
-                field: "the address: give one, or register the node with one first; it",
-            }
-            .into());
+            return Err(RegistryError::WITHOUT_ADDRESS.into());
         }
         for _ in 0..MAXIMUM_ATTEMPTS {
             let verdict = plan::judge(registration, claim, &seen)?;
@@ -105,7 +102,7 @@ impl Registry {
             }
             let Verdict { epoch, lease, left } = verdict;
             if seen.record.is_none() {
-                self.admit_one_more()?;
+                self.admit_more(1)?;
             }
             let lease = match lease {
                 LeaseChoice::None => LeaseId::NONE,
@@ -359,18 +356,7 @@ impl Registry {
     /// Reads all of an owner, and the fences that a registration of it is bound to, as they were when this was called or
     /// later.
     pub(super) async fn see(&self, owner: Owner<'_>) -> Result<Seen, ServiceError> {
-        let view = self.authorize().await?;
-        let own = read(&view, owner.own())?;
-        let mut keys = vec![fence(Owner::node(owner.node))];
-        if owner.instance.is_some() {
-            keys.push(fence(owner));
-        }
-        let mut fences = Vec::with_capacity(keys.len());
-        for key in keys {
-            let stored = read(&view, single(key.clone()))?.into_iter().next();
-            fences.push((key, stored));
-        }
-        Ok(Seen::of(view.revision(), own, fences))
+        see(&*self.authorize().await?, owner)
     }
 
     /// A state that holds everything that was acknowledged, in which the caller may change services.
@@ -410,7 +396,7 @@ impl Registry {
 
     /// Ends leases that no instance hangs on any more, in their own time: nobody waits for it, and one that is forgotten
     /// ends by itself, since nobody renews it.
-    fn leave(&self, leases: impl IntoIterator<Item = LeaseId>) {
+    pub(in crate::service) fn leave(&self, leases: impl IntoIterator<Item = LeaseId>) {
         let leases: Vec<LeaseId> = leases.into_iter().filter(|lease| !lease.is_none()).collect();
         if leases.is_empty() {
             return;
@@ -427,31 +413,36 @@ impl Registry {
         });
     }
 
-    /// Whether there may be one more instance. Counted by what this member knows and works on, so that as many more than
-    /// the limit may come in at once as the other members work on.
-    fn admit_one_more(&self) -> Result<(), RegistryError> {
+    /// Whether there may be `number` more instances. Counted by what this member knows and works on, so that as many more
+    /// than the limit may come in at once as the other members work on.
+    pub(super) fn admit_more(&self, number: usize) -> Result<(), RegistryError> {
+        // One of them is what is under way here.
         let under_way = MAXIMUM_REGISTRY_CHANGES_AT_ONCE.saturating_sub(self.changes.available_permits());
+        let more = under_way.saturating_add(number).saturating_sub(1);
         let known = self.board.current().instances();
-        if known.saturating_add(under_way) > MAXIMUM_INSTANCES {
+        if known.saturating_add(more) > MAXIMUM_INSTANCES {
             return Err(RegistryError::Full);
         }
         Ok(())
     }
 
     /// Refuses checks that cannot be, and those that may not be registered here.
-    fn admit_checks(&self, checks: &[NewCheck]) -> Result<(), RegistryError> {
+    ///
+    /// # Errors
+    /// They are such.
+    pub(in crate::service) fn admit_checks(&self, checks: &[NewCheck]) -> Result<(), RegistryError> {
         validate::checks(checks)?;
         self.core.settings.checks.admit(self.core.gate.is_open(), checks)
     }
 
-    fn place(&self) -> Result<SemaphorePermit<'_>, RegistryError> {
+    pub(super) fn place(&self) -> Result<SemaphorePermit<'_>, RegistryError> {
         self.changes
             .try_acquire()
             .map_err(|_| RegistryError::TooManyChanges)
     }
 }
 
-fn owner<'name>(node: &'name str, id: Option<&'name str>) -> Result<Owner<'name>, RegistryError> {
+pub(super) fn owner<'name>(node: &'name str, id: Option<&'name str>) -> Result<Owner<'name>, RegistryError> {
     validate::name("the name of the node", node)?;
     match id {
         Some(id) => {
@@ -462,7 +453,7 @@ fn owner<'name>(node: &'name str, id: Option<&'name str>) -> Result<Owner<'name>
     }
 }
 
-fn still_there(owner: Owner<'_>, seen: &Seen) -> Result<(), RegistryError> {
+pub(super) fn still_there(owner: Owner<'_>, seen: &Seen) -> Result<(), RegistryError> {
     match owner.instance {
         Some(id) if seen.record.is_none() => Err(RegistryError::UnknownInstance {
             node: owner.node.to_owned(),
@@ -478,7 +469,22 @@ fn changed(owner: Owner<'_>) -> ServiceError {
     RegistryError::Changed { node, id }.into()
 }
 
-fn read(view: &ReadView, keys: Keys) -> Result<Vec<KeyValue>, ServiceError> {
+/// All of an owner, and the fences that a registration of it is bound to, as they are in `view`.
+pub(super) fn see(view: &ReadView, owner: Owner<'_>) -> Result<Seen, ServiceError> {
+    let own = read(view, owner.own())?;
+    let mut keys = vec![fence(Owner::node(owner.node))];
+    if owner.instance.is_some() {
+        keys.push(fence(owner));
+    }
+    let mut fences = Vec::with_capacity(keys.len());
+    for key in keys {
+        let stored = read(view, single(key.clone()))?.into_iter().next();
+        fences.push((key, stored));
+    }
+    Ok(Seen::of(view.revision(), own, fences))
+}
+
+pub(super) fn read(view: &ReadView, keys: Keys) -> Result<Vec<KeyValue>, ServiceError> {
     let range = Range {
         keys,
         ..Range::default()

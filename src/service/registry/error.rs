@@ -7,6 +7,13 @@ use thiserror::Error;
 use crate::base::Revision;
 use crate::base::limits::{MAXIMUM_INSTANCES, MAXIMUM_REGISTRY_CHANGES_AT_ONCE, MAXIMUM_REGISTRY_WATCHES};
 
+impl RegistryError {
+    /// An instance without an address on a node without one.
+    pub(super) const WITHOUT_ADDRESS: Self = Self::Missing {
+        field: "the address: give one, or register the node with one first; it",
+    };
+}
+
 /// Why a request about services was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RegistryError {

@@ -33,10 +33,13 @@
 mod catalog;
 mod change;
 mod definition;
+mod draft;
 mod entries;
 mod error;
 mod fence;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod keys;
 mod model;
 mod page;
@@ -72,6 +75,7 @@ use crate::base::{LeaseId, Revision};
 use crate::state::access::Request;
 pub use catalog::Catalog;
 pub use definition::{Alias, CheckKind, HttpTarget, Probe, Target, TargetTls, TimeToLive};
+pub(in crate::service) use draft::{Begun, Draft, OWN_REVISION};
 pub use entries::{Change, EntryChange, NodeEntry, Place, ServiceEntry, Summary};
 pub use error::RegistryError;
 use follow::Board;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::RegistryError;
-use super::model::Registration;
+use super::model::{Instance, KnownNode, Registration};
 use crate::base::Revision;
 use crate::state::applied::KeyValue;
 use crate::state::format;
@@ -44,6 +44,27 @@ pub(super) fn encode(record: &impl Serialize) -> Result<Bytes, RegistryError> {
 /// Reads a record.
 pub(super) fn decode<Record: DeserializeOwned>(record: &Bytes) -> Result<Record, RegistryError> {
     format::decode("service record", record).map_err(|error| RegistryError::Unreadable(error.to_string()))
+}
+
+/// Reads a node.
+pub(super) fn read_node(stored: &KeyValue) -> Result<KnownNode, RegistryError> {
+    Ok(KnownNode {
+        node: decode(&stored.value)?,
+        create_revision: stored.create_revision,
+        modification_revision: stored.modification_revision,
+    })
+}
+
+/// Reads an instance.
+pub(super) fn read_instance(stored: &KeyValue) -> Result<Instance, RegistryError> {
+    let record: StoredInstance = decode(&stored.value)?;
+    Ok(Instance {
+        epoch: record.epoch_in(stored),
+        registration: record.registration,
+        create_revision: stored.create_revision,
+        modification_revision: stored.modification_revision,
+        lease: stored.lease,
+    })
 }
 
 #[cfg(test)]

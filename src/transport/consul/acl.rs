@@ -1,10 +1,12 @@
 //! `/v1/acl`: tokens, policies and roles.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::answer::Answer;
+use super::answer::{Answer, Meta};
+use super::blocking::{Seen, blocking};
 use super::call::Call;
 use super::fields::Fields;
 use super::routes::Route;
@@ -13,8 +15,8 @@ use crate::base::clock;
 use crate::base::secret::Secret;
 use crate::service::consul::ConsulError;
 use crate::service::consul::acl::{
-    Access, AclError, AclPicture, Grants, Known, Link, NodeIdentity, Policy, Resource, Role, ServiceIdentity,
-    Token, TokenDraft, fingerprint,
+    self, Access, AclError, AclPicture, Grants, Known, Link, NodeIdentity, Policy, Resource, Role,
+    ServiceIdentity, Token, TokenDraft, fingerprint,
 };
 
 /// What is shown in place of a secret that the token may not see.
@@ -195,9 +197,25 @@ async fn bootstrap(call: Call) -> Result<Answer, ConsulError> {
     call.json(&shown_token(&picture, &token, true))
 }
 
+/// All tokens, policies and roles, once one of them has changed if the request waits for that.
+async fn read(call: &Call) -> Result<(Arc<AclPicture>, Meta), ConsulError> {
+    let read = |is_stale| {
+        let acls = call.consul.acls().clone();
+        async move {
+            let (picture, revision) = acls.seen(is_stale).await?;
+            Ok(Seen {
+                index: picture.changed,
+                revision,
+                answer: picture,
+            })
+        }
+    };
+    blocking(call, acl::watched(), read).await
+}
+
 async fn tokens(call: Call) -> Result<Answer, ConsulError> {
     may(&call, Access::Read)?;
-    let picture = call.consul.acls().picture(call.options.is_stale()).await?;
+    let (picture, meta) = read(&call).await?;
     let with_secret = call.authorizer.allows(Resource::Acl, Access::Write);
     let wanted = |name: &str| call.parameters.text(name);
     let (policy, role, service) = (wanted("policy"), wanted("role"), wanted("servicename"));
@@ -215,7 +233,7 @@ async fn tokens(call: Call) -> Result<Answer, ConsulError> {
     });
     let shown = found.map(|token| shown_token(&picture, token, with_secret));
     let shown: Vec<Value> = shown.collect();
-    Ok(call.json(&shown)?.with_meta(call.meta(picture.changed)))
+    Ok(call.json(&shown)?.with_meta(meta))
 }
 
 fn draft(fields: &Fields, accessor: Option<String>) -> Result<TokenDraft, ConsulError> {
@@ -273,11 +291,11 @@ async fn own_token(call: Call) -> Result<Answer, ConsulError> {
 async fn token(call: Call) -> Result<Answer, ConsulError> {
     let accessor = call.named("token AccessorID")?;
     may(&call, Access::Read)?;
-    let picture = call.consul.acls().picture(call.options.is_stale()).await?;
+    let (picture, meta) = read(&call).await?;
     let with_secret = call.authorizer.allows(Resource::Acl, Access::Write);
     let token = picture.token(&accessor).ok_or(AclError::NotFound)?;
     let shown = shown_token(&picture, token, with_secret);
-    Ok(call.json(&shown)?.with_meta(call.meta(picture.changed)))
+    Ok(call.json(&shown)?.with_meta(meta))
 }
 
 async fn change_token(call: Call) -> Result<Answer, ConsulError> {
@@ -323,13 +341,13 @@ async fn delete_token(call: Call) -> Result<Answer, ConsulError> {
 
 async fn policies(call: Call) -> Result<Answer, ConsulError> {
     may(&call, Access::Read)?;
-    let picture = call.consul.acls().picture(call.options.is_stale()).await?;
+    let (picture, meta) = read(&call).await?;
     let shown = picture
         .policies
         .values()
         .map(|policy| shown_policy(policy, false));
     let shown: Vec<Value> = shown.collect();
-    Ok(call.json(&shown)?.with_meta(call.meta(picture.changed)))
+    Ok(call.json(&shown)?.with_meta(meta))
 }
 
 fn absent(what: &str) -> ConsulError {
@@ -348,11 +366,9 @@ async fn policy_of_id(call: Call) -> Result<Answer, ConsulError> {
 async fn policy(call: Call) -> Result<Answer, ConsulError> {
     let id = call.named("policy ID or name")?;
     may(&call, Access::Read)?;
-    let picture = call.consul.acls().picture(call.options.is_stale()).await?;
+    let (picture, meta) = read(&call).await?;
     let policy = picture.policy(&id).ok_or_else(|| absent("policy"))?;
-    Ok(call
-        .json(&shown_policy(policy, true))?
-        .with_meta(call.meta(picture.changed)))
+    Ok(call.json(&shown_policy(policy, true))?.with_meta(meta))
 }
 
 /// The id that a body and a path agree about; empty for something new.
@@ -395,24 +411,22 @@ async fn delete_policy(call: Call) -> Result<Answer, ConsulError> {
 
 async fn roles(call: Call) -> Result<Answer, ConsulError> {
     may(&call, Access::Read)?;
-    let picture = call.consul.acls().picture(call.options.is_stale()).await?;
+    let (picture, meta) = read(&call).await?;
     let wanted = call.parameters.text("policy");
     let found = picture
         .roles
         .values()
         .filter(|role| wanted.is_none_or(|policy| role.record.grants.policies.iter().any(|id| id == policy)));
     let shown: Vec<Value> = found.map(|role| shown_role(&picture, role)).collect();
-    Ok(call.json(&shown)?.with_meta(call.meta(picture.changed)))
+    Ok(call.json(&shown)?.with_meta(meta))
 }
 
 async fn role(call: Call) -> Result<Answer, ConsulError> {
     let id = call.named("role ID or name")?;
     may(&call, Access::Read)?;
-    let picture = call.consul.acls().picture(call.options.is_stale()).await?;
+    let (picture, meta) = read(&call).await?;
     let role = picture.role(&id).ok_or_else(|| absent("role"))?;
-    Ok(call
-        .json(&shown_role(&picture, role))?
-        .with_meta(call.meta(picture.changed)))
+    Ok(call.json(&shown_role(&picture, role))?.with_meta(meta))
 }
 
 async fn put_role(call: Call) -> Result<Answer, ConsulError> {

@@ -6,6 +6,7 @@ use super::answer::Answer;
 use super::call::Call;
 use super::routes::Route;
 use crate::base::clock;
+use crate::base::metrics::Metrics;
 use crate::service::consul::acl::{Access, Resource};
 use crate::service::consul::{ConsulError, Server};
 use crate::service::registry::{Catalog, MEMBER_CHECK, Status};
@@ -152,10 +153,8 @@ async fn metrics(call: Call) -> Result<Answer, ConsulError> {
     let node = call.consul.settings().node.clone();
     call.authorizer.require(Resource::Agent(&node), Access::Read)?;
     if call.parameters.text("format") == Some("prometheus") {
-        return Err(ConsulError::Invalid(
-            "metrics for Prometheus are at /metrics of --listen-client-urls and --listen-metrics-urls"
-                .to_owned(),
-        ));
+        let page = call.consul.metrics_page()?;
+        return Ok(Answer::bytes(Metrics::PAGE_KIND, page.into()));
     }
     let catalog = call.consul.catalog(true).await?;
     let servers = call.consul.servers().await?;

@@ -15,8 +15,9 @@ use crate::base::Revision;
 use crate::service::ServiceError;
 use crate::service::consul::ConsulError;
 use crate::service::consul::acl::{Access, Resource};
+use crate::service::consul::catalog::CatalogRegistration;
 use crate::service::consul::filter::Shape;
-use crate::service::registry::{Catalog, Claim, NewCheck, Node, NodeEntry, RegistryError, TaggedAddress};
+use crate::service::registry::{Catalog, NewCheck, Node, RegistryError, TaggedAddress};
 
 /// The routes.
 pub(super) const ROUTES: &[Route] = &[
@@ -165,7 +166,11 @@ fn is_here(call: &Call, fields: &Fields) -> Result<(), ConsulError> {
     }
 }
 
-fn node_of(fields: &Fields, name: &str, address: String) -> Result<Node, ConsulError> {
+/// A node; `metadata_field` is the field with its metadata.
+///
+/// # Errors
+/// What of it cannot be.
+pub(super) fn node_of(fields: &Fields, name: &str, metadata_field: &str) -> Result<Node, ConsulError> {
     let tagged = fields.text_map("TaggedAddresses")?.unwrap_or_default();
     let tagged = tagged
         .into_iter()
@@ -173,9 +178,9 @@ fn node_of(fields: &Fields, name: &str, address: String) -> Result<Node, ConsulE
     Ok(Node {
         name: name.to_owned(),
         id: fields.text("ID")?.unwrap_or_default(),
-        address,
+        address: fields.text("Address")?.unwrap_or_default(),
         tagged_addresses: tagged.collect(),
-        metadata: fields.text_map("NodeMeta")?.unwrap_or_default(),
+        metadata: fields.text_map(metadata_field)?.unwrap_or_default(),
     })
 }
 
@@ -183,74 +188,33 @@ async fn register(call: Call) -> Result<Answer, ConsulError> {
     let fields = Fields::parse(&call.body)?;
     is_here(&call, &fields)?;
     let name = fields.text("Node")?.unwrap_or_default();
-    let address = fields.text("Address")?.unwrap_or_default();
+    let node = node_of(&fields, &name, "NodeMeta")?;
     let skips_node = fields.switch("SkipNodeUpdate")?;
-    if name.is_empty() || (address.is_empty() && !skips_node) {
+    if name.is_empty() || (node.address.is_empty() && !skips_node) {
         return Err(ConsulError::Invalid("Must provide node and address".to_owned()));
     }
-    let registry = call.consul.registry();
-    // Everything is looked at before anything is written.
-    let service = match fields.object("Service")? {
-        Some(service) => {
-            let registration = registration::parse(&service, "Service", &name)?;
-            call.authorizer
-                .require(Resource::Service(&registration.service), Access::Write)?;
-            Some(registration)
-        }
-        None => None,
-    };
-    let mut checks = Vec::new();
+    let service = fields.object("Service")?;
     let given = fields.object("Check")?.into_iter();
-    for check in given.chain(fields.objects("Checks")?.unwrap_or_default()) {
-        checks.push(check_of(&check, &name)?);
-    }
-    let catalog = call.consul.catalog(false).await?;
-    for (_, owner) in &checks {
-        let of_service = owner.as_ref().map(|id| match &service {
-            Some(new) if new.id == *id => Ok(new.service.clone()),
-            _ => match catalog.entry(&name, id) {
-                Some(entry) => Ok(entry.instance.registration.service.clone()),
-                None => Err(ConsulError::Failed(format!(
-                    "Missing service registration for service {id:?}"
-                ))),
-            },
-        });
-        match of_service.transpose()? {
-            Some(service) => call
-                .authorizer
-                .require(Resource::Service(&service), Access::Write)?,
-            None => call.authorizer.require(Resource::Node(&name), Access::Write)?,
-        }
-    }
-    let is_known = |node: &std::sync::Arc<NodeEntry>| node.state.known.is_some();
-    if !(skips_node && catalog.node(&name).is_some_and(is_known)) {
-        if address.is_empty() {
-            return Err(ConsulError::Failed(format!(
-                "Node {name:?} is not registered, so its address is needed"
-            )));
-        }
-        let node = node_of(&fields, &name, address)?;
-        let same = |there: &std::sync::Arc<NodeEntry>| {
-            there.state.known.as_ref().is_some_and(|known| known.node == node)
-        };
-        if !catalog.node(&name).is_some_and(same) {
-            call.authorizer.require(Resource::Node(&name), Access::Write)?;
-            registry.register_node(&node, &[]).await?;
-        }
-    }
-    if let Some(registration) = service {
-        registry.register(registration, Claim::Whichever, &[]).await?;
-    }
-    for (check, owner) in checks {
-        registry
-            .register_check(&name, owner.as_deref(), &check, false)
-            .await?;
-    }
+    let checks = given.chain(fields.objects("Checks")?.unwrap_or_default());
+    let wanted = CatalogRegistration {
+        service: service
+            .map(|service| registration::parse(&service, "Service", &name))
+            .transpose()?,
+        checks: checks
+            .map(|check| check_of(&check, &name))
+            .collect::<Result<_, _>>()?,
+        node,
+        skips_node,
+    };
+    call.consul.register(&wanted, &call.authorizer).await?;
     call.json(&true)
 }
 
 /// A check of a registration, and the id of the instance that it is of.
-fn check_of(fields: &Fields, node: &str) -> Result<(NewCheck, Option<String>), ConsulError> {
+///
+/// # Errors
+/// What of it cannot be.
+pub(super) fn check_of(fields: &Fields, node: &str) -> Result<(NewCheck, Option<String>), ConsulError> {
     if let Some(other) = fields.text("Node")?.filter(|other| !other.is_empty())
         && !other.eq_ignore_ascii_case(node)
     {

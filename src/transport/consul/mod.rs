@@ -20,6 +20,8 @@ mod definition;
 mod error;
 mod event;
 mod fields;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod health;
 mod kv;
 mod listing;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::answer::Answer;
+use super::answer::{Answer, Meta};
+use super::blocking::{Seen, blocking};
 use super::call::Call;
 use super::fields::Fields;
 use super::listing::resources_of;
@@ -13,7 +14,7 @@ use super::shapes;
 use crate::base::secret::Secret;
 use crate::service::consul::ConsulError;
 use crate::service::consul::acl::{Access, Authorizer, Resource};
-use crate::service::consul::query::{KnownQuery, PreparedQuery, Template, Wanted};
+use crate::service::consul::query::{self, KnownQuery, PreparedQuery, QueryPicture, Template, Wanted};
 use crate::service::registry::Entry;
 
 /// What is shown in place of a secret that the token may not see.
@@ -145,14 +146,30 @@ fn may(call: &Call, query: &PreparedQuery, access: Access) -> Result<(), ConsulE
 }
 
 async fn list(call: Call) -> Result<Answer, ConsulError> {
-    let picture = call.consul.queries().all(call.options.is_stale()).await?;
+    let (picture, meta) = pictured(&call).await?;
     let known = picture.queries.values();
     let visible = known.filter(|known| {
         call.authorizer
             .allows(Resource::Query(&known.query.name), Access::Read)
     });
     let shown: Vec<Value> = visible.map(|known| shown_known(&call, known)).collect();
-    Ok(call.json(&shown)?.with_meta(call.meta(picture.changed)))
+    Ok(call.json(&shown)?.with_meta(meta))
+}
+
+/// All queries, once one of them has changed if the request waits for that.
+async fn pictured(call: &Call) -> Result<(Arc<QueryPicture>, Meta), ConsulError> {
+    let read = |is_stale| {
+        let queries = call.consul.queries().clone();
+        async move {
+            let (picture, revision) = queries.seen(is_stale).await?;
+            Ok(Seen {
+                index: picture.changed,
+                revision,
+                answer: picture,
+            })
+        }
+    };
+    blocking(call, query::watched(), read).await
 }
 
 async fn create(call: Call) -> Result<Answer, ConsulError> {
@@ -162,17 +179,15 @@ async fn create(call: Call) -> Result<Answer, ConsulError> {
     call.json(&json!({"ID": id}))
 }
 
-async fn find(call: &Call, id: &str) -> Result<(Arc<KnownQuery>, crate::base::Revision), ConsulError> {
-    let picture = call.consul.queries().all(call.options.is_stale()).await?;
+fn find(picture: &QueryPicture, id: &str) -> Result<Arc<KnownQuery>, ConsulError> {
     let known = picture.queries.get(id).cloned();
-    let known = known.ok_or_else(|| ConsulError::Unknown("Query not found".to_owned()))?;
-    Ok((known, picture.changed))
+    known.ok_or_else(|| ConsulError::Unknown("Query not found".to_owned()))
 }
 
 async fn change(call: Call) -> Result<Answer, ConsulError> {
     let id = call.named("query ID")?;
     let query = parse(&call, id.clone())?;
-    let (there, _) = find(&call, &id).await?;
+    let there = find(&*call.consul.queries().all(false).await?, &id)?;
     may(&call, &there.query, Access::Write)?;
     may(&call, &query, Access::Write)?;
     call.consul.queries().put(query).await?;
@@ -181,7 +196,7 @@ async fn change(call: Call) -> Result<Answer, ConsulError> {
 
 async fn delete(call: Call) -> Result<Answer, ConsulError> {
     let id = call.named("query ID")?;
-    let (there, _) = find(&call, &id).await?;
+    let there = find(&*call.consul.queries().all(false).await?, &id)?;
     may(&call, &there.query, Access::Write)?;
     call.consul.queries().delete(&id).await?;
     Ok(Answer::empty())
@@ -199,11 +214,10 @@ async fn read(call: Call) -> Result<Answer, ConsulError> {
         let answer = call.json(&json!({"Query": shown(&call, &query)}))?;
         return Ok(answer.with_meta(call.meta(picture.changed)));
     }
-    let (known, changed) = find(&call, &rest).await?;
+    let (picture, meta) = pictured(&call).await?;
+    let known = find(&picture, &rest)?;
     may(&call, &known.query, Access::Read)?;
-    Ok(call
-        .json(&[shown_known(&call, &known)])?
-        .with_meta(call.meta(changed)))
+    Ok(call.json(&[shown_known(&call, &known)])?.with_meta(meta))
 }
 
 /// Whether the token lets an instance be seen.

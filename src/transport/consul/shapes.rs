@@ -10,7 +10,7 @@ use super::definition;
 use crate::base::Revision;
 use crate::service::consul::filter::Shape;
 use crate::service::registry::{
-    Check, CheckKind, Entry, NodeEntry, Registration, Status, TaggedAddress, Weights,
+    Check, CheckKind, Entry, KnownNode, Node, NodeEntry, Registration, Status, TaggedAddress, Weights,
 };
 
 /// A revision as an index.
@@ -74,20 +74,34 @@ pub(super) const NODE: Shape = Shape::Object(&[
 
 /// A node.
 pub(super) fn node(node: &NodeEntry, datacenter: &str) -> Value {
-    let known = node.state.known.clone();
-    let (created, modified) = known.as_ref().map_or((node.changed, node.changed), |known| {
-        (known.create_revision, known.modification_revision)
-    });
-    let said = known.map(|known| known.node).unwrap_or_default();
+    match &node.state.known {
+        Some(known) => known_node(known, datacenter),
+        None => {
+            let unknown = KnownNode {
+                node: Node {
+                    name: node.name().to_owned(),
+                    ..Node::default()
+                },
+                create_revision: node.changed,
+                modification_revision: node.changed,
+            };
+            known_node(&unknown, datacenter)
+        }
+    }
+}
+
+/// A node that was registered.
+pub(super) fn known_node(known: &KnownNode, datacenter: &str) -> Value {
+    let said = &known.node;
     json!({
         "ID": said.id,
-        "Node": node.name(),
+        "Node": said.name,
         "Address": said.address,
         "Datacenter": datacenter,
         "TaggedAddresses": node_addresses(&said.tagged_addresses),
         "Meta": said.metadata,
-        "CreateIndex": index(created),
-        "ModifyIndex": index(modified),
+        "CreateIndex": index(known.create_revision),
+        "ModifyIndex": index(known.modification_revision),
     })
 }
 

@@ -69,7 +69,7 @@ fn sum(bytes: &[u8]) -> String {
         .collect()
 }
 
-fn pack(archive: &Archive) -> Result<Vec<u8>, ConsulError> {
+pub(super) fn pack(archive: &Archive) -> Result<Vec<u8>, ConsulError> {
     let failed = |error: std::io::Error| ConsulError::Failed(format!("cannot pack the snapshot: {error}"));
     let meta = serde_json::to_vec(&Meta {
         version: 1,
@@ -97,7 +97,7 @@ fn pack(archive: &Archive) -> Result<Vec<u8>, ConsulError> {
 }
 
 /// The state of a snapshot whose sums are right.
-fn unpack(body: &Bytes) -> Result<Bytes, ConsulError> {
+pub(super) fn unpack(body: &Bytes) -> Result<Bytes, ConsulError> {
     let invalid = |reason: String| ConsulError::Invalid(format!("the body is no snapshot: {reason}"));
     // What is packed may be far larger than its package.
     let limit = u64::try_from(MAXIMUM_CONSUL_SNAPSHOT_BYTES).unwrap_or(u64::MAX);

@@ -12,7 +12,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use prometheus::{Encoder, TextEncoder};
 
 pub(super) use self::access::Protected;
 pub use self::access::{HttpSettings, Names};
@@ -96,16 +95,8 @@ async fn version() -> Response {
 }
 
 async fn metrics_page(State(pages): State<Pages>) -> Response {
-    pages.services.health.refresh_gauges();
-    let mut body = Vec::new();
-    let encoder = TextEncoder::new();
-    match encoder.encode(&pages.metrics.registry.gather(), &mut body) {
-        Ok(()) => (
-            StatusCode::OK,
-            [(header::CONTENT_TYPE, encoder.format_type().to_owned())],
-            body,
-        )
-            .into_response(),
+    match pages.services.health.metrics_page() {
+        Ok(body) => (StatusCode::OK, [(header::CONTENT_TYPE, Metrics::PAGE_KIND)], body).into_response(),
         Err(error) => plain(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("cannot show the metrics: {error}\n"),

@@ -18,6 +18,8 @@
 mod authorizer;
 mod change;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod model;
 mod named;
 mod picture;
@@ -27,9 +29,10 @@ mod tests;
 
 use std::sync::Arc;
 
+use super::Watched;
 use super::mirror::Mirror;
-use crate::base::clock;
 use crate::base::secret::Secret;
+use crate::base::{Revision, clock};
 use crate::service::core::Core;
 use crate::service::lease::Leases;
 use crate::service::watch::WatchHub;
@@ -42,6 +45,12 @@ pub use model::{
 };
 pub use picture::AclPicture;
 use picture::Place;
+
+/// All tokens, policies and roles, for whoever waits for them.
+#[must_use]
+pub fn watched() -> Watched {
+    Watched::Keys(vec![model::all()])
+}
 
 /// How ACLs are set on a member.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -146,11 +155,25 @@ impl Acls {
         self.current(stale).await
     }
 
+    /// As [`Acls::picture`], with a revision up to which it shows everything, for whoever waits for what comes after.
+    ///
+    /// # Errors
+    /// As [`Acls::picture`].
+    pub async fn seen(&self, stale: bool) -> Result<(Arc<AclPicture>, Revision), AclError> {
+        self.must_be_on()?;
+        let revision = self.core.view(stale).await?.revision();
+        Ok((self.reach(revision).await?, revision))
+    }
+
     async fn current(&self, stale: bool) -> Result<Arc<AclPicture>, AclError> {
         let wanted = match stale {
-            true => crate::base::Revision(0),
+            true => Revision(0),
             false => self.core.view(false).await?.revision(),
         };
+        self.reach(wanted).await
+    }
+
+    async fn reach(&self, wanted: Revision) -> Result<Arc<AclPicture>, AclError> {
         Ok(self.core.in_time(self.mirror.reach(wanted)).await?)
     }
 

@@ -1,6 +1,7 @@
 //! A node of its own for each claim.
 
 mod archive;
+mod entries;
 mod kv;
 mod session;
 mod txn;
@@ -10,9 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::Consul;
 use super::kv::{Condition, Pair};
 use super::session::{Behavior, NewSession};
+use super::{Consul, ConsulError};
 use crate::base::Revision;
 use crate::service::testing::Node;
 

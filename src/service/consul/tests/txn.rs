@@ -1,19 +1,21 @@
 //! Transactions.
 
 use super::*;
-use crate::service::consul::txn::{KeyOperation, Outcome, Shown, Verb};
+use crate::service::consul::acl::Authorizer;
+use crate::service::consul::txn::{KeyOperation, Outcome, Shown, TxnOperation, Verb};
 
-fn operation(verb: Verb, key: &'static str, value: &'static str) -> KeyOperation {
-    KeyOperation {
+fn operation(verb: Verb, key: &'static str, value: &'static str) -> TxnOperation {
+    TxnOperation::Key(KeyOperation {
         verb,
         key: Bytes::from(key),
         value: Bytes::from(value),
         flags: 0,
-    }
+    })
 }
 
-async fn transact(consul: &Consul, operations: &[KeyOperation]) -> Outcome {
-    consul.transact(operations, false).await.unwrap()
+async fn transact(consul: &Consul, operations: &[TxnOperation]) -> Outcome {
+    let open = Authorizer::open();
+    consul.transact(operations, false, &open).await.unwrap()
 }
 
 #[tokio::test]
@@ -37,6 +39,7 @@ async fn a_transaction_is_done_at_one_revision_and_sees_its_own_writes() {
         .map(|shown| match shown {
             Shown::Whole(pair) => (true, pair.value.as_ref()),
             Shown::Written(pair) => (false, pair.key.as_ref()),
+            Shown::Entry(entry) => panic!("{entry:?}"),
         })
         .collect();
     let expected: [(bool, &[u8]); 4] = [(false, b"a/1"), (false, b"a/2"), (true, b"one"), (true, b"two")];

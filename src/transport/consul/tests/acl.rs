@@ -266,3 +266,35 @@ async fn a_list_of_keys_shows_what_may_be_read_and_says_that_there_is_more() {
     let hidden = door.by(token, "GET", "/v1/kv/else?recurse", "").await;
     assert_eq!(hidden.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_tokens_policies_or_roles_is_told_of_a_change_and_of_nothing_else() {
+    let (door, root) = guarded().await;
+    let mut made = Vec::new();
+    for (path, body) in [
+        ("/v1/acl/policy", r#"{"Name":"p"}"#),
+        ("/v1/acl/role", r#"{"Name":"r"}"#),
+        ("/v1/acl/token", r#"{"Description":"t"}"#),
+    ] {
+        let shown = door.by(&root, "PUT", path, body).await.good();
+        let id = shown.get("AccessorID").or(shown.get("ID")).unwrap();
+        made.push(format!("{path}/{}", id.as_str().unwrap()));
+    }
+    let index = door.by(&root, "GET", "/v1/acl/tokens", "").await.index();
+    let lists = ["/v1/acl/policies", "/v1/acl/roles", "/v1/acl/tokens"].map(str::to_owned);
+    let paths: Vec<String> = made.iter().chain(&lists).cloned().collect();
+    let (door, root) = (&door, &root);
+    let waiting = |wait: &'static str, index: u64| {
+        let asked = paths.iter().map(move |path| {
+            let path = format!("{path}?index={index}&wait={wait}");
+            async move { door.by(root, "GET", &path, "").await }
+        });
+        futures::future::join_all(asked)
+    };
+    let (same, _) = tokio::join!(waiting("50ms", index), door.by(root, "PUT", "/v1/kv/k", "v"));
+    assert!(same.iter().all(|answer| answer.index() == index), "{same:?}");
+    let other = door.by(root, "PUT", "/v1/acl/policy", r#"{"Name":"other"}"#);
+    let (told, _) = tokio::join!(waiting("30s", index), other);
+    assert!(told.iter().all(|answer| answer.index() > index), "{told:?}");
+    assert_eq!(told[3].json().as_array().unwrap().len(), 3);
+}

@@ -218,9 +218,21 @@ async fn the_agent_shows_itself_with_the_keys_that_clients_look_for() {
         door.get("/v1/agent/members?wan=1").await.good()[0]["Name"],
         "n1.dc1"
     );
-    door.put("/v1/agent/leave", "").await.refused(500);
-    door.put("/v1/agent/force-leave/nope", "").await.refused(500);
+    let left = door.put("/v1/agent/leave", "").await.refused(500);
+    assert!(left.contains("stead member remove"), "{left}");
+    let unknown = door.put("/v1/agent/force-leave/nope", "").await.refused(500);
+    assert_eq!(unknown, "agent: No node found with name 'nope'");
+    let member = door.put("/v1/agent/force-leave/n1", "").await.refused(500);
+    assert!(member.contains("stead member remove"), "{member}");
     door.put("/v1/agent/join/10.9.9.9", "").await.refused(500);
     door.put("/v1/agent/join/127.0.0.1", "").await.good();
+    door.put("/v1/agent/reload", "").await.good();
+    door.put("/v1/agent/token/default", r#"{"Token":"x"}"#)
+        .await
+        .refused(401);
     assert!(door.get("/v1/agent/metrics").await.good()["Gauges"].is_array());
+    let page = door.get("/v1/agent/metrics?format=prometheus").await;
+    assert_eq!(page.headers["content-type"], "text/plain; version=0.0.4");
+    let wanted = "# TYPE etcd_mvcc_db_total_size_in_bytes gauge\n";
+    assert!(page.text.contains(wanted), "{}", page.text);
 }

@@ -7,6 +7,7 @@ mod event;
 mod health;
 mod query;
 mod request;
+mod txn;
 
 use axum::Router;
 use axum::body::Body;

@@ -79,3 +79,31 @@ async fn a_query_is_made_executed_changed_and_deleted() {
         assert!(refused.contains(reason), "{body}: {refused}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_queries_is_told_of_a_change_and_of_nothing_else() {
+    let door = Door::open().await;
+    let body = r#"{"Name":"q","Service":{"Service":"web"}}"#;
+    let made = door.ask(Method::POST, "/v1/query", "", body).await.good();
+    let id = made["ID"].as_str().unwrap().to_owned();
+    let index = door.get("/v1/query").await.index();
+    let (list, one) = (
+        format!("/v1/query?index={index}&wait=30s"),
+        format!("/v1/query/{id}?index={index}&wait=30s"),
+    );
+    let path = format!("/v1/query/{id}");
+    let other = r#"{"Name":"r","Service":{"Service":"web"}}"#;
+    let (list, one, _) = tokio::join!(door.get(&list), door.get(&one), door.put(&path, other));
+    assert!(list.index() > index && one.index() > index);
+    assert_eq!(list.good()[0]["Name"], "r");
+    assert_eq!(one.good()[0]["Name"], "r");
+
+    let index = door.get("/v1/query").await.index();
+    let waiting = format!("/v1/query?stale&index={index}&wait=50ms");
+    let (same, _) = tokio::join!(door.get(&waiting), door.put("/v1/kv/k", "v"));
+    assert_eq!(same.index(), index);
+    let waiting = format!("/v1/query?stale&index={index}&wait=30s");
+    let (told, _) = tokio::join!(door.get(&waiting), door.ask(Method::DELETE, &path, "", ""));
+    assert!(told.index() > index);
+    assert_eq!(told.good(), json!([]));
+}
