@@ -8,7 +8,7 @@ use super::answer::Answer;
 use super::call::Call;
 use super::definition::{self, Otherwise};
 use super::fields::Fields;
-use super::listing::{Choice, read, resources_of};
+use super::listing::{Choice, read};
 use super::routes::Route;
 use super::{registration, shapes};
 use crate::base::Revision;
@@ -101,7 +101,7 @@ async fn service(mut call: Call) -> Result<Answer, ConsulError> {
         let node = catalog.node(&said.node);
         if has_tags(&said.tags, &tags)
             && node.is_some_and(|node| choice.admits_node(node))
-            && choice.may_see(&call, resources_of(entry))
+            && choice.may_see(&call, Resource::of_instance(entry))
         {
             found.push(entry);
         }

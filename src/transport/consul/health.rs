@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::answer::{Answer, Meta};
 use super::call::Call;
 use super::catalog::{has_tags, node_index};
-use super::listing::{Choice, read, resources_of};
+use super::listing::{Choice, read};
 use super::routes::Route;
 use super::shapes;
 use crate::service::consul::ConsulError;
@@ -64,7 +64,9 @@ async fn checks(mut call: Call) -> Result<Answer, ConsulError> {
         let Some(node) = catalog.node(&entry.instance.registration.node) else {
             continue;
         };
-        if !entry.checks.is_empty() && choice.admits_node(node) && choice.may_see(&call, resources_of(entry))
+        if !entry.checks.is_empty()
+            && choice.admits_node(node)
+            && choice.may_see(&call, Resource::of_instance(entry))
         {
             let shown = shapes::own_checks_of(entry, node.name());
             found.extend(shown.map(|check| (node.name(), check)));
@@ -134,7 +136,7 @@ async fn service(mut call: Call) -> Result<Answer, ConsulError> {
         if has_tags(&said.tags, &tags)
             && (!only_passing || entry.status() == Status::Passing)
             && choice.admits_node(node)
-            && choice.may_see(&call, resources_of(entry))
+            && choice.may_see(&call, Resource::of_instance(entry))
         {
             found.push((node, entry));
         }

@@ -14,10 +14,7 @@ use crate::base::Revision;
 use crate::service::consul::acl::{Access, Resource};
 use crate::service::consul::filter::{Filter, Shape};
 use crate::service::consul::{ConsulError, Watched};
-use crate::service::registry::{Catalog, Entry, NodeEntry};
-
-/// The node that stands for the one that is asked.
-const OWN_NODE: &str = "_agent";
+use crate::service::registry::{Catalog, NodeEntry};
 
 /// What is chosen from the catalog by the parameters that its lists share.
 pub(super) struct Choice {
@@ -50,10 +47,11 @@ impl Choice {
         Ok(Self {
             filter: filter(call, shape)?,
             node_metadata: metadata.collect(),
-            near: match call.parameters.text("near") {
-                Some(OWN_NODE) => Some(call.consul.settings().node.clone()),
-                near => near.map(str::to_owned),
-            },
+            near: call
+                .parameters
+                .text("near")
+                .and_then(|near| call.consul.near(near))
+                .map(str::to_owned),
             is_cached,
             is_filtered: false,
         })
@@ -124,12 +122,6 @@ pub(super) fn filter(call: &Call, shape: Shape) -> Result<Option<Filter>, Consul
     parsed.map_err(|error| {
         ConsulError::Invalid(format!("Failed to create boolean expression evaluator: {error}"))
     })
-}
-
-/// What a token must be allowed to see an instance.
-pub(super) fn resources_of(entry: &Entry) -> [Resource<'_>; 2] {
-    let said = &entry.instance.registration;
-    [Resource::Node(&said.node), Resource::Service(&said.service)]
 }
 
 /// The catalog, once what of it has this index has changed if the request waits for that.
