@@ -290,7 +290,7 @@ fn an_instance_is_seen_by_whoever_may_read_its_service_and_its_node() {
 
 #[test]
 fn a_prepared_query_is_asked_with_rights_of_its_own_if_it_has_any() {
-    let all = r#"service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }"#;
+    let all = "service_prefix \"\" { policy = \"read\" }\nnode_prefix \"\" { policy = \"read\" }";
     let catalog = catalog();
     for (asker, own, is_seen) in [
         (all, None, true),

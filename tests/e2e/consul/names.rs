@@ -114,7 +114,7 @@ async fn names_are_answered_with_the_rights_of_the_token_of_dns() -> TestResult 
     // Everybody may see one service, and the token of the second member the other one.
     for (policy, service) in [("web", "web"), ("db", "db")] {
         let rules =
-            format!(r#"service \"{service}\" {{policy = \"read\"}} node_prefix \"\" {{policy = \"read\"}}"#);
+            format!(r#"service \"{service}\" {{policy = \"read\"}}\nnode_prefix \"\" {{policy = \"read\"}}"#);
         let body = format!(r#"{{"Name":"{policy}","Rules":"{rules}"}}"#);
         change(address, "PUT", "/v1/acl/policy", &body).await?;
     }
