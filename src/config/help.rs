@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::flags::{FLAGS, Treatment};
+use super::flags::{self, Treatment};
 
 /// The help of the server, called by the name it was started with.
 #[must_use]
@@ -14,7 +14,7 @@ pub fn help(program: &str) -> String {
          command line wins over STEAD_..., which wins over ETCD_.... With --config-file, only the file counts.\n\n\
          Flags:\n"
     );
-    for flag in FLAGS {
+    for flag in flags::all() {
         if flag.treatment == Treatment::Used {
             let default = if flag.default.is_empty() {
                 String::new()
@@ -34,7 +34,7 @@ pub fn help(program: &str) -> String {
         ),
     ] {
         text.push_str(heading);
-        text.push_str(&wrapped(FLAGS.iter().filter_map(|flag| match flag.treatment {
+        text.push_str(&wrapped(flags::all().filter_map(|flag| match flag.treatment {
             Treatment::Ignored(_) if wanted => Some(flag.name),
             Treatment::Refused(_) if !wanted => Some(flag.name),
             _ => None,

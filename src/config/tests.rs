@@ -24,7 +24,7 @@ fn error_of(arguments: &[&str]) -> String {
 
 #[test]
 fn no_flag_is_twice_in_the_table() {
-    let mut names: Vec<&str> = flags::FLAGS.iter().map(|flag| flag.name).collect();
+    let mut names: Vec<&str> = flags::all().map(|flag| flag.name).collect();
     names.sort_unstable();
     let count = names.len();
     names.dedup();

@@ -271,12 +271,14 @@ impl Replication {
     /// The members that count for a quorum, as this node knows them, in order.
     #[must_use]
     pub fn voters(&self) -> Vec<MemberId> {
-        let voters = self.parts.status.voters().into_iter();
-        voters
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .map(MemberId)
-            .collect()
+        let voters: BTreeSet<_> = self.parts.status.voters().into_iter().collect();
+        voters.into_iter().map(MemberId).collect()
+    }
+
+    /// Since when the members are who they are, as far as this node knows.
+    #[must_use]
+    pub fn members_since(&self) -> std::time::Instant {
+        self.parts.status.members_since()
     }
 
     /// When this node last heard a leader other than itself.

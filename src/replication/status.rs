@@ -29,6 +29,8 @@ pub struct StatusBoard {
     member: MemberId,
     status: Arc<watch::Sender<Status>>,
     membership: Arc<Mutex<Arc<StoredMembership>>>,
+    /// When the members last became others.
+    members_since: Arc<Mutex<Instant>>,
     leader_elected_at: Arc<Mutex<Option<Instant>>>,
     /// When a leader last sent something.
     heard_at: Arc<Mutex<Instant>>,
@@ -45,6 +47,7 @@ impl StatusBoard {
             heard_at: Arc::new(Mutex::new(Instant::now())),
             status: Arc::new(watch::Sender::new(Status::default())),
             membership: Arc::new(Mutex::new(Arc::new(StoredMembership::default()))),
+            members_since: Arc::new(Mutex::new(Instant::now())),
             leader_elected_at: Arc::default(),
         }
     }
@@ -117,6 +120,12 @@ impl StatusBoard {
         self.membership.lock().voter_ids().collect()
     }
 
+    /// Since when the members are who they are, as far as this node knows; at first, when it started or learned of them.
+    #[must_use]
+    pub fn members_since(&self) -> Instant {
+        *self.members_since.lock()
+    }
+
     /// Follows `raft` until it ends; its death is reported to `failure` unless it was asked to stop.
     pub async fn follow(
         self,
@@ -187,6 +196,7 @@ impl StatusBoard {
             let mut membership = self.membership.lock();
             if *membership != server.membership_config {
                 *membership = server.membership_config.clone();
+                *self.members_since.lock() = Instant::now();
                 peers.set_members(membership.membership());
             }
         }

@@ -11,8 +11,8 @@ use crate::base::Revision;
 use crate::base::metrics::Metrics;
 use crate::replication::Replication;
 use crate::state::access::Request;
-use crate::state::applied::{Answer, Fatal, RangeAnswer, Refusal};
-use crate::state::command::Command;
+use crate::state::applied::{Answer, Fatal, RangeAnswer, Refusal, TxnAnswer};
+use crate::state::command::{Command, Txn};
 use crate::state::{ReadView, Reader};
 
 /// Seconds that a request may take besides two elections, as etcd's.
@@ -136,6 +136,29 @@ impl Core {
             ServiceError::Internal("the state machine answered another command than the one proposed".into())
         })?;
         Ok((committed.revision, answer))
+    }
+
+    /// Proposes a transaction for the caller, as [`Core::propose_for`], if it may be proposed; its answer, whichever way it
+    /// went.
+    pub async fn transact(&self, caller: &Caller, txn: Txn) -> Result<TxnAnswer, ServiceError> {
+        self.admission.txn(&txn)?;
+        let pick = |answer| match answer {
+            Answer::Txn(txn) => Some(txn),
+            _ => None,
+        };
+        let (_, answer) = self.propose_for(caller, Command::Txn(txn), pick).await?;
+        Ok(answer)
+    }
+
+    /// What this node reaches in the time that a request may take.
+    pub async fn in_time<T>(
+        &self,
+        reaching: impl Future<Output = Result<T, ServiceError>>,
+    ) -> Result<T, ServiceError> {
+        match tokio::time::timeout(self.request_timeout(), reaching).await {
+            Ok(reached) => reached,
+            Err(_) => Err(ServiceError::TimeoutApplied),
+        }
     }
 }
 

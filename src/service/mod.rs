@@ -48,6 +48,7 @@ use crate::base::{ClusterId, MemberId, clock};
 use crate::replication::{News, ReadError, Replication, Status};
 use admit::Admission;
 use auth::{Gate, Tokens, Users};
+use checks::announcement::Announcement;
 use checks::{Checks, Prober};
 use cluster::Cluster;
 use compaction::AutoCompaction;
@@ -175,8 +176,15 @@ impl Services {
         let kv = Kv::new(Arc::clone(&core));
         let leases = Leases::new(Arc::clone(&core), lessor.clone());
         let registry = Registry::new(Arc::clone(&core), leases.clone(), hub.clone());
-        let consul = Consul::new(Arc::clone(&core), &registry, &leases, hub.clone());
-        let checks = Checks::new(Arc::clone(&core), &registry, prober);
+        let announcement = Arc::new(Announcement::new(Arc::clone(&core), &registry));
+        let consul = Consul::new(
+            Arc::clone(&core),
+            &registry,
+            &leases,
+            hub.clone(),
+            Arc::clone(&announcement),
+        );
+        let checks = Checks::new(Arc::clone(&core), &registry, prober, announcement);
         desk.open(&core, &lessor, checks.desk());
         let contests = Contests::new(kv.clone(), leases.clone(), hub, Arc::clone(&core));
         Self {

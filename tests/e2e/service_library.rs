@@ -360,18 +360,7 @@ async fn what_keeps_itself_alive_never_comes_back_when_others_deregister_it() ->
             Ok::<usize, crate::support::Error>(lapsed)
         }));
     }
-    let mut deaths = 0;
-    while done.load(Ordering::Relaxed) < cycles {
-        sleep(PAUSE).await;
-        if done.load(Ordering::Relaxed) > (deaths + 1) * cycles / 4 {
-            let leader = cluster.leader().await?;
-            cluster.node(leader).kill()?;
-            sleep(Duration::from_secs(2)).await;
-            cluster.restart(leader).await?;
-            cluster.wait_until_ready().await?;
-            deaths += 1;
-        }
-    }
+    let deaths = cluster.lose_leaders(4, &done, cycles).await?;
     let mut lapsed = 0;
     for worker in workers {
         lapsed += worker.await??;

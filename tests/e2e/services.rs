@@ -341,19 +341,7 @@ async fn what_is_deregistered_never_comes_back_while_leaders_die() -> TestResult
             Ok::<usize, crate::support::Error>(uncertain)
         }));
     }
-    // Leaders die at every eighth of the way.
-    let mut deaths = 0;
-    while done.load(Ordering::Relaxed) < cycles {
-        sleep(PAUSE).await;
-        if done.load(Ordering::Relaxed) > (deaths + 1) * cycles / 8 {
-            let leader = cluster.leader().await?;
-            cluster.node(leader).kill()?;
-            sleep(Duration::from_secs(2)).await;
-            cluster.restart(leader).await?;
-            cluster.wait_until_ready().await?;
-            deaths += 1;
-        }
-    }
+    let deaths = cluster.lose_leaders(8, &done, cycles).await?;
     let mut uncertain = 0;
     for worker in workers {
         uncertain += timeout(MAXIMUM_RUN, worker).await???;

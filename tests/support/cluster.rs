@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use stead::proto::etcdserverpb::{StatusRequest, StatusResponse};
@@ -355,6 +356,24 @@ impl Cluster {
     /// The index of the node that leads, as soon as every running node agrees on it.
     pub async fn leader(&mut self) -> Result<usize> {
         self.wait_until_ready().await
+    }
+
+    /// Kills the leader at every `parts`th part of the way, until `done` is `all`, and starts it again after two seconds.
+    /// How many have died.
+    pub async fn lose_leaders(&mut self, parts: usize, done: &AtomicUsize, all: usize) -> Result<usize> {
+        let mut deaths = 0;
+        while done.load(Ordering::Relaxed) < all {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            if done.load(Ordering::Relaxed) > (deaths + 1) * all / parts {
+                let leader = self.leader().await?;
+                self.node(leader).kill()?;
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                self.restart(leader).await?;
+                self.wait_until_ready().await?;
+                deaths += 1;
+            }
+        }
+        Ok(deaths)
     }
 
     /// Waits until every node that was started knows the same leader, and returns that node's index. A node that ends

@@ -21,6 +21,7 @@
 //! where [`Policy`] lets it.
 
 mod alias;
+pub(super) mod announcement;
 pub(super) mod desk;
 mod expiry;
 pub(super) mod heard;
@@ -37,6 +38,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 pub use policy::{CheckRegistration, DEFAULT_TARGETS, Policy, ranges};
 
+use self::announcement::Announcement;
 use self::desk::{CALL_MILLISECONDS, Desk, Told};
 use self::members::Members;
 use self::runner::Runner;
@@ -59,7 +61,12 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    pub fn new(core: Arc<Core>, registry: &Registry, prober: Arc<dyn Prober>) -> Self {
+    pub fn new(
+        core: Arc<Core>,
+        registry: &Registry,
+        prober: Arc<dyn Prober>,
+        announcement: Arc<Announcement>,
+    ) -> Self {
         let desk = Arc::new(Desk::new(core.settings.member, Arc::clone(registry.heard())));
         Self {
             runner: Arc::new(Runner::new(
@@ -72,6 +79,7 @@ impl Checks {
                 Arc::clone(&core),
                 registry.clone(),
                 Arc::clone(&desk),
+                announcement,
             )),
             core,
             desk,

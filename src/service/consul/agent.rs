@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{Consul, ConsulError};
-use crate::service::registry::{Catalog, Check, Entry, Node, NodeEntry};
+use crate::service::registry::{Catalog, Check, Entry, NodeEntry};
 
 /// A check that was looked for by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,26 +84,8 @@ impl Consul {
     /// Makes the node of this member known, if nobody has yet: what is registered on it needs an address.
     ///
     /// # Errors
-    /// The node cannot be registered.
+    /// It is no member, or no answer in time.
     pub async fn begin_own_node(&self) -> Result<(), ConsulError> {
-        let catalog = self.catalog(false).await?;
-        if self
-            .own_node(&catalog)
-            .is_some_and(|node| node.state.known.is_some())
-        {
-            return Ok(());
-        }
-        let servers = self.servers().await?;
-        let own = servers
-            .into_iter()
-            .find(|server| server.id == self.core.settings.member);
-        let host = own.map(|server| server.host).unwrap_or_default();
-        let node = Node {
-            name: self.settings().node.clone(),
-            address: host.trim_matches(['[', ']']).to_owned(),
-            ..Node::default()
-        };
-        self.registry.register_node(&node, &[]).await?;
-        Ok(())
+        Ok(self.announcement.make().await?)
     }
 }

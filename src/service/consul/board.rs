@@ -10,27 +10,27 @@
 //! await.
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::{ConsulError, keys};
 use crate::base::Revision;
 use crate::base::limits::{MAXIMUM_CONSUL_REMOVAL_BYTES, MAXIMUM_CONSUL_REMOVALS};
 use crate::service::ServiceError;
 use crate::service::registry::{Catalog, Registry};
+use crate::service::watch::WatchHub;
+use crate::service::watch::follow::{Ended, Follower, Reached};
 use crate::service::watch::index::{End, KeyIndex, Span};
-use crate::service::watch::{EventRecord, WatchBody, WatchCreate, WatchHub};
 use crate::state::Reader;
 use crate::state::applied::{Event, EventKind};
 use crate::state::command::Keys;
 
-/// Pause before the hub is asked again how far it is: it does not answer while it is busy handing out.
-const ASK_AGAIN_MILLISECONDS: u64 = 20;
 /// Pause before a watch that was refused is tried again.
 const WATCH_AGAIN_MILLISECONDS: u64 = 1_000;
 
@@ -48,10 +48,8 @@ pub enum Watched {
 /// See the module.
 pub(super) struct Board {
     state: Mutex<State>,
-    /// All changes up to here are known; 0 before the first look.
-    revision: watch::Sender<Revision>,
-    /// Somebody wants to know how far the hub is.
-    wanted: Notify,
+    /// All changes up to here are known.
+    reached: Reached,
 }
 
 struct State {
@@ -75,22 +73,20 @@ impl Board {
                 signals: HashMap::new(),
                 next_waiter: 0,
             }),
-            revision: watch::Sender::new(Revision(0)),
-            wanted: Notify::new(),
+            reached: Reached::default(),
         }
     }
 
     /// The newest removal under these keys, or what may have been one, for whoever has read them at `revision`: what was
-    /// removed since is not in what was read, and must not be in its index.
-    pub fn removed(&self, keys: &[Keys], revision: Revision) -> Revision {
+    /// removed since is not in what was read, and not in its index. It may hide an older removal of the same key; who
+    /// waits is woken by the newer one.
+    pub fn removed(&self, keys: &Keys, revision: Revision) -> Revision {
         let state = self.state.lock();
-        let newest = keys
-            .iter()
-            .flat_map(|keys| state.removed.range::<[u8], _>(bounds(keys)));
-        newest
-            .map(|(_, revision)| *revision)
-            .fold(state.floor, Revision::max)
-            .min(revision)
+        let removals = state.removed.range::<[u8], _>(bounds(keys));
+        removals
+            .map(|(_, removed)| *removed)
+            .filter(|removed| *removed <= revision)
+            .fold(state.floor.min(revision), Revision::max)
     }
 
     /// Resolves when all changes up to `revision` are known.
@@ -98,18 +94,7 @@ impl Board {
     /// # Errors
     /// The node is stopping.
     pub async fn reach(&self, revision: Revision) -> Result<(), ServiceError> {
-        let mut at = self.revision.subscribe();
-        let wanted = revision.max(Revision(1));
-        loop {
-            if *at.borrow_and_update() >= wanted {
-                return Ok(());
-            }
-            self.wanted.notify_one();
-            let pause = Duration::from_millis(ASK_AGAIN_MILLISECONDS);
-            if let Ok(Err(_)) = tokio::time::timeout(pause, at.changed()).await {
-                return Err(ServiceError::Stopped);
-            }
-        }
+        self.reached.reach(revision).await
     }
 
     fn begin(&self, revision: Revision) {
@@ -121,15 +106,7 @@ impl Board {
             signal.send_replace(revision);
         }
         drop(state);
-        self.advance(revision);
-    }
-
-    fn advance(&self, revision: Revision) {
-        self.revision.send_if_modified(|at| {
-            let is_newer = revision > *at;
-            *at = revision.max(*at);
-            is_newer
-        });
+        self.reached.advance(revision);
     }
 
     fn learn<'event>(&self, events: impl Iterator<Item = &'event Event>) {
@@ -274,41 +251,24 @@ impl Drop for Waiter {
 
 /// Keeps the board up to date until the hub stops.
 pub(super) async fn run(board: &Board, reader: Reader, hub: WatchHub) {
-    while follow(board, &reader, &hub).await.is_some() {}
+    loop {
+        let Err(ended) = follow(board, &reader, &hub).await;
+        match ended {
+            Ended::Stopped => return,
+            Ended::Anew => {}
+            Ended::Failed(_) => tokio::time::sleep(Duration::from_millis(WATCH_AGAIN_MILLISECONDS)).await,
+        }
+    }
 }
 
-/// Follows the namespace; none if the hub has stopped, else it must begin anew.
-async fn follow(board: &Board, reader: &Reader, hub: &WatchHub) -> Option<()> {
+async fn follow(board: &Board, reader: &Reader, hub: &WatchHub) -> Result<Infallible, Ended> {
     let revision = reader.view().revision();
     board.begin(revision);
-    let (mut handle, mut receiver) = hub.open_own_stream();
-    let watch = WatchCreate {
-        keys: keys::all(),
-        start_revision: Revision(revision.0.saturating_add(1)),
-        ..WatchCreate::default()
-    };
-    handle.create(watch).await;
+    let mut follower = Follower::begin(&board.reached, hub, keys::all(), revision).await;
     loop {
-        let response = tokio::select! {
-            response = receiver.next() => response?,
-            () = board.wanted.notified() => {
-                handle.request_progress();
-                continue;
-            }
-        };
-        match response.body {
-            WatchBody::Events { events, .. } => {
-                board.learn(events.iter().map(|record: &Arc<EventRecord>| record.event()));
-                board.advance(response.revision);
-            }
-            WatchBody::Progress => board.advance(response.revision),
-            WatchBody::Created => {}
-            WatchBody::Compacted { .. } | WatchBody::Canceled => return Some(()),
-            WatchBody::Refused(_) | WatchBody::Revoked(_) => {
-                tokio::time::sleep(Duration::from_millis(WATCH_AGAIN_MILLISECONDS)).await;
-                return Some(());
-            }
-        }
+        let followed = follower.next().await?;
+        board.learn(followed.events());
+        board.reached.advance(followed.revision);
     }
 }
 
@@ -338,14 +298,14 @@ mod tests {
     #[test]
     fn a_removal_counts_under_its_prefix_until_the_key_is_there_again() {
         let board = Board::new();
-        let under = |prefix: &[u8]| board.removed(&[Room::Value.prefix(prefix)], Revision(9));
+        let under = |prefix: &[u8]| board.removed(&Room::Value.prefix(prefix), Revision(9));
         board.learn([event(EventKind::Delete, b"a/b", 7)].iter());
         assert_eq!((under(b"a/"), under(b"")), (Revision(7), Revision(7)));
         assert_eq!((under(b"b"), under(b"a/bc")), (Revision(1), Revision(1)));
-        let single = [Room::Value.single(b"a/b")];
+        let single = Room::Value.single(b"a/b");
         assert_eq!(board.removed(&single, Revision(9)), Revision(7));
-        // Read before it was removed.
-        assert_eq!(board.removed(&single, Revision(6)), Revision(6));
+        // Read before it was removed: nothing of what was read has changed.
+        assert_eq!(board.removed(&single, Revision(6)), Revision(1));
         board.learn([event(EventKind::Put, b"a/b", 8)].iter());
         assert_eq!(under(b"a/"), Revision(1));
     }

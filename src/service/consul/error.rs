@@ -40,16 +40,6 @@ pub enum ConsulError {
     Service(#[from] ServiceError),
 }
 
-impl ConsulError {
-    /// A refusal for want of a right.
-    #[must_use]
-    pub fn denied(accessor: &str, what: &str, name: &str) -> Self {
-        Self::Denied(format!(
-            "Permission denied: token with AccessorID '{accessor}' lacks permission '{what}' on {name:?}"
-        ))
-    }
-}
-
 impl From<Refusal> for ConsulError {
     fn from(refusal: Refusal) -> Self {
         Self::Service(refusal.into())

@@ -83,12 +83,9 @@ impl Consul {
                 revision: view.revision(),
             });
         }
-        // Before the first look the board knows of no removal at all.
-        let known = if is_exact { view.revision() } else { Revision(1) };
-        self.reach(known).await?;
         Ok(Snapshot {
             content: None,
-            index: self.board.removed(&[Room::Value.single(key)], view.revision()),
+            index: self.removed(&Room::Value.single(key), &view, is_exact).await?,
             revision: view.revision(),
         })
     }
@@ -150,12 +147,10 @@ impl Consul {
         newest: Revision,
         content: T,
     ) -> Result<Snapshot<T>, ConsulError> {
-        // Before the first look the board knows of no removal at all.
-        let known = if is_exact { view.revision() } else { Revision(1) };
-        self.reach(known).await?;
+        let removed = self.removed(&Room::Value.prefix(prefix), view, is_exact).await?;
         Ok(Snapshot {
             content,
-            index: newest.max(self.board.removed(&[Room::Value.prefix(prefix)], view.revision())),
+            index: newest.max(removed),
             revision: view.revision(),
         })
     }

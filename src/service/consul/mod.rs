@@ -40,14 +40,15 @@ pub mod txn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ServiceError;
 use super::auth::Caller;
+use super::checks::announcement::Announcement;
 use super::core::Core;
 use super::lease::Leases;
 use super::registry::{Catalog, Registry};
 use super::watch::WatchHub;
 use crate::base::Revision;
 use crate::state::ReadView;
+use crate::state::command::Keys;
 use acl::{AclSettings, Acls, Authorizer};
 pub use agent::FoundCheck;
 pub use archive::Archive;
@@ -87,10 +88,17 @@ pub struct Consul {
     board: Arc<Board>,
     acls: Acls,
     queries: Queries,
+    announcement: Arc<Announcement>,
 }
 
 impl Consul {
-    pub(super) fn new(core: Arc<Core>, registry: &Registry, leases: &Leases, hub: WatchHub) -> Self {
+    pub(super) fn new(
+        core: Arc<Core>,
+        registry: &Registry,
+        leases: &Leases,
+        hub: WatchHub,
+        announcement: Arc<Announcement>,
+    ) -> Self {
         let leases = leases.by(Caller::node());
         let acls = Acls::new(Arc::clone(&core), leases.clone());
         let queries = Queries::new(Arc::clone(&core));
@@ -102,6 +110,7 @@ impl Consul {
             board: Arc::new(Board::new()),
             acls,
             queries,
+            announcement,
         }
     }
 
@@ -207,11 +216,11 @@ impl Consul {
         Waiter::new(Arc::clone(&self.board), self.registry.clone(), watched)
     }
 
-    /// Waits until this member knows of all removals up to `revision`.
-    async fn reach(&self, revision: Revision) -> Result<(), ConsulError> {
-        match tokio::time::timeout(self.core.request_timeout(), self.board.reach(revision)).await {
-            Ok(reached) => Ok(reached?),
-            Err(_) => Err(ServiceError::TimeoutApplied.into()),
-        }
+    /// The newest removal under these keys that is in `view`; `is_exact`: surely, for which changes may have to be waited for.
+    async fn removed(&self, keys: &Keys, view: &ReadView, is_exact: bool) -> Result<Revision, ConsulError> {
+        // Before the first look the board knows of no removal at all.
+        let known = if is_exact { view.revision() } else { Revision(1) };
+        self.core.in_time(self.board.reach(known)).await?;
+        Ok(self.board.removed(keys, view.revision()))
     }
 }

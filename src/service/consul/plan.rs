@@ -17,9 +17,9 @@ use crate::base::limits::MAXIMUM_CONSUL_TXN_KEYS;
 use crate::base::{LeaseId, Namespace, Revision};
 use crate::service::auth::Caller;
 use crate::state::ReadView;
-use crate::state::applied::{Answer, KeyValue, TxnAnswer};
+use crate::state::applied::{KeyValue, TxnAnswer};
 use crate::state::command::{
-    Command, Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation, Put, Range, Txn,
+    Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation, Put, Range, Txn,
 };
 
 /// How often a change is decided anew because somebody was faster.
@@ -247,14 +247,7 @@ impl Consul {
 
     /// Proposes a transaction; its answer, whichever way it went.
     pub(super) async fn propose(&self, txn: Txn) -> Result<TxnAnswer, ConsulError> {
-        self.core.admission.txn(&txn)?;
-        let pick = |answer| match answer {
-            Answer::Txn(txn) => Some(txn),
-            _ => None,
-        };
-        let caller = Caller::node();
-        let proposed = self.core.propose_for(&caller, Command::Txn(txn), pick).await;
-        Ok(proposed?.1)
+        Ok(self.core.transact(&Caller::node(), txn).await?)
     }
 
     /// Ends a lease that nothing hangs on any more, in its own time.

@@ -28,13 +28,11 @@ use crate::base::limits::MAXIMUM_PREPARED_QUERIES;
 use crate::base::secret::Secret;
 use crate::base::{Namespace, Revision};
 use crate::service::ServiceError;
+use crate::service::auth::Caller;
 use crate::service::core::Core;
 use crate::service::registry::{Catalog, Entry, Status};
 use crate::service::watch::WatchHub;
-use crate::state::applied::Answer;
-use crate::state::command::{
-    Command, Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation, Put, Txn,
-};
+use crate::state::command::{Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation, Put, Txn};
 use crate::state::format;
 use template::Words;
 
@@ -312,10 +310,7 @@ impl Queries {
     /// # Errors
     /// This member is not that far in time.
     pub async fn reach(&self, revision: Revision) -> Result<Arc<QueryPicture>, ConsulError> {
-        match tokio::time::timeout(self.core.request_timeout(), self.mirror.reach(revision)).await {
-            Ok(reached) => Ok(reached?),
-            Err(_) => Err(ServiceError::TimeoutApplied.into()),
-        }
+        Ok(self.core.in_time(self.mirror.reach(revision)).await?)
     }
 
     /// Makes a query, or changes the one that has its id.
@@ -409,12 +404,7 @@ impl Queries {
             success,
             failure: Vec::new(),
         };
-        self.core.admission.txn(&txn)?;
-        let pick = |answer| match answer {
-            Answer::Txn(txn) => Some(txn),
-            _ => None,
-        };
-        let (_, answer) = self.core.propose(Command::Txn(txn).by_node(), pick).await?;
+        let answer = self.core.transact(&Caller::node(), txn).await?;
         self.reach(answer.revision).await?;
         Ok(answer.succeeded)
     }

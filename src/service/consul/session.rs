@@ -282,15 +282,11 @@ impl Consul {
         for found in read_all(&view, keys.clone(), false)? {
             sessions.extend(Session::read(&found)?.map(|(session, _)| session));
         }
-        // Before the first look the board knows of no removal at all.
-        let known = if is_exact { view.revision() } else { Revision(1) };
-        self.reach(known).await?;
         let newest = sessions.iter().map(|session| session.modified).max();
+        let removed = self.removed(&keys, &view, is_exact).await?;
         Ok(Snapshot {
             content: sessions,
-            index: newest
-                .unwrap_or_default()
-                .max(self.board.removed(&[keys], view.revision())),
+            index: newest.unwrap_or_default().max(removed),
             revision: view.revision(),
         })
     }

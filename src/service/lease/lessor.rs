@@ -32,6 +32,10 @@ const MAXIMUM_REVOCATIONS_PER_INTERVAL: usize = 500;
 const MAXIMUM_PENDING_REVOCATIONS: usize = 500;
 /// Time after which a revocation that did not go through is proposed again.
 const RETRY_MILLISECONDS: u64 = 1_000;
+/// How often a new leader asks what is left of the leases, and the pause between: while it does, no lease ends and none is
+/// renewed.
+const MAXIMUM_RECALLS: usize = 10;
+const RECALL_AGAIN_MILLISECONDS: u64 = 100;
 
 /// Whoever was asked cannot speak for the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +115,14 @@ impl Lessor {
 
     /// Asks a quorum for what it remembers of the leases: this node has just become the leader of `term`.
     pub async fn take_over(&self, term: u64) -> Handover {
-        let recollection = self.shared.rounds.recall(term).await;
+        let mut recollection = None;
+        for _ in 0..MAXIMUM_RECALLS {
+            recollection = self.shared.rounds.recall(term).await;
+            if recollection.is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(RECALL_AGAIN_MILLISECONDS)).await;
+        }
         if recollection.is_none() {
             tracing::warn!("no quorum says how much is left of the leases: all begin anew");
         }

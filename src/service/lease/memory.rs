@@ -9,9 +9,10 @@
 //! term: once a member was asked by the leader of a term, it hears nothing of earlier ones. Grants need no telling: each
 //! member sees them in the log.
 //!
-//! A member may have forgotten what it was told: it has just started, the state was replaced by a snapshot, or the quorums
-//! are others than they were. So it says since when it remembers everything, and until a whole time to live has gone by
-//! since then, its leases have that time. Too late is possible, too early is not.
+//! A member may have forgotten what it was told: it has just started, or the state was replaced by a snapshot. Or the
+//! members have become others, and an earlier quorum shares nobody with a later one. So it says since when it remembers
+//! everything, and until a whole time to live has gone by since then, its leases have that time. Too late is possible, too
+//! early is not.
 //!
 //! Invariant: no deadline is before the end that any client was told. Never reads the clock, and never ends a lease.
 
@@ -20,7 +21,7 @@ use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use super::deadlines::after;
-use crate::base::{LeaseId, MemberId};
+use crate::base::LeaseId;
 
 /// Deadlines in one page of what is recalled.
 pub(super) const PAGE_LEASES: usize = 32_768;
@@ -43,7 +44,6 @@ pub(super) struct Memory {
     term: u64,
     /// From here on everything is remembered.
     since: Instant,
-    voters: Vec<MemberId>,
     deadlines: BTreeMap<LeaseId, Instant>,
 }
 
@@ -53,7 +53,6 @@ impl Memory {
         Self {
             term: 0,
             since: now,
-            voters: Vec::new(),
             deadlines: BTreeMap::new(),
         }
     }
@@ -77,8 +76,8 @@ impl Memory {
     }
 
     /// The leader of `term` has renewed these. False if a later one was heard: then it does not count.
-    pub fn hear(&mut self, term: u64, voters: &[MemberId], renewed: &[(LeaseId, i64)], now: Instant) -> bool {
-        if !self.heed(term, voters, now) {
+    pub fn hear(&mut self, term: u64, renewed: &[(LeaseId, i64)], now: Instant) -> bool {
+        if !self.heed(term) {
             return false;
         }
         for (id, ttl_seconds) in renewed {
@@ -87,15 +86,16 @@ impl Memory {
         true
     }
 
-    /// What is remembered of the leases after `from`, for the leader of `term`; none if a later one was heard.
+    /// What is remembered of the leases after `from`, for the leader of `term`, where the members are who they are since
+    /// `members_since`; none if a later leader was heard.
     pub fn recall(
         &mut self,
         term: u64,
-        voters: &[MemberId],
+        members_since: Instant,
         from: Option<LeaseId>,
         now: Instant,
     ) -> Option<Page> {
-        if !self.heed(term, voters, now) {
+        if !self.heed(term) {
             return None;
         }
         let start = from.map_or(Bound::Unbounded, Bound::Excluded);
@@ -103,23 +103,16 @@ impl Memory {
         let page = behind.by_ref().take(PAGE_LEASES);
         let left = page.map(|(id, deadline)| (*id, deadline.saturating_duration_since(now)));
         Some(Page {
-            complete_for: now.saturating_duration_since(self.since),
+            complete_for: now.saturating_duration_since(self.since.max(members_since)),
             left: left.collect(),
             more: behind.next().is_some(),
         })
     }
 
-    fn heed(&mut self, term: u64, voters: &[MemberId], now: Instant) -> bool {
-        if term < self.term {
-            return false;
-        }
-        self.term = term;
-        if self.voters != voters {
-            // What an earlier quorum was told need not be known to the next.
-            self.voters = voters.to_vec();
-            self.since = now;
-        }
-        true
+    fn heed(&mut self, term: u64) -> bool {
+        let is_heard = term >= self.term;
+        self.term = self.term.max(term);
+        is_heard
     }
 }
 
@@ -177,21 +170,11 @@ mod tests {
         start + Duration::from_secs(seconds)
     }
 
-    fn voters(ids: &[u64]) -> Vec<MemberId> {
-        ids.iter().copied().map(MemberId).collect()
-    }
-
-    /// A member that has remembered for a minute.
-    fn old(start: Instant) -> Memory {
-        let mut memory = Memory::new(start);
-        assert!(memory.hear(1, &voters(&[1, 2, 3]), &[], start));
-        memory
-    }
-
-    fn recollect(memories: &mut [&mut Memory], now: Instant) -> Recollection {
+    /// What members say that are the same ones since `start`.
+    fn recollect(memories: &mut [&mut Memory], start: Instant, now: Instant) -> Recollection {
         let mut recollection = Recollection::default();
         for memory in memories {
-            let page = memory.recall(2, &voters(&[1, 2, 3]), None, now).unwrap();
+            let page = memory.recall(2, start, None, now).unwrap();
             recollection.add(&page, now);
         }
         recollection
@@ -200,23 +183,23 @@ mod tests {
     #[test]
     fn the_latest_that_any_member_of_a_quorum_remembers_is_the_deadline() {
         let start = Instant::now();
-        let (mut one, mut other) = (old(start), old(start));
+        let (mut one, mut other) = (Memory::new(start), Memory::new(start));
         for memory in [&mut one, &mut other] {
             memory.note(LEASE, TTL, at(start, 60));
         }
-        other.hear(1, &voters(&[1, 2, 3]), &[(LEASE, TTL)], at(start, 65));
+        other.hear(1, &[(LEASE, TTL)], at(start, 65));
         let now = at(start, 68);
-        let recollection = recollect(&mut [&mut one, &mut other], now);
+        let recollection = recollect(&mut [&mut one, &mut other], start, now);
         assert_eq!(recollection.deadline(LEASE, TTL, NONE, NONE, now), at(start, 75));
     }
 
     #[test]
     fn time_without_a_leader_does_not_count_and_a_lease_never_gets_more_than_its_full_time() {
         let start = Instant::now();
-        let mut memory = old(start);
+        let mut memory = Memory::new(start);
         memory.note(LEASE, TTL, at(start, 60));
         let now = at(start, 64);
-        let recollection = recollect(&mut [&mut memory], now);
+        let recollection = recollect(&mut [&mut memory], start, now);
         let grace = Duration::from_secs(1);
         let leaderless = Duration::from_secs(3);
         assert_eq!(
@@ -234,46 +217,44 @@ mod tests {
     #[test]
     fn what_a_member_has_forgotten_cannot_end_a_lease_early() {
         let start = Instant::now();
-        let mut complete = old(start);
+        let mut complete = Memory::new(start);
         complete.note(LEASE, TTL, at(start, 50));
         // It was told of a renewal at 59, and started again at 60.
         let mut restarted = Memory::new(at(start, 60));
         let now = at(start, 62);
-        assert!(restarted.hear(1, &voters(&[1, 2, 3]), &[], at(start, 60)));
-        let recollection = recollect(&mut [&mut complete, &mut restarted], now);
+        assert!(restarted.hear(1, &[], at(start, 60)));
+        let recollection = recollect(&mut [&mut complete, &mut restarted], start, now);
         assert_eq!(recollection.deadline(LEASE, TTL, NONE, NONE, now), at(start, 70));
         complete.restart(at(start, 61));
-        let recollection = recollect(&mut [&mut complete], now);
+        let recollection = recollect(&mut [&mut complete], start, now);
         assert_eq!(recollection.deadline(LEASE, TTL, NONE, NONE, now), at(start, 71));
     }
 
     #[test]
-    fn other_quorums_are_a_new_beginning() {
+    fn other_members_are_a_new_beginning_and_the_same_ones_are_none() {
         let start = Instant::now();
-        let mut memory = old(start);
+        let mut memory = Memory::new(start);
         let now = at(start, 60);
-        let page = memory.recall(2, &voters(&[1, 2, 3, 4]), None, now).unwrap();
-        assert_eq!(page.complete_for, NONE);
-        let page = memory
-            .recall(2, &voters(&[1, 2, 3, 4]), None, at(now, 5))
-            .unwrap();
-        assert_eq!(page.complete_for, Duration::from_secs(5));
+        for (members_since, complete_for) in [(start, 60), (at(start, 20), 40), (now, 0)] {
+            let page = memory.recall(2, members_since, None, now).unwrap();
+            assert_eq!(page.complete_for, Duration::from_secs(complete_for));
+        }
     }
 
     #[test]
     fn a_leader_of_an_earlier_term_is_not_heard_once_a_later_one_has_asked() {
         let start = Instant::now();
-        let mut memory = old(start);
-        assert!(memory.recall(2, &voters(&[1, 2, 3]), None, start).is_some());
-        assert!(!memory.hear(1, &voters(&[1, 2, 3]), &[(LEASE, TTL)], start));
-        assert!(memory.recall(1, &voters(&[1, 2, 3]), None, start).is_none());
-        assert!(memory.hear(2, &voters(&[1, 2, 3]), &[(LEASE, TTL)], start));
+        let mut memory = Memory::new(start);
+        assert!(memory.recall(2, start, None, start).is_some());
+        assert!(!memory.hear(1, &[(LEASE, TTL)], start));
+        assert!(memory.recall(1, start, None, start).is_none());
+        assert!(memory.hear(2, &[(LEASE, TTL)], start));
     }
 
     #[test]
     fn pages_hold_every_lease_once_and_none_that_is_gone() {
         let start = Instant::now();
-        let mut memory = old(start);
+        let mut memory = Memory::new(start);
         let number = PAGE_LEASES + 10;
         for id in 0..number {
             memory.note(LeaseId(i64::try_from(id).unwrap()), TTL, start);
@@ -281,7 +262,7 @@ mod tests {
         memory.forget(LeaseId(5));
         let (mut found, mut from) = (Vec::new(), None);
         loop {
-            let page = memory.recall(2, &voters(&[1, 2, 3]), from, start).unwrap();
+            let page = memory.recall(2, start, from, start).unwrap();
             found.extend(page.left.iter().map(|(id, _)| *id));
             from = found.last().copied();
             if !page.more {

@@ -91,18 +91,18 @@ impl Rounds {
 
     /// Answers the leader.
     pub fn answer(&self, question: MemberQuestion) -> MemberAnswer {
-        let voters = self.replication.voters();
         let now = clock::now();
         let mut memory = self.memory.lock();
         match question {
-            MemberQuestion::Renewed { term, leases } => match memory.hear(term, &voters, &leases, now) {
+            MemberQuestion::Renewed { term, leases } => match memory.hear(term, &leases, now) {
                 true => MemberAnswer::Remembered,
                 false => MemberAnswer::Refused,
             },
-            MemberQuestion::Recall { term, after } => match memory.recall(term, &voters, after, now) {
-                Some(page) => to_wire(&page),
-                None => MemberAnswer::Refused,
-            },
+            MemberQuestion::Recall { term, after } => {
+                let members_since = self.replication.members_since();
+                let page = memory.recall(term, members_since, after, now);
+                page.map_or(MemberAnswer::Refused, |page| to_wire(&page))
+            }
         }
     }
 
@@ -147,7 +147,7 @@ impl Rounds {
 
     async fn round(&self, term: u64, leases: Vec<(LeaseId, i64)>) -> bool {
         let voters = self.replication.voters();
-        if !self.memory.lock().hear(term, &voters, &leases, clock::now()) {
+        if !self.memory.lock().hear(term, &leases, clock::now()) {
             return false;
         }
         let message = encode(&MemberQuestion::Renewed { term, leases });

@@ -25,7 +25,7 @@ use crate::service::checks::heard;
 use crate::service::header::Answered;
 use crate::state::ReadView;
 use crate::state::access::Request;
-use crate::state::applied::{Answer, KeyValue, Refusal};
+use crate::state::applied::{KeyValue, Refusal};
 use crate::state::command::{Command, Keys, Range, Txn};
 
 /// How often a change is tried on top of what others changed meanwhile.
@@ -392,13 +392,7 @@ impl Registry {
 
     /// Proposes a transaction; its revision, none if its conditions did not hold.
     pub(super) async fn commit(&self, txn: Txn) -> Result<Option<Revision>, ServiceError> {
-        self.core.admission.txn(&txn)?;
-        let pick = |answer| match answer {
-            Answer::Txn(txn) => Some(txn),
-            _ => None,
-        };
-        let proposed = self.core.propose_for(&self.caller, Command::Txn(txn), pick).await;
-        let (_, answer) = proposed?;
+        let answer = self.core.transact(&self.caller, txn).await?;
         Ok(answer.succeeded.then_some(answer.revision))
     }
 

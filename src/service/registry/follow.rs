@@ -13,12 +13,12 @@
 //! Never holds a lock across an await. Never drops a change: if the hub has to, everything is read anew.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
 
 use super::catalog::Catalog;
 use super::entries::Change;
@@ -27,7 +27,8 @@ use super::keys;
 use crate::base::Revision;
 use crate::base::limits::MAXIMUM_REGISTRY_RECENT_CHANGES;
 use crate::service::ServiceError;
-use crate::service::watch::{EventRecord, WatchBody, WatchCreate, WatchHub};
+use crate::service::watch::WatchHub;
+use crate::service::watch::follow::{Ended, Follower, Reached};
 use crate::state::applied::{Event, EventKind};
 use crate::state::command::Range;
 use crate::state::{ReadView, Reader};
@@ -38,19 +39,13 @@ const LOAD_PAGE_RECORDS: usize = 4_096;
 const LOAD_PAGE_BYTES: usize = 1024 * 1024;
 /// Pause before a load that failed is tried again.
 const LOAD_AGAIN_MILLISECONDS: u64 = 1_000;
-/// Pause before the hub is asked again how far it is: it does not answer while it is busy handing out.
-const ASK_AGAIN_MILLISECONDS: u64 = 20;
 
 /// The newest catalog of this member, and what changed lately.
 pub(super) struct Board {
     current: ArcSwap<Catalog>,
     recent: Mutex<Recent>,
-    /// The revision of the catalog; 0 until there is one.
-    revision: watch::Sender<Revision>,
-    /// Why there is no catalog, if that is so.
-    failure: Mutex<Option<RegistryError>>,
-    /// Somebody wants to know how far the hub is.
-    wanted: Notify,
+    /// The revision of the catalog.
+    reached: Reached,
 }
 
 /// All changes after `since` up to `until`.
@@ -75,9 +70,7 @@ impl Board {
         Self {
             current: ArcSwap::from_pointee(Catalog::default()),
             recent: Mutex::default(),
-            revision: watch::Sender::new(Revision(0)),
-            failure: Mutex::new(None),
-            wanted: Notify::new(),
+            reached: Reached::default(),
         }
     }
 
@@ -91,29 +84,13 @@ impl Board {
     /// # Errors
     /// A record cannot be read, or the node is stopping.
     pub async fn reach(&self, revision: Revision) -> Result<Arc<Catalog>, ServiceError> {
-        let mut at = self.revision.subscribe();
-        // A catalog at revision 0 is none.
-        let wanted = revision.max(Revision(1));
-        loop {
-            if *at.borrow_and_update() >= wanted {
-                return Ok(self.current());
-            }
-            if let Some(error) = self.failure.lock().clone() {
-                return Err(error.into());
-            }
-            self.wanted.notify_one();
-            let pause = Duration::from_millis(ASK_AGAIN_MILLISECONDS);
-            if let Ok(Err(_)) = tokio::time::timeout(pause, at.changed()).await {
-                return Err(ServiceError::Stopped);
-            }
-        }
+        self.reached.reach(revision).await?;
+        Ok(self.current())
     }
 
     /// Resolves when the catalog is past `revision`.
     pub async fn passed(&self, revision: Revision) -> Result<(), ServiceError> {
-        let mut at = self.revision.subscribe();
-        let passed = at.wait_for(|now| *now > revision).await;
-        passed.map(|_| ()).map_err(|_| ServiceError::Stopped)
+        self.reached.passed(revision).await
     }
 
     /// The changes after `revision`, at most `maximum` revisions; none if they are not all at hand.
@@ -136,7 +113,6 @@ impl Board {
 
     /// Begins anew with a catalog that was read.
     pub fn begin(&self, catalog: &Catalog) {
-        *self.failure.lock() = None;
         let mut recent = self.recent.lock();
         recent.changes.clear();
         recent.since = catalog.revision();
@@ -158,13 +134,7 @@ impl Board {
     fn show(&self, recent: &mut Recent, catalog: &Catalog) {
         recent.until = catalog.revision();
         self.current.store(Arc::new(catalog.clone()));
-        self.revision.send_replace(catalog.revision());
-    }
-
-    fn fail(&self, error: &RegistryError) {
-        tracing::error!(%error, "there is no catalog of services; trying again");
-        *self.failure.lock() = Some(error.clone());
-        self.revision.send_modify(|_| {});
+        self.reached.advance(catalog.revision());
     }
 }
 
@@ -215,70 +185,34 @@ pub(super) fn apply<'event>(
 /// Keeps the board up to date until the hub stops.
 pub(super) async fn run(board: &Board, reader: Reader, hub: WatchHub) {
     loop {
-        match follow(board, &reader, &hub).await {
-            Ok(End::Stopped) => return,
-            Ok(End::Anew) => {}
-            Err(error) => {
-                board.fail(&error);
+        let Err(ended) = follow(board, &reader, &hub).await;
+        match ended {
+            Ended::Stopped => return,
+            Ended::Anew => {}
+            Ended::Failed(error) => {
+                tracing::error!(%error, "there is no catalog of services; trying again");
+                board.reached.fail(error);
                 tokio::time::sleep(Duration::from_millis(LOAD_AGAIN_MILLISECONDS)).await;
             }
         }
     }
 }
 
-/// Why following ended.
-enum End {
-    /// The hub stopped.
-    Stopped,
-    /// What is to come next is compacted.
-    Anew,
-}
-
-async fn follow(board: &Board, reader: &Reader, hub: &WatchHub) -> Result<End, RegistryError> {
+async fn follow(board: &Board, reader: &Reader, hub: &WatchHub) -> Result<Infallible, Ended> {
     let view = reader.view();
     let loading = tokio::task::spawn_blocking(move || load(&view, view.revision())).await;
     let mut catalog = match loading {
         Ok(Ok(catalog)) => catalog,
-        Ok(Err(error)) => return Err(RegistryError::Unreadable(error.to_string())),
+        Ok(Err(error)) => return Err(RegistryError::Unreadable(error.to_string()).into()),
         // The runtime is going down.
-        Err(_) => return Ok(End::Stopped),
+        Err(_) => return Err(Ended::Stopped),
     };
     board.begin(&catalog);
-    let (mut handle, mut receiver) = hub.open_own_stream();
-    let watch = WatchCreate {
-        keys: keys::all(),
-        start_revision: Revision(catalog.revision().0.saturating_add(1)),
-        ..WatchCreate::default()
-    };
-    handle.create(watch).await;
+    let mut follower = Follower::begin(&board.reached, hub, keys::all(), catalog.revision()).await;
     loop {
-        let response = tokio::select! {
-            response = receiver.next() => response,
-            () = board.wanted.notified() => {
-                handle.request_progress();
-                continue;
-            }
-        };
-        let Some(response) = response else {
-            return Ok(End::Stopped);
-        };
-        match response.body {
-            WatchBody::Events { events, .. } => {
-                let changes = apply(
-                    &mut catalog,
-                    events.iter().map(|record: &Arc<EventRecord>| record.event()),
-                )?;
-                catalog.advance(response.revision);
-                board.go_on(&catalog, changes);
-            }
-            WatchBody::Progress => {
-                catalog.advance(response.revision);
-                board.go_on(&catalog, []);
-            }
-            WatchBody::Created => {}
-            WatchBody::Compacted { .. } | WatchBody::Canceled => return Ok(End::Anew),
-            WatchBody::Refused(refusal) => return Err(RegistryError::Unreadable(refusal.to_string())),
-            WatchBody::Revoked(error) => return Err(RegistryError::Unreadable(error.to_string())),
-        }
+        let followed = follower.next().await?;
+        let changes = apply(&mut catalog, followed.events())?;
+        catalog.advance(followed.revision);
+        board.go_on(&catalog, changes);
     }
 }

@@ -152,11 +152,7 @@ impl Registry {
             .await?;
         // Where anything will do, one must at least have been read.
         let wanted = if stale { Revision(0) } else { view.revision() };
-        let reaching = self.board.reach(wanted);
-        match tokio::time::timeout(self.core.request_timeout(), reaching).await {
-            Ok(reached) => reached,
-            Err(_) => Err(ServiceError::TimeoutApplied),
-        }
+        self.core.in_time(self.board.reach(wanted)).await
     }
 
     /// The catalog as this member knows it now, whoever asks; none before the first is read. It waits for nothing.
@@ -208,10 +204,7 @@ impl Registry {
         if !leases.iter().all(|lease| catalog.has_lease(*lease)) {
             // Registered a moment ago, perhaps, on another member.
             let view = self.core.view(false).await?;
-            let reaching = self.board.reach(view.revision());
-            catalog = tokio::time::timeout(self.core.request_timeout(), reaching)
-                .await
-                .map_err(|_| ServiceError::TimeoutApplied)??;
+            catalog = self.core.in_time(self.board.reach(view.revision())).await?;
         }
         let (known, mut gone): (Vec<LeaseId>, Vec<LeaseId>) =
             leases.iter().partition(|lease| catalog.has_lease(**lease));

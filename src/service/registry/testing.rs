@@ -5,9 +5,26 @@ use serde::Serialize;
 
 use super::keys::Owner;
 use super::record::{StoredInstance, encode};
-use super::{Catalog, NewCheck, Node, Registration};
+use super::{Catalog, CheckDefinition, CheckKind, CheckState, NewCheck, Node, Registration, Status};
 use crate::base::{LeaseId, Revision};
 use crate::state::applied::{EventKind, KeyValue};
+
+/// A check that says this of what it checks.
+#[must_use]
+pub fn check(status: Status) -> NewCheck {
+    NewCheck {
+        definition: CheckDefinition {
+            id: "c".into(),
+            name: String::new(),
+            notes: String::new(),
+            kind: CheckKind::Reported,
+        },
+        state: CheckState {
+            status,
+            output: String::new(),
+        },
+    }
+}
 
 /// The catalog of these nodes and instances, each with its checks, as if all were registered at `revision`.
 #[must_use]

@@ -6,24 +6,7 @@ use std::net::IpAddr;
 use super::*;
 use crate::base::Revision;
 use crate::service::consul::acl;
-use crate::service::registry::{
-    CheckDefinition, CheckKind, CheckState, NewCheck, Node, Registration, Weights, testing,
-};
-
-fn check(status: Status) -> NewCheck {
-    NewCheck {
-        definition: CheckDefinition {
-            id: "c".into(),
-            name: String::new(),
-            notes: String::new(),
-            kind: CheckKind::Reported,
-        },
-        state: CheckState {
-            status,
-            output: String::new(),
-        },
-    }
-}
+use crate::service::registry::{NewCheck, Node, Registration, Weights, testing};
 
 fn instance(id: &str, tags: &[&str], status: Status) -> (Registration, Vec<NewCheck>) {
     let registration = Registration {
@@ -37,7 +20,7 @@ fn instance(id: &str, tags: &[&str], status: Status) -> (Registration, Vec<NewCh
         tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
         ..Registration::default()
     };
-    (registration, vec![check(status)])
+    (registration, vec![testing::check(status)])
 }
 
 fn node(name: &str, address: &str, status: Status) -> (Node, Vec<NewCheck>) {
@@ -46,7 +29,7 @@ fn node(name: &str, address: &str, status: Status) -> (Node, Vec<NewCheck>) {
         address: address.into(),
         ..Node::default()
     };
-    (node, vec![check(status)])
+    (node, vec![testing::check(status)])
 }
 
 /// All of a catalog.

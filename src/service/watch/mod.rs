@@ -26,6 +26,7 @@
 //! change replaced), never drops a watch for being slow.
 
 mod catchup;
+pub(in crate::service) mod follow;
 mod hub;
 pub(in crate::service) mod index;
 mod limits;

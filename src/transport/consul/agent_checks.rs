@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::agent_services::marked;
 use super::answer::Answer;
 use super::call::Call;
 use super::definition::{self, Otherwise};
@@ -67,7 +66,7 @@ async fn checks(call: Call) -> Result<Answer, ConsulError> {
             }
         }
     }
-    Ok(marked(call.json(&found)?, is_filtered))
+    Ok(call.json(&found)?.marked(is_filtered))
 }
 
 async fn register(call: Call) -> Result<Answer, ConsulError> {

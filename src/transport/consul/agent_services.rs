@@ -77,18 +77,7 @@ async fn services(call: Call) -> Result<Answer, ConsulError> {
             found.insert(said.id.clone(), shown);
         }
     }
-    Ok(marked(call.json(&found)?, is_filtered))
-}
-
-/// With the header that says that something was left out.
-pub(super) fn marked(answer: Answer, is_filtered: bool) -> Answer {
-    match is_filtered {
-        true => answer.with_header(
-            HeaderName::from_static("x-consul-results-filtered-by-acls"),
-            HeaderValue::from_static("true"),
-        ),
-        false => answer,
-    }
+    Ok(call.json(&found)?.marked(is_filtered))
 }
 
 fn unknown(id: &str) -> ConsulError {

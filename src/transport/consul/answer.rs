@@ -78,6 +78,17 @@ impl Answer {
         self
     }
 
+    /// Says, if it is so, that rights hide a part of what there is.
+    pub fn marked(self, is_filtered: bool) -> Self {
+        match is_filtered {
+            true => self.with_header(
+                HeaderName::from_static("x-consul-results-filtered-by-acls"),
+                HeaderValue::from_static("true"),
+            ),
+            false => self,
+        }
+    }
+
     /// With how current it is.
     pub fn with_meta(mut self, meta: Meta) -> Self {
         self.meta = Some(meta);

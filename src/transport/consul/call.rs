@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::{Answer, Meta};
 use super::parameters::{Parameters, ReadOptions};
 use crate::base::Revision;
-use crate::service::consul::acl::{Access, Authorizer, Resource};
+use crate::service::consul::acl::Authorizer;
 use crate::service::consul::{Consul, ConsulError};
 
 /// A request.
@@ -46,23 +46,6 @@ impl Call {
         match self.rest.is_empty() {
             true => Err(ConsulError::Invalid(format!("Missing {what}"))),
             false => Ok(self.rest_text()),
-        }
-    }
-
-    /// Refuses the request unless its token has this right; `right` is its name for people, such as `key:write`.
-    ///
-    /// # Errors
-    /// It has not.
-    pub fn require(
-        &self,
-        resource: Resource<'_>,
-        access: Access,
-        right: &str,
-        name: &str,
-    ) -> Result<(), ConsulError> {
-        match self.authorizer.allows(resource, access) {
-            true => Ok(()),
-            false => Err(ConsulError::denied(self.authorizer.accessor(), right, name)),
         }
     }
 

@@ -8,7 +8,7 @@ use super::answer::Answer;
 use super::call::Call;
 use super::definition::{self, Otherwise};
 use super::fields::Fields;
-use super::listing::{Choice, read};
+use super::listing::{Choice, has_tags, read};
 use super::routes::Route;
 use super::{registration, shapes};
 use crate::base::Revision;
@@ -85,41 +85,13 @@ async fn service(mut call: Call) -> Result<Answer, ConsulError> {
     let mut choice = Choice::parse(&mut call, shapes::CATALOG_SERVICE)?;
     let watched = name.clone();
     let (catalog, meta) = read(&call, move |catalog| catalog.service_changed(&watched)).await?;
-    let tags: Vec<&str> = call
-        .parameters
-        .all("tag")
-        .into_iter()
-        .filter(|tag| !tag.is_empty())
-        .collect();
-    let mut found = Vec::new();
-    for entry in catalog
-        .service(&name)
-        .into_iter()
-        .flat_map(|service| service.entries())
-    {
-        let said = &entry.instance.registration;
-        let node = catalog.node(&said.node);
-        if has_tags(&said.tags, &tags)
-            && node.is_some_and(|node| choice.admits_node(node))
-            && choice.may_see(&call, Resource::of_instance(entry))
-        {
-            found.push(entry);
-        }
-    }
-    choice.sort(&mut found, |entry| &entry.instance.registration.node);
+    let found = choice.instances(&call, &catalog, &name, has_tags(&call));
     let datacenter = &call.consul.settings().datacenter;
     let shown = found
         .into_iter()
-        .map(|entry| shapes::catalog_service(entry, datacenter));
+        .map(|(_, entry)| shapes::catalog_service(entry, datacenter));
     let shown: Vec<Value> = shown.filter(|entry| choice.admits(entry)).collect();
     choice.answer(&call, &shown, meta)
-}
-
-/// Whether an instance has all of these tags, whatever their case.
-pub(super) fn has_tags(tags: &[String], wanted: &[&str]) -> bool {
-    wanted
-        .iter()
-        .all(|wanted| tags.iter().any(|tag| tag.eq_ignore_ascii_case(wanted)))
 }
 
 /// The index of one node: of all nodes while there is none of that name.

@@ -56,7 +56,7 @@ impl From<Event> for EventShown {
 
 async fn fire(call: Call) -> Result<Answer, ConsulError> {
     let name = call.named("name")?;
-    call.require(Resource::Event(&name), Access::Write, "event:write", &name)?;
+    call.authorizer.require(Resource::Event(&name), Access::Write)?;
     let filter = |name: &str| {
         let text = call.parameters.text(name).unwrap_or_default();
         match regex::Regex::new(text) {

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::answer::{Answer, Meta};
 use super::call::Call;
-use super::catalog::{has_tags, node_index};
-use super::listing::{Choice, read};
+use super::catalog::node_index;
+use super::listing::{Choice, has_tags, read};
 use super::routes::Route;
 use super::shapes;
 use crate::service::consul::ConsulError;
@@ -55,25 +55,11 @@ async fn checks(mut call: Call) -> Result<Answer, ConsulError> {
     let mut choice = Choice::parse(&mut call, shapes::CHECK)?;
     let watched = name.clone();
     let (catalog, meta) = read(&call, move |catalog| catalog.service_changed(&watched)).await?;
-    let mut found = Vec::new();
-    for entry in catalog
-        .service(&name)
+    let found = choice.instances(&call, &catalog, &name, |entry| !entry.checks.is_empty());
+    let checks = found
         .into_iter()
-        .flat_map(|service| service.entries())
-    {
-        let Some(node) = catalog.node(&entry.instance.registration.node) else {
-            continue;
-        };
-        if !entry.checks.is_empty()
-            && choice.admits_node(node)
-            && choice.may_see(&call, Resource::of_instance(entry))
-        {
-            let shown = shapes::own_checks_of(entry, node.name());
-            found.extend(shown.map(|check| (node.name(), check)));
-        }
-    }
-    choice.sort(&mut found, |(node, _)| node);
-    let found = found.into_iter().map(|(_, check)| check).collect();
+        .flat_map(|(node, entry)| shapes::own_checks_of(entry, node.name()));
+    let found = checks.collect();
     filtered(&call, &choice, found, meta)
 }
 
@@ -117,31 +103,10 @@ async fn service(mut call: Call) -> Result<Answer, ConsulError> {
     let mut choice = Choice::parse(&mut call, shapes::HEALTH_ENTRY)?;
     let watched = name.clone();
     let (catalog, meta) = read(&call, move |catalog| catalog.service_changed(&watched)).await?;
-    let tags: Vec<&str> = call
-        .parameters
-        .all("tag")
-        .into_iter()
-        .filter(|tag| !tag.is_empty())
-        .collect();
-    let mut found = Vec::new();
-    for entry in catalog
-        .service(&name)
-        .into_iter()
-        .flat_map(|service| service.entries())
-    {
-        let said = &entry.instance.registration;
-        let Some(node) = catalog.node(&said.node) else {
-            continue;
-        };
-        if has_tags(&said.tags, &tags)
-            && (!only_passing || entry.status() == Status::Passing)
-            && choice.admits_node(node)
-            && choice.may_see(&call, Resource::of_instance(entry))
-        {
-            found.push((node, entry));
-        }
-    }
-    choice.sort(&mut found, |(node, _)| node.name());
+    let has_tags = has_tags(&call);
+    let found = choice.instances(&call, &catalog, &name, |entry| {
+        has_tags(entry) && (!only_passing || entry.status() == Status::Passing)
+    });
     let datacenter = &call.consul.settings().datacenter;
     let shown = found
         .into_iter()

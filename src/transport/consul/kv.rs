@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderValue, header};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -85,7 +85,7 @@ async fn read(call: Call) -> Result<Answer, ConsulError> {
         return read_prefix(call).await;
     }
     let key = named(&call)?;
-    call.require(Resource::Key(key), Access::Read, "key:read", &call.rest_text())?;
+    call.authorizer.require(Resource::Key(key), Access::Read)?;
     let (consul, is_exact) = (&call.consul, call.options.index.is_some());
     let reading = blocking(&call, watched_key(key), |is_stale| async move {
         Ok(consul.pair(key, is_stale, is_exact).await?.into())
@@ -109,12 +109,8 @@ async fn read(call: Call) -> Result<Answer, ConsulError> {
 
 async fn read_prefix(call: Call) -> Result<Answer, ConsulError> {
     let prefix = &call.rest;
-    call.require(
-        Resource::KeyPrefix(prefix),
-        Access::List,
-        "key:list",
-        &call.rest_text(),
-    )?;
+    call.authorizer
+        .require(Resource::KeyPrefix(prefix), Access::List)?;
     let (consul, is_exact) = (&call.consul, call.options.index.is_some());
     let reading = blocking(&call, watched_prefix(prefix), |is_stale| async move {
         Ok(consul.pairs(prefix, is_stale, is_exact).await?.into())
@@ -124,20 +120,16 @@ async fn read_prefix(call: Call) -> Result<Answer, ConsulError> {
     let may = |pair: &&Pair| call.authorizer.allows(Resource::Key(&pair.key), Access::Read);
     let shown: Vec<PairShown> = pairs.iter().filter(may).map(PairShown::of).collect();
     if shown.is_empty() {
-        return Ok(marked(Answer::missing(), all > 0).with_meta(meta));
+        return Ok(Answer::missing().marked(all > 0).with_meta(meta));
     }
     let is_filtered = shown.len() < all;
-    Ok(marked(call.json(&shown)?, is_filtered).with_meta(meta))
+    Ok(call.json(&shown)?.marked(is_filtered).with_meta(meta))
 }
 
 async fn read_names(call: Call) -> Result<Answer, ConsulError> {
     let prefix = &call.rest;
-    call.require(
-        Resource::KeyPrefix(prefix),
-        Access::List,
-        "key:list",
-        &call.rest_text(),
-    )?;
+    call.authorizer
+        .require(Resource::KeyPrefix(prefix), Access::List)?;
     let given = call
         .parameters
         .text("separator")
@@ -157,21 +149,10 @@ async fn read_names(call: Call) -> Result<Answer, ConsulError> {
         .map(|name| String::from_utf8_lossy(name))
         .collect();
     if shown.is_empty() && !prefix.is_empty() {
-        return Ok(marked(Answer::missing(), all > 0).with_meta(meta));
+        return Ok(Answer::missing().marked(all > 0).with_meta(meta));
     }
     let is_filtered = shown.len() < all;
-    Ok(marked(call.json(&shown)?, is_filtered).with_meta(meta))
-}
-
-/// Says that rights hide a part of what there is.
-fn marked(answer: Answer, is_filtered: bool) -> Answer {
-    match is_filtered {
-        true => answer.with_header(
-            HeaderName::from_static("x-consul-results-filtered-by-acls"),
-            HeaderValue::from_static("true"),
-        ),
-        false => answer,
-    }
+    Ok(call.json(&shown)?.marked(is_filtered).with_meta(meta))
 }
 
 fn session(call: &Call, name: &str) -> Result<Option<Uuid>, ConsulError> {
@@ -196,7 +177,7 @@ async fn write(call: Call) -> Result<Answer, ConsulError> {
             given.join(", ")
         )));
     }
-    call.require(Resource::Key(key), Access::Write, "key:write", &call.rest_text())?;
+    call.authorizer.require(Resource::Key(key), Access::Write)?;
     let condition = if let Some(index) = call.parameters.number("cas")? {
         Condition::Revision(index)
     } else if let Some(id) = session(&call, "acquire")? {
@@ -218,17 +199,13 @@ async fn remove(call: Call) -> Result<Answer, ConsulError> {
             return Err(ConsulError::Invalid("Conflicting flags: recurse, cas".into()));
         }
         let prefix = &call.rest;
-        call.require(
-            Resource::KeyPrefix(prefix),
-            Access::Write,
-            "key:write",
-            &call.rest_text(),
-        )?;
+        call.authorizer
+            .require(Resource::KeyPrefix(prefix), Access::Write)?;
         call.consul.remove_prefix(prefix).await?;
         return call.json(&true);
     }
     let key = named(&call)?;
-    call.require(Resource::Key(key), Access::Write, "key:write", &call.rest_text())?;
+    call.authorizer.require(Resource::Key(key), Access::Write)?;
     let done = call.consul.remove(key, index).await?;
     call.json(&done)
 }

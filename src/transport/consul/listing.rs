@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ use crate::base::Revision;
 use crate::service::consul::acl::{Access, Resource};
 use crate::service::consul::filter::{Filter, Shape};
 use crate::service::consul::{ConsulError, Watched};
-use crate::service::registry::{Catalog, NodeEntry};
+use crate::service::registry::{Catalog, Entry, NodeEntry};
 
 /// What is chosen from the catalog by the parameters that its lists share.
 pub(super) struct Choice {
@@ -83,6 +83,34 @@ impl Choice {
         may
     }
 
+    /// The instances of a service that `is_wanted` lets through and the token may see, each with its node: those on nodes
+    /// with the metadata that was asked for, in the order that was asked for.
+    pub fn instances<'catalog>(
+        &mut self,
+        call: &Call,
+        catalog: &'catalog Catalog,
+        service: &str,
+        is_wanted: impl Fn(&Entry) -> bool,
+    ) -> Vec<(&'catalog NodeEntry, &'catalog Entry)> {
+        let mut found = Vec::new();
+        for entry in catalog
+            .service(service)
+            .into_iter()
+            .flat_map(|service| service.entries())
+        {
+            let Some(node) = catalog.node(&entry.instance.registration.node) else {
+                continue;
+            };
+            // Asked last: what nobody wants to see is not hidden from anybody.
+            if is_wanted(entry) && self.admits_node(node) && self.may_see(call, Resource::of_instance(entry))
+            {
+                found.push((node.as_ref(), entry.as_ref()));
+            }
+        }
+        self.sort(&mut found, |(node, _)| node.name());
+        found
+    }
+
     /// Those on the node that is to be near first; nothing else is known of distances.
     pub fn sort<T>(&self, items: &mut [T], node_of: impl Fn(&T) -> &str) {
         if let Some(near) = &self.near {
@@ -95,20 +123,17 @@ impl Choice {
     /// # Errors
     /// It cannot be written.
     pub fn answer(&self, call: &Call, shown: &impl Serialize, meta: Meta) -> Result<Answer, ConsulError> {
-        let mut answer = call.json(shown)?.with_meta(meta);
-        let mut add = |name: &'static str, value: &'static str| {
-            let header = (HeaderName::from_static(name), HeaderValue::from_static(value));
-            answer = answer.clone().with_header(header.0, header.1);
-        };
-        if self.is_filtered {
-            add("x-consul-results-filtered-by-acls", "true");
-        }
-        if self.is_cached {
+        let answer = call.json(shown)?.with_meta(meta).marked(self.is_filtered);
+        Ok(match self.is_cached {
             // What a member has is never older than its watch.
-            add("x-cache", "HIT");
-            add("age", "0");
-        }
-        Ok(answer)
+            true => answer
+                .with_header(
+                    HeaderName::from_static("x-cache"),
+                    HeaderValue::from_static("HIT"),
+                )
+                .with_header(header::AGE, HeaderValue::from_static("0")),
+            false => answer,
+        })
     }
 }
 
@@ -122,6 +147,18 @@ pub(super) fn filter(call: &Call, shape: Shape) -> Result<Option<Filter>, Consul
     parsed.map_err(|error| {
         ConsulError::Invalid(format!("Failed to create boolean expression evaluator: {error}"))
     })
+}
+
+/// What tells whether an instance has all the tags that a request names, whatever their case.
+pub(super) fn has_tags(call: &Call) -> impl Fn(&Entry) -> bool {
+    let mut wanted = call.parameters.all("tag");
+    wanted.retain(|tag| !tag.is_empty());
+    move |entry| {
+        let tags = &entry.instance.registration.tags;
+        wanted
+            .iter()
+            .all(|wanted| tags.iter().any(|tag| tag.eq_ignore_ascii_case(wanted)))
+    }
 }
 
 /// The catalog, once what of it has this index has changed if the request waits for that.

@@ -46,7 +46,7 @@ struct ServerShown {
 }
 
 async fn configuration(call: Call) -> Result<Answer, ConsulError> {
-    call.require(Resource::Operator, Access::Read, "operator:read", "")?;
+    call.authorizer.require(Resource::Operator, Access::Read)?;
     let index = call.consul.applied_index();
     let shown = |server: Server| ServerShown {
         id: server.id.to_string(),
@@ -64,7 +64,7 @@ async fn configuration(call: Call) -> Result<Answer, ConsulError> {
 }
 
 async fn remove(call: Call) -> Result<Answer, ConsulError> {
-    call.require(Resource::Operator, Access::Write, "operator:write", "")?;
+    call.authorizer.require(Resource::Operator, Access::Write)?;
     let (id, address) = (call.parameters.text("id"), call.parameters.text("address"));
     let servers = call.consul.servers().await?;
     let named = match (id, address) {

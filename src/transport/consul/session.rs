@@ -86,7 +86,7 @@ struct Created {
 async fn create(call: Call) -> Result<Answer, ConsulError> {
     let new = new_session(&Fields::parse(&call.body)?)?;
     let node = new.node.as_ref().unwrap_or(&call.consul.settings().node);
-    call.require(Resource::Session(node), Access::Write, "session:write", node)?;
+    call.authorizer.require(Resource::Session(node), Access::Write)?;
     let id = call.consul.create_session(new).await?;
     call.json(&Created { id: id.to_string() })
 }
@@ -163,7 +163,7 @@ async fn may_change(call: &Call, id: Uuid) -> Result<bool, ConsulError> {
     match call.consul.session(id, false, false).await?.content {
         Some(session) => {
             let node = &session.node;
-            call.require(Resource::Session(node), Access::Write, "session:write", node)?;
+            call.authorizer.require(Resource::Session(node), Access::Write)?;
             Ok(true)
         }
         None => Ok(false),

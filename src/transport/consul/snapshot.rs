@@ -39,7 +39,7 @@ struct Meta {
 }
 
 async fn save(call: Call) -> Result<Answer, ConsulError> {
-    call.require(Resource::Acl, Access::Write, "acl:write", "")?;
+    call.authorizer.require(Resource::Acl, Access::Write)?;
     let archive = call.consul.archive(call.options.is_stale()).await?;
     let meta = call.meta(archive.revision);
     let packed = aside(move || pack(&archive)).await?;
@@ -47,7 +47,7 @@ async fn save(call: Call) -> Result<Answer, ConsulError> {
 }
 
 async fn restore(call: Call) -> Result<Answer, ConsulError> {
-    call.require(Resource::Acl, Access::Write, "acl:write", "")?;
+    call.authorizer.require(Resource::Acl, Access::Write)?;
     let body = call.body.clone();
     let state = aside(move || unpack(&body)).await?;
     call.consul.restore(&state).await?;

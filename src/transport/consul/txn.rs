@@ -162,13 +162,12 @@ fn key_operation(fields: &Fields) -> Result<KeyOperation, ConsulError> {
 /// Why the token may not do an operation.
 fn denial(call: &Call, operation: &KeyOperation) -> Option<String> {
     let key = operation.key.as_ref();
-    let (resource, access, right) = match operation.verb {
-        Verb::GetTree => (Resource::KeyPrefix(key), Access::List, "key:list"),
-        Verb::DeleteTree => (Resource::KeyPrefix(key), Access::Write, "key:write"),
-        verb if verb.only_reads() => (Resource::Key(key), Access::Read, "key:read"),
-        _ => (Resource::Key(key), Access::Write, "key:write"),
+    let (resource, access) = match operation.verb {
+        Verb::GetTree => (Resource::KeyPrefix(key), Access::List),
+        Verb::DeleteTree => (Resource::KeyPrefix(key), Access::Write),
+        verb if verb.only_reads() => (Resource::Key(key), Access::Read),
+        _ => (Resource::Key(key), Access::Write),
     };
-    let name = String::from_utf8_lossy(key);
-    let required = call.require(resource, access, right, &name);
+    let required = call.authorizer.require(resource, access);
     required.err().map(|error| error.to_string())
 }

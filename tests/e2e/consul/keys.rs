@@ -63,9 +63,9 @@ async fn thousands_of_requests_wait_and_only_those_whose_keys_change_come_back()
         let path = format!("/v1/kv/quiet/?recurse&index={quiet}&wait=300s&n={number}");
         waiting.push(send(address, "GET", &path, "", "").await?);
     }
-    ask(address, "DELETE", "/v1/kv/busy/k", "", "").await?;
     let path = format!("/v1/kv/busy/?recurse&index={busy}&wait=300s");
     let mut one = send(address, "GET", &path, "", "").await?;
+    ask(address, "DELETE", "/v1/kv/busy/k", "", "").await?;
     let mut answer = String::new();
     timeout(PATIENCE, one.read_to_string(&mut answer)).await??;
     assert!(answer.starts_with("HTTP/1.0 404"), "{answer}");

@@ -16,8 +16,8 @@ use crate::base::limits::{MAXIMUM_ACL_DESCRIPTION_BYTES, MAXIMUM_ACL_LINKS, MAXI
 use crate::base::secret::Secret;
 use crate::base::{LeaseId, Namespace, Revision, clock};
 use crate::service::ServiceError;
-use crate::state::applied::Answer;
-use crate::state::command::{Command, Compare, CompareTarget, Comparison, DeleteRange, Operation, Put, Txn};
+use crate::service::auth::Caller;
+use crate::state::command::{Compare, CompareTarget, Comparison, DeleteRange, Operation, Put, Txn};
 use crate::state::format;
 
 /// The shortest and the longest time for which a token may be made, in seconds (Consul's).
@@ -391,20 +391,12 @@ impl Acls {
             success,
             failure: Vec::new(),
         };
-        self.core.admission.txn(&txn)?;
-        let pick = |answer| match answer {
-            Answer::Txn(txn) => Some(txn),
-            _ => None,
-        };
-        let (_, answer) = self.core.propose(Command::Txn(txn).by_node(), pick).await?;
+        let answer = self.core.transact(&Caller::node(), txn).await?;
         if !answer.succeeded {
             return Ok(None);
         }
-        let reaching = self.mirror.reach(answer.revision);
-        match tokio::time::timeout(self.core.request_timeout(), reaching).await {
-            Ok(reached) => reached.map(|_| Some(answer.revision)).map_err(AclError::from),
-            Err(_) => Err(ServiceError::TimeoutApplied.into()),
-        }
+        self.core.in_time(self.mirror.reach(answer.revision)).await?;
+        Ok(Some(answer.revision))
     }
 }
 

@@ -164,11 +164,7 @@ impl Acls {
             true => Revision(0),
             false => self.core.view(false).await?.revision(),
         };
-        let reaching = self.mirror.reach(wanted);
-        match tokio::time::timeout(self.core.request_timeout(), reaching).await {
-            Ok(reached) => Ok(reached?),
-            Err(_) => Err(ServiceError::TimeoutApplied.into()),
-        }
+        Ok(self.core.in_time(self.mirror.reach(wanted)).await?)
     }
 
     fn must_be_on(&self) -> Result<(), AclError> {

@@ -66,6 +66,24 @@ async fn a_service_that_is_registered_is_listed_with_its_checks_and_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_node_of_a_member_is_written_once_whoever_needs_it_first() {
+    let door = Door::open_with(|settings| settings.announce = true).await;
+    let bodies = [r#"{"Name":"one"}"#, r#"{"Name":"two"}"#, r#"{"Name":"three"}"#];
+    let asked = bodies.map(|body| door.put("/v1/agent/service/register", body));
+    for answered in futures::future::join_all(asked).await {
+        answered.good();
+    }
+    let found = door.get("/v1/catalog/node/n1").await.good();
+    assert_eq!(found["Node"]["Address"], "127.0.0.1");
+    assert!(found["Node"]["Meta"]["stead-member"].is_string(), "{found}");
+    let checks = door.get("/v1/health/node/n1").await.good();
+    assert_eq!(checks[0]["CheckID"], "serfHealth");
+    for written in [&found["Node"], &found["Services"]["consul"]] {
+        assert_eq!(written["CreateIndex"], written["ModifyIndex"], "{found}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn several_checks_get_numbers_and_those_of_scripts_are_refused() {
     let door = Door::open().await;
     let body =

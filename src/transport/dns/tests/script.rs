@@ -11,7 +11,9 @@
 //! ```
 //!
 //! With the first rule, what no rule is about is denied; what a query asks with the token `all` sees everything, and there
-//! is no other token. A record is shown as `dig` does. Instances come in an order of chance: records of a section are sorted, unless they are
+//! is no other token.
+//!
+//! A record is shown as `dig` does. Instances come in an order of chance: records of a section are sorted, unless they are
 //! many, or their number is wanted because it is one of chance which they are.
 
 use std::fs;
@@ -24,9 +26,7 @@ use crate::base::Revision;
 use crate::base::secret::Secret;
 use crate::service::consul::query::{KnownQuery, PreparedQuery, QueryPicture, Template, Wanted};
 use crate::service::consul::{ConsulError, acl};
-use crate::service::registry::{
-    CheckDefinition, CheckKind, CheckState, NewCheck, Node, Registration, Status, Weights, testing,
-};
+use crate::service::registry::{NewCheck, Node, Registration, Status, Weights, testing};
 use crate::service::resolve::Found;
 
 /// Records of a section that are shown.
@@ -59,21 +59,6 @@ fn status(word: &str) -> Status {
         "warning" => Status::Warning,
         "critical" => Status::Critical,
         _ => panic!("{word:?} is no status"),
-    }
-}
-
-fn check(status: Status) -> NewCheck {
-    NewCheck {
-        definition: CheckDefinition {
-            id: "c".into(),
-            name: String::new(),
-            notes: String::new(),
-            kind: CheckKind::Reported,
-        },
-        state: CheckState {
-            status,
-            output: String::new(),
-        },
     }
 }
 
@@ -131,7 +116,8 @@ impl World {
                 id,
                 ..Registration::default()
             };
-            self.instances.push((registration, vec![check(status(said))]));
+            self.instances
+                .push((registration, vec![testing::check(status(said))]));
         }
     }
 }

@@ -1,0 +1,138 @@
+//! How a member becomes a node of the catalog, as Consul's clients expect it: with the service `consul` and the check
+//! `serfHealth`.
+//!
+//! Whoever needs the node of this member makes it: each second whoever looks after it, and a request that registers something
+//! on it. Writes only what differs, one at a time, so that nothing is written twice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use url::Url;
+
+use super::members::state;
+use crate::base::MemberId;
+use crate::service::ServiceError;
+use crate::service::auth::Caller;
+use crate::service::core::Core;
+use crate::service::registry::{
+    Catalog, CheckDefinition, CheckKind, Claim, MEMBER_CHECK, MEMBER_SERVICE, NewCheck, Node, Registration,
+    Registry,
+};
+
+/// The name of the check that says whether a member lives (Consul's).
+const CHECK_NAME: &str = "Serf Health Status";
+/// The port of the service that all members offer (Consul's).
+const PORT: u16 = 8_300;
+/// The metadata of a node that is a member: its id.
+pub(super) const MEMBER_KEY: &str = "stead-member";
+
+/// The announcement of this member. Shared.
+pub(in crate::service) struct Announcement {
+    core: Arc<Core>,
+    registry: Registry,
+    /// Whoever writes.
+    turn: Mutex<()>,
+}
+
+impl Announcement {
+    pub fn new(core: Arc<Core>, registry: &Registry) -> Self {
+        Self {
+            core,
+            registry: registry.by(Caller::node()),
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// Registers this member as a node, where it is not as it should be.
+    ///
+    /// # Errors
+    /// It is no member, or no answer in time.
+    pub async fn make(&self) -> Result<(), ServiceError> {
+        let id = self.core.settings.member;
+        let members = self.core.replication.members(&self.core.reader.view())?;
+        let member = members.iter().find(|member| member.id == id);
+        let address = member
+            .and_then(|member| host(member.peer_urls.first()?))
+            .ok_or(ServiceError::MemberNotFound)?;
+        let (node, registration) = announcement(id, &self.core.settings.consul.node, address);
+        let catalog = self.registry.newest();
+        if is_known(&catalog, &node) && is_registered(&catalog, &registration) {
+            return Ok(());
+        }
+        // Whoever comes second finds what the first has written.
+        let _turn = self.turn.lock().await;
+        let catalog = self.registry.catalog(false).await?;
+        if !is_known(&catalog, &node) {
+            self.registry.register_node(&node, &[health()]).await?;
+        }
+        if !is_registered(&catalog, &registration) {
+            self.registry
+                .register(registration, Claim::Whichever, &[])
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// The host of a URL, without brackets.
+fn host(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    let host = url.host_str()?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    Some(bare.unwrap_or(host).to_owned())
+}
+
+fn health() -> NewCheck {
+    NewCheck {
+        definition: CheckDefinition {
+            id: MEMBER_CHECK.into(),
+            name: CHECK_NAME.into(),
+            notes: String::new(),
+            kind: CheckKind::Reported,
+        },
+        state: state(true),
+    }
+}
+
+/// How a member is registered.
+fn announcement(id: MemberId, name: &str, address: String) -> (Node, Registration) {
+    let node = Node {
+        name: name.to_owned(),
+        // Consul's clients expect a UUID.
+        id: format!(
+            "00000000-0000-0000-{:04x}-{:012x}",
+            id.0 >> 48,
+            id.0 & 0xffff_ffff_ffff
+        ),
+        address,
+        metadata: BTreeMap::from([(MEMBER_KEY.to_owned(), id.to_string())]),
+        ..Node::default()
+    };
+    let registration = Registration {
+        service: MEMBER_SERVICE.into(),
+        id: MEMBER_SERVICE.into(),
+        node: name.to_owned(),
+        port: PORT,
+        ..Registration::default()
+    };
+    (node, registration)
+}
+
+fn is_known(catalog: &Catalog, node: &Node) -> bool {
+    let there = catalog.node(&node.name);
+    there.is_some_and(|there| {
+        let known = there.state.known.as_ref();
+        known.is_some_and(|known| known.node == *node)
+            && there
+                .state
+                .checks
+                .iter()
+                .any(|check| check.definition.id == MEMBER_CHECK)
+    })
+}
+
+fn is_registered(catalog: &Catalog, registration: &Registration) -> bool {
+    let there = catalog.entry(&registration.node, &registration.id);
+    there.is_some_and(|there| there.instance.registration == *registration)
+}
