@@ -129,11 +129,11 @@ async fn names_are_answered_with_the_rights_of_the_token_of_dns() -> TestResult 
         (
             0,
             "host1.node.consul.",
-            (ResponseCode::NoError, &[("10.0.0.9", 0)]),
+            (ResponseCode::NoError, &[("10.0.0.9", 0)][..]),
         ),
         (1, "web.service.consul.", nothing),
-        (1, "db.service.consul.", (ResponseCode::NoError, &db)),
-        (2, "web.service.consul.", (ResponseCode::NoError, &web)),
+        (1, "db.service.consul.", (ResponseCode::NoError, &db[..])),
+        (2, "web.service.consul.", (ResponseCode::NoError, &web[..])),
     ] {
         becomes(&dns[member], name, wanted).await?;
     }
