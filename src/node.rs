@@ -235,7 +235,12 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
                 .serve(asynchronous(listener)?, entrance_of(is_tls)),
         );
     }
-    let dns = DnsDoor::new(config.dns.clone(), services.registry.clone(), stopping.clone());
+    let dns = DnsDoor::new(
+        config.dns.clone(),
+        services.consul.clone(),
+        metrics.dns.clone(),
+        stopping.clone(),
+    );
     for (datagrams, listener) in dns_sockets {
         let datagrams = tokio::net::UdpSocket::from_std(datagrams).map_err(cannot_wait)?;
         doors.spawn(dns.clone().serve_datagrams(datagrams));

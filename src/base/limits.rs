@@ -176,6 +176,9 @@ pub const MAXIMUM_DNS_UDP_BYTES: u16 = 8_192;
 /// Records in an answer over UDP for a client that does not say what it takes, as Consul's.
 pub const MAXIMUM_DNS_UDP_ANSWERS: usize = 3;
 
+/// Bytes of a file that holds a token.
+pub const MAXIMUM_TOKEN_FILE_BYTES: u64 = 4_096;
+
 /// Connections on which one member answers DNS; more wait to be accepted.
 pub const MAXIMUM_DNS_CONNECTIONS: usize = 1_024;
 

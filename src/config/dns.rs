@@ -1,5 +1,7 @@
-//! The flags of DNS. Never resolves a name: servers are given by address.
+//! The flags of DNS. Never resolves a name: servers are given by address. Never shows the token.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -7,6 +9,8 @@ use super::error::ConfigError;
 use super::settings::{interval, invalid, switch};
 use super::sources::{Given, Values};
 use crate::base::duration;
+use crate::base::limits::MAXIMUM_TOKEN_FILE_BYTES;
+use crate::base::secret::Secret;
 use crate::transport::dns::{DnsSettings, DomainName, ServiceTtls};
 
 /// Where recursors listen unless it is said otherwise.
@@ -52,7 +56,7 @@ pub(super) fn settings(values: &Values, listen: &[SocketAddr]) -> Result<DnsSett
     Ok(DnsSettings {
         domains,
         datacenter: datacenter(values)?,
-        is_guarded: switch(values, "consul-acl")?,
+        token: token(values)?,
         only_passing: switch(values, "dns-only-passing")?,
         newest: switch(values, "dns-consistent")?,
         tells_truncation: switch(values, "dns-enable-truncate")?,
@@ -71,6 +75,38 @@ pub(super) fn settings(values: &Values, listen: &[SocketAddr]) -> Result<DnsSett
         },
         addresses,
     })
+}
+
+/// The token in the file, without the blanks around it.
+fn token(values: &Values) -> Result<Option<Secret<String>>> {
+    let given = values.get("dns-token-file");
+    if given.value.is_empty() {
+        return Ok(None);
+    }
+    if !switch(values, "consul-acl")? {
+        return Err(invalid(&given, "it counts only together with --consul-acl"));
+    }
+    let text = read_token(&given.value).map_err(|cause| {
+        let mend = format!("cannot be read: {cause}; name a text file that this server may read");
+        invalid(&given, mend)
+    })?;
+    let token = text.expose().trim();
+    let is_bounded = u64::try_from(text.expose().len()).is_ok_and(|bytes| bytes <= MAXIMUM_TOKEN_FILE_BYTES);
+    if token.is_empty() || token.contains(char::is_whitespace) || !is_bounded {
+        let mend = format!(
+            "write the secret id of one token into it, and nothing else, at most {MAXIMUM_TOKEN_FILE_BYTES} bytes"
+        );
+        return Err(invalid(&given, mend));
+    }
+    Ok(Some(Secret::new(token.to_owned())))
+}
+
+/// The beginning of a file: one byte more than it may have.
+fn read_token(path: &str) -> io::Result<Secret<String>> {
+    let mut text = String::new();
+    let length = MAXIMUM_TOKEN_FILE_BYTES.saturating_add(1);
+    File::open(path)?.take(length).read_to_string(&mut text)?;
+    Ok(Secret::new(text))
 }
 
 fn parts(given: &Given) -> impl Iterator<Item = &str> {

@@ -247,6 +247,11 @@ const USED: &[Flag] = &[
         "",
         "Addresses, comma-separated, for DNS over UDP and TCP, such as 127.0.0.1:8600; none: there is no DNS",
     ),
+    used(
+        "dns-token-file",
+        "",
+        "File with the token with whose rights all questions of DNS are answered; none: with those of the anonymous token",
+    ),
     used_switch(
         "dns-only-passing",
         "false",

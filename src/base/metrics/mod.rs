@@ -5,6 +5,7 @@
 
 mod calls;
 mod checks;
+mod dns;
 mod maintenance;
 mod peers;
 mod process;
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 pub use self::calls::CallMetrics;
 pub use self::checks::CheckMetrics;
+pub use self::dns::DnsMetrics;
 pub use self::maintenance::MaintenanceMetrics;
 pub use self::peers::{PeerMetrics, Transfer};
 pub use self::process::{ProcessMetrics, maximum_files};
@@ -115,6 +117,8 @@ pub struct Metrics {
     pub calls: CallMetrics,
     /// The checks of services.
     pub checks: CheckMetrics,
+    /// The questions of DNS.
+    pub dns: DnsMetrics,
     /// What they do to the store.
     pub requests: RequestMetrics,
     /// What keeps the database in order.
@@ -252,6 +256,7 @@ impl Metrics {
             is_learner: gauge("etcd_server_is_learner", "Whether the node is a learner.")?,
             calls: CallMetrics::new(&register)?,
             checks: CheckMetrics::new(&register)?,
+            dns: DnsMetrics::new(&register)?,
             requests: RequestMetrics::new(&register)?,
             maintenance: MaintenanceMetrics::new(&register)?,
             process: ProcessMetrics::new(&register)?,

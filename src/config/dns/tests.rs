@@ -72,8 +72,30 @@ fn what_cannot_be_is_named_with_the_way_out() {
         ),
         (&["--dns-recursor-timeout=0s"], "not 0"),
         (&["--dns-consistent=maybe"], "true or false"),
+        (&["--dns-token-file=Cargo.toml"], "--consul-acl"),
+        (&["--consul-acl", "--dns-token-file=/nowhere"], "cannot be read"),
+        (&["--consul-acl", "--dns-token-file=Cargo.toml"], "nothing else"),
     ] {
         let error = parse_with(arguments).unwrap_err();
         assert!(error.contains(words), "{arguments:?}: {error}");
     }
+}
+
+#[test]
+fn the_token_is_read_from_its_file_and_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    let read = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        parse_with(&["--consul-acl", &format!("--dns-token-file={}", path.display())])
+    };
+    let config = read(" secret-id\n").unwrap();
+    assert_eq!(config.dns.token.as_ref().unwrap().expose().as_str(), "secret-id");
+    assert!(!format!("{config:?}").contains("secret-id"));
+    for text in ["", "\n", "two words", "two\nlines", &"x".repeat(5_000)] {
+        let error = read(text).unwrap_err();
+        assert!(error.contains("secret id of one token"), "{error}");
+        assert!(text.trim().is_empty() || !error.contains(text), "{error}");
+    }
+    assert!(parse_with(&["--consul-acl"]).unwrap().dns.token.is_none());
 }

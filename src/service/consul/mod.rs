@@ -20,6 +20,7 @@ mod agent;
 mod archive;
 mod board;
 pub mod catalog;
+pub mod duration;
 mod error;
 pub mod event;
 pub mod filter;
@@ -153,14 +154,35 @@ impl Consul {
     /// # Errors
     /// No such token; or users count for the keys of this cluster, and rights do not count here.
     pub async fn authorize(&self, token: Option<&str>) -> Result<Arc<Authorizer>, ConsulError> {
-        if !self.acls.is_enabled() && !self.core.gate.is_open() {
-            return Err(ConsulError::Denied(
+        self.must_be_guarded()?;
+        Ok(self.acls.resolve(token).await?)
+    }
+
+    /// Where users count for the keys of this cluster, tokens have to count here.
+    fn must_be_guarded(&self) -> Result<(), ConsulError> {
+        match self.acls.is_enabled() || self.core.gate.is_open() {
+            true => Ok(()),
+            false => Err(ConsulError::Denied(
                 "Permission denied: authentication is enabled in this cluster, but --consul-acl is not: enable it on \
                  every member, so that tokens guard this interface as well"
                     .into(),
-            ));
+            )),
         }
-        Ok(self.acls.resolve(token).await?)
+    }
+
+    /// As [`Consul::authorize`], by what this member knows now. It waits for nothing.
+    ///
+    /// # Errors
+    /// The same, where a token that is not known here is none; or nothing was read yet.
+    pub fn authorize_now(&self, token: Option<&str>) -> Result<Arc<Authorizer>, ConsulError> {
+        self.must_be_guarded()?;
+        Ok(self.acls.resolve_now(token)?)
+    }
+
+    /// The node that is meant where somebody wants what is near it: `_agent` is that of this member; none if it is empty.
+    #[must_use]
+    pub fn near<'a>(&'a self, near: &'a str) -> Option<&'a str> {
+        query::node_near(near, &self.settings().node)
     }
 
     /// How current an answer is that this member gives from what it has.

@@ -8,15 +8,17 @@
 //!
 //! Every member keeps all of them in memory. Never asks another datacenter: there is one.
 
+mod by_name;
 mod template;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use rand::seq::SliceRandom;
+use regex::Regex;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -33,6 +35,9 @@ use crate::service::watch::WatchHub;
 use crate::state::command::{Compare, CompareTarget, Comparison, DeleteRange, Keys, Operation, Put, Txn};
 use crate::state::format;
 use template::Words;
+
+/// The node that stands for the one that is asked.
+const OWN_NODE: &str = "_agent";
 
 const PREFIX: &str = "q/";
 /// The first text after all that begin with [`PREFIX`].
@@ -98,13 +103,24 @@ pub struct KnownQuery {
     pub modification_revision: Revision,
 }
 
-/// All queries by id.
+/// All queries.
 #[derive(Default)]
 pub struct QueryPicture {
-    /// The queries.
+    /// By id.
     pub queries: BTreeMap<String, Arc<KnownQuery>>,
     /// The revision at which one changed last, or went.
     pub changed: Revision,
+    /// Those that are no templates, by name in small letters.
+    names: HashMap<String, Arc<KnownQuery>>,
+    /// Templates, by name in small letters.
+    templates: HashMap<String, KnownTemplate>,
+}
+
+/// A template.
+struct KnownTemplate {
+    known: Arc<KnownQuery>,
+    /// What names are matched with; made when the first is.
+    pattern: OnceLock<Result<Option<Regex>, ConsulError>>,
 }
 
 /// All prepared queries, for whoever waits for them.
@@ -123,58 +139,73 @@ impl Picture for QueryPicture {
     }
 
     fn draw(records: &Records, changed: Revision) -> Result<Self, String> {
-        let mut picture = Self {
-            changed,
-            ..Self::default()
-        };
+        let mut known = Vec::new();
         for (key, stored) in records {
             if !key.starts_with(b"q/id/") {
                 continue;
             }
             let query: PreparedQuery =
                 format::decode("prepared query", &stored.value).map_err(|error| error.to_string())?;
-            let known = KnownQuery {
+            known.push(KnownQuery {
                 create_revision: stored.create_revision,
                 modification_revision: stored.modification_revision,
                 query,
-            };
-            picture.queries.insert(known.query.id.clone(), Arc::new(known));
+            });
         }
-        Ok(picture)
+        Ok(Self::of(known, changed))
     }
 }
 
 impl QueryPicture {
+    /// These queries, one of which changed last, or went, at `changed`.
+    #[must_use]
+    pub fn of(queries: impl IntoIterator<Item = KnownQuery>, changed: Revision) -> Self {
+        let mut picture = Self {
+            changed,
+            ..Self::default()
+        };
+        for known in queries.into_iter().map(Arc::new) {
+            let name = known.query.name.to_ascii_lowercase();
+            if known.query.template.is_some() {
+                let template = KnownTemplate {
+                    known: Arc::clone(&known),
+                    pattern: OnceLock::new(),
+                };
+                picture.templates.insert(name, template);
+            } else if !name.is_empty() {
+                picture.names.insert(name, Arc::clone(&known));
+            }
+            picture.queries.insert(known.query.id.clone(), known);
+        }
+        picture
+    }
+
     /// What a name or an id stands for: the query with that id, the one with that name, or the template whose name is the
     /// longest with which it begins, filled in.
     ///
     /// # Errors
     /// There is none.
     pub fn find(&self, id_or_name: &str) -> Result<PreparedQuery, ConsulError> {
-        if let Some(found) = self.queries.get(&id_or_name.to_ascii_lowercase()) {
+        let folded = id_or_name.to_ascii_lowercase();
+        let found = self.queries.get(&folded).or_else(|| self.names.get(&folded));
+        if let Some(found) = found {
             return Ok(found.query.clone());
         }
-        let named = |found: &&Arc<KnownQuery>| {
-            let query = &found.query;
-            !query.name.is_empty() && query.template.is_none() && query.name.eq_ignore_ascii_case(id_or_name)
-        };
-        if let Some(found) = self.queries.values().find(named) {
-            return Ok(found.query.clone());
-        }
-        let begins = |name: &str| {
-            let start = id_or_name.get(..name.len());
-            start.is_some_and(|start| start.eq_ignore_ascii_case(name))
-        };
-        let templates = self.queries.values().filter_map(|found| {
-            let template = found.query.template.as_ref()?;
-            begins(&found.query.name).then_some((&found.query, template))
-        });
-        let longest = templates.max_by_key(|(query, _)| query.name.len());
-        let Some((query, template)) = longest else {
+        let beginnings = (0..=folded.len()).rev().filter_map(|end| folded.get(..end));
+        let longest = beginnings
+            .take_while(|_| !self.templates.is_empty())
+            .find_map(|beginning| {
+                let found = self.templates.get(beginning)?;
+                Some((found, found.known.query.template.as_ref()?))
+            });
+        let Some((found, template)) = longest else {
             return Err(ConsulError::Unknown("Query not found".to_owned()));
         };
+        let query = &found.known.query;
+        let pattern = found.pattern.get_or_init(|| template::pattern(template));
+        let pattern = pattern.as_ref().map_err(Clone::clone)?;
         let mut filled = query.clone();
-        let words = Words::of(query, template, id_or_name)?;
+        let words = Words::of(query, pattern.as_ref(), id_or_name);
         let wanted = &mut filled.wanted;
         let values = wanted
             .node_metadata
@@ -235,6 +266,14 @@ impl Wanted {
     }
 }
 
+/// The node that is meant where somebody wants what is near `near`, asked on the node `own_node`; none if it is empty.
+pub(super) fn node_near<'a>(near: &'a str, own_node: &'a str) -> Option<&'a str> {
+    match near {
+        OWN_NODE => Some(own_node),
+        near => Some(near).filter(|near| !near.is_empty()),
+    }
+}
+
 /// Prepared queries. A handle: clones share one.
 #[derive(Clone)]
 pub struct Queries {
@@ -275,7 +314,17 @@ impl Queries {
         Ok((self.reach(revision).await?, revision))
     }
 
-    async fn reach(&self, revision: Revision) -> Result<Arc<QueryPicture>, ConsulError> {
+    /// All of them as this member knows them now, whoever asks; none before the first are read. It waits for nothing.
+    #[must_use]
+    pub fn now(&self) -> Arc<QueryPicture> {
+        self.mirror.current()
+    }
+
+    /// Those that there are at a revision, or later.
+    ///
+    /// # Errors
+    /// This member is not that far in time.
+    pub async fn reach(&self, revision: Revision) -> Result<Arc<QueryPicture>, ConsulError> {
         Ok(self.core.in_time(self.mirror.reach(revision)).await?)
     }
 
@@ -290,7 +339,7 @@ impl Queries {
             return invalid("Must provide a Service name to query".to_owned());
         }
         if let Some(template) = &query.template {
-            let words = Words::of(&query, template, &query.name)?;
+            let words = Words::of(&query, template::pattern(template)?.as_ref(), &query.name);
             let wanted = &query.wanted;
             for text in [&wanted.service, &wanted.near].into_iter().chain(&wanted.tags) {
                 words.fill(text)?;

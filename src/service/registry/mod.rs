@@ -167,12 +167,6 @@ impl Registry {
         (catalog.revision() > Revision(0)).then_some(catalog)
     }
 
-    /// Whether anybody may read it, as this member knows: users need not say who they are.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.core.gate.is_open()
-    }
-
     /// The header of an answer from a catalog at `revision`.
     #[must_use]
     pub fn header_at(&self, revision: Revision) -> Header {

@@ -11,14 +11,17 @@
 //! | `ns` | this server |
 //!
 //! The datacenter may follow (`web.service.dc1`, or `web.service.dc1.dc`); there is one, and a name of another is unknown.
-//! Case makes no difference. An instance that is critical is never given out, nor one whose node is. Instances are in an
-//! order of chance, anew for every question.
+//! Case makes no difference. An instance that is critical is never given out, nor one whose node is, unless it is so by a
+//! check that a prepared query ignores. Instances are in an order of chance, anew for every question; where a prepared
+//! query wants those of a node first, they are.
 //!
 //! A name that is only the end of others (`service`, `node.dc1`) exists and has nothing: a resolver that asks label by
 //! label (RFC 9156) takes "no such name" for an answer about all names below it.
 //!
-//! All is read from one catalog, so that an answer is of one revision. Never knows a message, a domain or how long an
-//! answer is good for; never waits.
+//! All is read from one catalog, so that an answer is of one revision, and with the rights of one token ([`Sight`]): what
+//! that may not see is as if it were not there. An instance is seen by whoever may read its service and its node.
+//!
+//! Never knows a message, a domain or how long an answer is good for; never waits.
 
 mod name;
 mod offer;
@@ -32,6 +35,7 @@ use std::time::Duration;
 
 use rand::seq::SliceRandom as _;
 
+use super::consul::acl::{Access, Authorizer, Resource};
 use super::registry::{Catalog, Entry, NodeEntry, Status};
 pub use name::Subject;
 pub use offer::{Address, Offer};
@@ -44,10 +48,20 @@ pub struct Resolver {
     queries: Option<Arc<dyn PreparedQueries>>,
 }
 
+/// What is looked at, and with whose rights.
+#[derive(Debug, Clone)]
+pub struct Sight {
+    /// Services and nodes.
+    pub catalog: Arc<Catalog>,
+    /// What may be seen of them.
+    pub authorizer: Arc<Authorizer>,
+}
+
 /// What knows prepared queries (Consul's): questions that have a name.
 pub trait PreparedQueries: Send + Sync {
     /// The instances that one finds in a catalog, in the order in which they are to be tried; none: there is no query of
-    /// that name or id, whatever its case. Those that may not be used are left out by whoever asks.
+    /// that name or id, whatever its case. How well they must be is for the query to say; those that may not be seen are
+    /// left out by whoever asks.
     fn find(&self, catalog: &Catalog, query: &str) -> Option<Found>;
 }
 
@@ -55,8 +69,12 @@ pub trait PreparedQueries: Send + Sync {
 pub struct Found {
     /// The instances.
     pub entries: Vec<Arc<Entry>>,
+    /// The name of their service.
+    pub service: String,
     /// How long an answer is good for, if the query says so.
     pub ttl: Option<Duration>,
+    /// With whose rights it is asked, if not with those of whoever asks.
+    pub authorizer: Option<Arc<Authorizer>>,
 }
 
 /// What a name stands for.
@@ -74,8 +92,8 @@ pub enum Meaning {
     Instances {
         /// In the order in which they are to be given.
         offers: Vec<Offer>,
-        /// The name of the service; none for those of a prepared query.
-        service: Option<String>,
+        /// The name of the service.
+        service: String,
         /// How long an answer is good for, if a prepared query says so.
         ttl: Option<Duration>,
     },
@@ -104,36 +122,37 @@ impl Resolver {
         }
     }
 
-    /// What a name stands for in a catalog.
+    /// What a name stands for.
     #[must_use]
-    pub fn resolve(&self, catalog: &Catalog, subject: &Subject<'_>) -> Meaning {
+    pub fn resolve(&self, sight: &Sight, subject: &Subject<'_>) -> Meaning {
         match subject {
             Subject::Domain => Meaning::Domain,
             Subject::Server => Meaning::Server,
             Subject::Ending => Meaning::Empty,
             Subject::Unknown => Meaning::Missing,
             Subject::Address(address) => Meaning::Address(*address),
-            Subject::Node(name) => match catalog.node(name) {
-                Some(node) if is_node_visible(node) => Meaning::Node(Arc::clone(node)),
+            Subject::Node(name) => match sight.catalog.node(name) {
+                Some(node) if sight.shows_node(node.name()) => Meaning::Node(Arc::clone(node)),
                 _ => Meaning::Missing,
             },
-            Subject::Service { name, tag } => self.service(catalog, name, tag.as_deref()),
+            Subject::Service { name, tag } => self.service(sight, name, tag.as_deref()),
             Subject::Query(name) => {
                 let found = self
                     .queries
                     .as_ref()
-                    .and_then(|queries| queries.find(catalog, name));
+                    .and_then(|queries| queries.find(&sight.catalog, name));
                 let Some(found) = found else {
                     return Meaning::Missing;
                 };
-                let usable = found.entries.iter().filter_map(|entry| self.offer(entry));
-                given(usable.collect(), None, found.ttl)
+                let authorizer = found.authorizer.as_ref().unwrap_or(&sight.authorizer);
+                let seen = found.entries.into_iter().filter(|entry| authorizer.shows(entry));
+                given(seen.map(Offer::of).collect(), found.service, found.ttl)
             }
         }
     }
 
-    fn service(&self, catalog: &Catalog, name: &str, tag: Option<&str>) -> Meaning {
-        let Some(service) = catalog.service(name) else {
+    fn service(&self, sight: &Sight, name: &str, tag: Option<&str>) -> Meaning {
+        let Some(service) = sight.catalog.service(name) else {
             // `_tcp.service` is the end of `_web._tcp.service`.
             return match name.starts_with('_') {
                 true => Meaning::Empty,
@@ -146,38 +165,32 @@ impl Resolver {
                 tags.iter().any(|own| own.eq_ignore_ascii_case(tag))
             })
         };
-        let usable = service.entries().filter(has_tag);
-        let mut offers: Vec<Offer> = usable.filter_map(|entry| self.offer(entry)).collect();
-        offers.shuffle(&mut rand::rng());
-        given(offers, Some(service.name().to_owned()), None)
+        let entries = service.entries().filter(has_tag);
+        let seen = entries.filter(|entry| sight.authorizer.shows(entry));
+        let offers = seen.map(|entry| Offer::of(Arc::clone(entry)));
+        let mut usable: Vec<Offer> = offers.filter(|offer| self.is_usable(offer)).collect();
+        usable.shuffle(&mut rand::rng());
+        given(usable, service.name().to_owned(), None)
     }
 
-    /// An instance, if it may be used and seen.
-    fn offer(&self, entry: &Arc<Entry>) -> Option<Offer> {
-        let status = entry.status();
-        let is_well = match status {
+    fn is_usable(&self, offer: &Offer) -> bool {
+        match offer.status() {
             Status::Passing => true,
             Status::Warning => !self.only_passing,
             Status::Critical => false,
-        };
-        (is_well && is_visible(entry)).then(|| Offer::new(Arc::clone(entry), status))
+        }
     }
 }
 
-fn given(offers: Vec<Offer>, service: Option<String>, ttl: Option<Duration>) -> Meaning {
+impl Sight {
+    fn shows_node(&self, name: &str) -> bool {
+        self.authorizer.allows(Resource::Node(name), Access::Read)
+    }
+}
+
+fn given(offers: Vec<Offer>, service: String, ttl: Option<Duration>) -> Meaning {
     if offers.is_empty() {
         return Meaning::Missing;
     }
     Meaning::Instances { offers, service, ttl }
-}
-
-/// Whether an instance is shown to those who ask by DNS, which nobody has to say who he is for: all are. Where users have
-/// to, nothing is shown at all (see `transport::dns`).
-fn is_visible(_entry: &Entry) -> bool {
-    true
-}
-
-/// The same of a node.
-fn is_node_visible(_node: &NodeEntry) -> bool {
-    true
 }

@@ -36,8 +36,13 @@ impl<'a> Address<'a> {
 }
 
 impl Offer {
-    pub(super) fn new(entry: Arc<Entry>, status: Status) -> Self {
+    pub(super) fn of(entry: Arc<Entry>) -> Self {
+        let status = entry.status();
         Self { entry, status }
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.status
     }
 
     /// Where it is found.

@@ -1,13 +1,14 @@
-//! From addresses to names: of nodes first, and of services where no node has the address.
+//! From addresses to names: of nodes first, and of services where no node that may be seen has the address.
 //!
 //! Made of a whole catalog at a time, for those few who ask. Never follows the catalog.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::{Address, is_node_visible, is_visible};
+use super::{Address, Sight};
 use crate::base::Revision;
-use crate::service::registry::Catalog;
+use crate::service::registry::{Catalog, Entry};
 
 /// Who is found at an address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,8 +24,9 @@ pub enum Owner {
 pub struct ReverseIndex {
     /// The revision at which anything in the catalog changed last.
     pub changed: Revision,
-    nodes: HashMap<IpAddr, BTreeSet<Owner>>,
-    services: HashMap<IpAddr, BTreeSet<Owner>>,
+    nodes: HashMap<IpAddr, BTreeSet<String>>,
+    /// The instances of each service.
+    services: HashMap<IpAddr, BTreeMap<String, Vec<Arc<Entry>>>>,
 }
 
 impl ReverseIndex {
@@ -35,27 +37,37 @@ impl ReverseIndex {
             changed: catalog.changed(),
             ..Self::default()
         };
-        for node in catalog.nodes().filter(|node| is_node_visible(node)) {
+        for node in catalog.nodes() {
             let known = node.state.known.as_ref();
             if let Some(Address::Ip(address)) = known.map(|known| Address::read(&known.node.address)) {
-                let owner = Owner::Node(node.name().to_owned());
-                index.nodes.entry(address).or_default().insert(owner);
+                let names = index.nodes.entry(address).or_default();
+                names.insert(node.name().to_owned());
             }
         }
         for service in catalog.services() {
-            for entry in service.entries().filter(|entry| is_visible(entry)) {
+            for entry in service.entries() {
                 if let Address::Ip(address) = Address::read(entry.address()) {
-                    let owner = Owner::Service(service.name().to_owned());
-                    index.services.entry(address).or_default().insert(owner);
+                    let services = index.services.entry(address).or_default();
+                    let instances = services.entry(service.name().to_owned()).or_default();
+                    instances.push(Arc::clone(entry));
                 }
             }
         }
         index
     }
 
-    /// Who is found at an address, in the order of names.
-    pub fn owners(&self, address: IpAddr) -> impl Iterator<Item = &Owner> {
-        let found = self.nodes.get(&address).or_else(|| self.services.get(&address));
-        found.into_iter().flatten()
+    /// Who is found at an address and may be seen, in the order of names.
+    #[must_use]
+    pub fn owners(&self, address: IpAddr, sight: &Sight) -> Vec<Owner> {
+        let nodes = self.nodes.get(&address).into_iter().flatten();
+        let nodes = nodes.filter(|name| sight.shows_node(name));
+        let nodes: Vec<Owner> = nodes.cloned().map(Owner::Node).collect();
+        if !nodes.is_empty() {
+            return nodes;
+        }
+        let services = self.services.get(&address).into_iter().flatten();
+        let seen =
+            services.filter(|(_, instances)| instances.iter().any(|entry| sight.authorizer.shows(entry)));
+        seen.map(|(name, _)| Owner::Service(name.clone())).collect()
     }
 }

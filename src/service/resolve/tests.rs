@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::base::Revision;
+use crate::service::consul::acl;
 use crate::service::registry::{NewCheck, Node, Registration, Weights, testing};
 
 fn instance(id: &str, tags: &[&str], status: Status) -> (Registration, Vec<NewCheck>) {
@@ -31,14 +32,30 @@ fn node(name: &str, address: &str, status: Status) -> (Node, Vec<NewCheck>) {
     (node, vec![testing::check(status)])
 }
 
-fn catalog() -> Catalog {
+/// All of a catalog.
+fn sight(catalog: Catalog) -> Sight {
+    Sight {
+        catalog: Arc::new(catalog),
+        authorizer: Arc::default(),
+    }
+}
+
+/// What these rules let through, and nothing else.
+fn with_rules(sight: &Sight, rules: &str) -> Sight {
+    Sight {
+        authorizer: Arc::new(acl::testing::authorizer(rules)),
+        ..sight.clone()
+    }
+}
+
+fn catalog() -> Sight {
     let instances = [
         instance("passing", &["V1", "a.b"], Status::Passing),
         instance("warning", &["v2"], Status::Warning),
         instance("critical", &["v1"], Status::Critical),
     ];
     let nodes = [node("Host1", "10.0.0.1", Status::Passing)];
-    testing::catalog(Revision(5), &nodes, &instances)
+    sight(testing::catalog(Revision(5), &nodes, &instances))
 }
 
 fn subject<'name>(name: &'name str, labels: &'name mut Vec<&'name str>) -> Subject<'name> {
@@ -47,9 +64,9 @@ fn subject<'name>(name: &'name str, labels: &'name mut Vec<&'name str>) -> Subje
 }
 
 /// The ids that a name gives, with their weights, in order; none if it stands for something else.
-fn given(resolver: &Resolver, catalog: &Catalog, name: &str) -> Option<Vec<(String, u16)>> {
+fn given(resolver: &Resolver, sight: &Sight, name: &str) -> Option<Vec<(String, u16)>> {
     let mut labels = Vec::new();
-    match resolver.resolve(catalog, &subject(name, &mut labels)) {
+    match resolver.resolve(sight, &subject(name, &mut labels)) {
         Meaning::Instances { offers, .. } => {
             let mut ids: Vec<(String, u16)> = offers
                 .iter()
@@ -140,7 +157,7 @@ fn critical_instances_are_never_given_and_warning_ones_unless_told() {
 fn an_instance_on_a_node_that_is_critical_is_not_given() {
     let instances = [instance("passing", &[], Status::Passing)];
     let nodes = [node("Host1", "10.0.0.1", Status::Critical)];
-    let catalog = testing::catalog(Revision(5), &nodes, &instances);
+    let catalog = sight(testing::catalog(Revision(5), &nodes, &instances));
     assert_eq!(given(&Resolver::new(false), &catalog, "web.service"), None);
 }
 
@@ -175,8 +192,9 @@ fn the_order_of_instances_is_one_of_chance() {
     assert_eq!(orders.len(), 2);
 }
 
-/// One query, `near`, which finds all instances of a service in the order of their ids.
-struct Near;
+/// One query, `near`, which finds all instances of a service in the order of their ids, with rights of its own if it has
+/// any.
+struct Near(Option<&'static str>);
 
 impl PreparedQueries for Near {
     fn find(&self, catalog: &Catalog, query: &str) -> Option<Found> {
@@ -186,25 +204,27 @@ impl PreparedQueries for Near {
                 .into_iter()
                 .flat_map(|service| service.entries().cloned())
                 .collect(),
+            service: "Web".into(),
             ttl: Some(Duration::from_secs(3)),
+            authorizer: self.0.map(|rules| Arc::new(acl::testing::authorizer(rules))),
         })
     }
 }
 
 #[test]
-fn a_prepared_query_gives_what_it_finds_in_its_order_if_it_may_be_used() {
+fn a_prepared_query_gives_all_that_it_finds_in_its_order() {
     let catalog = catalog();
     let without = Resolver::new(false);
     let name = Subject::Query("near".into());
     assert!(matches!(without.resolve(&catalog, &name), Meaning::Missing));
-    let resolver = without.with_queries(Arc::new(Near));
+    let resolver = without.with_queries(Arc::new(Near(None)));
     let Meaning::Instances { offers, ttl, service } = resolver.resolve(&catalog, &name) else {
         panic!("the query is not found");
     };
     let weights: Vec<u16> = offers.iter().map(Offer::weight).collect();
     assert_eq!(
         (weights, ttl, service),
-        (vec![10, 2], Some(Duration::from_secs(3)), None)
+        (vec![2, 10, 2], Some(Duration::from_secs(3)), "Web".to_owned())
     );
     let unknown = Subject::Query("far".into());
     assert!(matches!(resolver.resolve(&catalog, &unknown), Meaning::Missing));
@@ -216,10 +236,53 @@ fn an_address_belongs_to_nodes_else_to_services() {
     elsewhere.0.address = "10.0.0.2".into();
     let instances = [instance("here", &[], Status::Passing), elsewhere];
     let nodes = [node("Host1", "10.0.0.1", Status::Passing)];
-    let index = ReverseIndex::of(&testing::catalog(Revision(5), &nodes, &instances));
-    let owners = |address: &str| -> Vec<Owner> { index.owners(address.parse().unwrap()).cloned().collect() };
-    assert_eq!(owners("10.0.0.1"), [Owner::Node("Host1".into())]);
-    assert_eq!(owners("10.0.0.2"), [Owner::Service("Web".into())]);
-    assert_eq!(owners("10.0.0.3"), []);
+    let all = sight(testing::catalog(Revision(5), &nodes, &instances));
+    let index = ReverseIndex::of(&all.catalog);
+    let owners = |address: &str, sight: &Sight| index.owners(address.parse().unwrap(), sight);
+    assert_eq!(owners("10.0.0.1", &all), [Owner::Node("Host1".into())]);
+    assert_eq!(owners("10.0.0.2", &all), [Owner::Service("Web".into())]);
+    assert_eq!(owners("10.0.0.3", &all), []);
     assert_eq!(index.changed, Revision(5));
+    // Of what may not be seen neither the node nor the services on it are told.
+    let only_node = with_rules(&all, r#"node "Host1" { policy = "read" }"#);
+    assert_eq!(owners("10.0.0.1", &only_node), [Owner::Node("Host1".into())]);
+    assert_eq!(owners("10.0.0.2", &only_node), []);
+    let only_service = with_rules(&all, r#"service "Web" { policy = "read" }"#);
+    assert_eq!(owners("10.0.0.1", &only_service), []);
+    assert_eq!(owners("10.0.0.2", &only_service), []);
+}
+
+#[test]
+fn an_instance_is_seen_by_whoever_may_read_its_service_and_its_node() {
+    let (all, resolver) = (catalog(), Resolver::new(false));
+    let is_seen = |rules: &str, name: &str| given(&resolver, &with_rules(&all, rules), name).is_some();
+    let (service, node) = (
+        r#"service "Web" { policy = "read" }"#,
+        r#"node_prefix "Ho" { policy = "write" }"#,
+    );
+    assert!(is_seen(&format!("{service}\n{node}"), "web.service"));
+    for rules in ["", service, node] {
+        assert!(!is_seen(rules, "web.service"), "{rules}");
+    }
+    let host = Subject::Node("host1".into());
+    for (rules, is_seen) in [(node, true), (service, false)] {
+        let meaning = resolver.resolve(&with_rules(&all, rules), &host);
+        assert_eq!(matches!(meaning, Meaning::Node(_)), is_seen, "{rules}");
+    }
+}
+
+#[test]
+fn a_prepared_query_is_asked_with_rights_of_its_own_if_it_has_any() {
+    let all = "service_prefix \"\" { policy = \"read\" }\nnode_prefix \"\" { policy = \"read\" }";
+    let catalog = catalog();
+    for (asker, own, is_seen) in [
+        (all, None, true),
+        ("", None, false),
+        ("", Some(all), true),
+        (all, Some(""), false),
+    ] {
+        let resolver = Resolver::new(false).with_queries(Arc::new(Near(own)));
+        let seen = given(&resolver, &with_rules(&catalog, asker), "near.query");
+        assert_eq!(seen.is_some(), is_seen, "{asker:?} {own:?}");
+    }
 }

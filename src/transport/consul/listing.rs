@@ -16,9 +16,6 @@ use crate::service::consul::filter::{Filter, Shape};
 use crate::service::consul::{ConsulError, Watched};
 use crate::service::registry::{Catalog, Entry, NodeEntry};
 
-/// The node that stands for the one that is asked.
-const OWN_NODE: &str = "_agent";
-
 /// What is chosen from the catalog by the parameters that its lists share.
 pub(super) struct Choice {
     filter: Option<Filter>,
@@ -50,10 +47,11 @@ impl Choice {
         Ok(Self {
             filter: filter(call, shape)?,
             node_metadata: metadata.collect(),
-            near: match call.parameters.text("near") {
-                Some(OWN_NODE) => Some(call.consul.settings().node.clone()),
-                near => near.map(str::to_owned),
-            },
+            near: call
+                .parameters
+                .text("near")
+                .and_then(|near| call.consul.near(near))
+                .map(str::to_owned),
             is_cached,
             is_filtered: false,
         })
@@ -104,7 +102,8 @@ impl Choice {
                 continue;
             };
             // Asked last: what nobody wants to see is not hidden from anybody.
-            if is_wanted(entry) && self.admits_node(node) && self.may_see(call, resources_of(entry)) {
+            if is_wanted(entry) && self.admits_node(node) && self.may_see(call, Resource::of_instance(entry))
+            {
                 found.push((node.as_ref(), entry.as_ref()));
             }
         }
@@ -160,12 +159,6 @@ pub(super) fn has_tags(call: &Call) -> impl Fn(&Entry) -> bool {
             .iter()
             .all(|wanted| tags.iter().any(|tag| tag.eq_ignore_ascii_case(wanted)))
     }
-}
-
-/// What a token must be allowed to see an instance.
-pub(super) fn resources_of(entry: &Entry) -> [Resource<'_>; 2] {
-    let said = &entry.instance.registration;
-    [Resource::Node(&said.node), Resource::Service(&said.service)]
 }
 
 /// The catalog, once what of it has this index has changed if the request waits for that.

@@ -8,21 +8,17 @@ use super::answer::{Answer, Meta};
 use super::blocking::{Seen, blocking};
 use super::call::Call;
 use super::fields::Fields;
-use super::listing::resources_of;
 use super::routes::Route;
 use super::shapes;
 use crate::base::secret::Secret;
 use crate::service::consul::ConsulError;
-use crate::service::consul::acl::{Access, Authorizer, Resource};
+use crate::service::consul::acl::{Access, Resource};
 use crate::service::consul::query::{self, KnownQuery, PreparedQuery, QueryPicture, Template, Wanted};
-use crate::service::registry::Entry;
 
 /// What is shown in place of a secret that the token may not see.
 const HIDDEN: &str = "<hidden>";
 /// The only kind of template.
 const TEMPLATE_TYPE: &str = "name_prefix_match";
-/// The node that stands for the one that is asked.
-const OWN_NODE: &str = "_agent";
 
 /// The routes.
 pub(super) const ROUTES: &[Route] = &[
@@ -220,14 +216,6 @@ async fn read(call: Call) -> Result<Answer, ConsulError> {
     Ok(call.json(&[shown_known(&call, &known)])?.with_meta(meta))
 }
 
-/// Whether the token lets an instance be seen.
-fn may_see(authorizer: &Authorizer, entry: &Entry) -> bool {
-    let resources = resources_of(entry);
-    resources
-        .iter()
-        .all(|resource| authorizer.allows(*resource, Access::Read))
-}
-
 async fn execute(call: &Call, name: &str) -> Result<Answer, ConsulError> {
     let limit = match call.parameters.number("limit")? {
         None | Some(0) => usize::MAX,
@@ -241,13 +229,10 @@ async fn execute(call: &Call, name: &str) -> Result<Answer, ConsulError> {
     };
     let catalog = call.consul.catalog(call.options.is_stale()).await?;
     let settings = call.consul.settings();
-    let near = call.parameters.text("near").or(Some(query.wanted.near.as_str()));
-    let near = match near {
-        Some(OWN_NODE) => Some(settings.node.as_str()),
-        near => near.filter(|near| !near.is_empty()),
-    };
+    let near = call.parameters.text("near").unwrap_or(&query.wanted.near);
+    let near = call.consul.near(near);
     let chosen = query.wanted.choose(&catalog, near).into_iter();
-    let visible = chosen.filter(|entry| may_see(&authorizer, entry)).take(limit);
+    let visible = chosen.filter(|entry| authorizer.shows(entry)).take(limit);
     let nodes: Vec<Value> = visible
         .filter_map(|entry| {
             let node = catalog.node(&entry.instance.registration.node)?;

@@ -12,10 +12,10 @@ use hickory_proto::rr::rdata::{CNAME, NS, PTR, SRV};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
 use super::message::{Answer, Draft, Manner, Question};
-use super::names;
+use super::names::{self, Zone};
 use super::settings::DnsSettings;
-use crate::service::registry::{Catalog, MEMBER_SERVICE, NodeEntry};
-use crate::service::resolve::{Address, Meaning, Offer, Owner, Resolver, ReverseIndex, Subject};
+use crate::service::registry::{MEMBER_SERVICE, NodeEntry};
+use crate::service::resolve::{Address, Meaning, Offer, Owner, Resolver, ReverseIndex, Sight, Subject};
 
 /// How often a name may stand for another one within the domain.
 const MAXIMUM_ALIASES: usize = 3;
@@ -28,6 +28,7 @@ const PRIORITY: u16 = 1;
 pub(super) struct Answerer {
     pub settings: Arc<DnsSettings>,
     resolver: Resolver,
+    zones: Vec<Zone>,
 }
 
 /// What comes of a question.
@@ -49,9 +50,24 @@ enum Addressed<'a> {
     Alias(&'a str),
 }
 
+/// What a place is told apart by: its address, or else its name.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Target {
+    Address(IpAddr),
+    Name(Name),
+}
+
 impl Answerer {
     pub fn new(settings: Arc<DnsSettings>, resolver: Resolver) -> Self {
-        Self { settings, resolver }
+        let domains = settings.domains.iter();
+        let zones = domains
+            .map(|domain| Zone::new(domain.0.clone(), &settings.datacenter))
+            .collect();
+        Self {
+            settings,
+            resolver,
+            zones,
+        }
     }
 
     /// What answers say of the server.
@@ -62,15 +78,22 @@ impl Answerer {
         }
     }
 
+    /// Whether a question is about a prepared query.
+    pub fn asks_for_query(&self, question: &Question) -> bool {
+        let name = &question.name;
+        let zone = self.zone_of(name);
+        zone.is_some_and(|zone| self.with_subject(name, zone, |subject| matches!(subject, Subject::Query(_))))
+    }
+
     /// Answers a question, or says who can.
-    pub fn answer(&self, catalog: &Catalog, question: &Question) -> Outcome {
+    pub fn answer(&self, sight: &Sight, question: &Question) -> Outcome {
         if !matches!(question.class, DNSClass::IN | DNSClass::ANY) {
             return Outcome::Answer(Draft::only(ResponseCode::Refused));
         }
         if matches!(question.kind, RecordType::AXFR | RecordType::IXFR) {
             return Outcome::Answer(Draft::only(ResponseCode::NotImp));
         }
-        let Some(domain) = self.domain_of(&question.name) else {
+        let Some(zone) = self.zone_of(&question.name) else {
             let asks_who = matches!(question.kind, RecordType::PTR | RecordType::ANY);
             return match names::reversed(&question.name).filter(|_| asks_who) {
                 Some(address) => Outcome::Owners(address),
@@ -83,15 +106,15 @@ impl Answerer {
         };
         let mut name = question.name.clone();
         for _ in 0..=MAXIMUM_ALIASES {
-            let meaning = self.meaning(catalog, &name, domain);
-            let alias = self.add(catalog, question, &name, domain, meaning, &mut draft);
+            let meaning = self.with_subject(&name, zone, |subject| self.resolver.resolve(sight, &subject));
+            let alias = self.add(sight, question, &name, zone, meaning, &mut draft);
             let Some(alias) = alias else { break };
             // Whoever stands for himself stands for nothing.
             let is_known = draft.answers.iter().any(|answer| answer.record.name == alias);
             if question.kind == RecordType::CNAME || is_known {
                 break;
             }
-            if self.domain_of(&alias).is_none() {
+            if self.zone_of(&alias).is_none() {
                 let others_are_asked = question.wants_recursion && !self.settings.recursors.is_empty();
                 if others_are_asked && question.kind != RecordType::ANY {
                     return Outcome::Alias(draft, alias);
@@ -102,12 +125,9 @@ impl Answerer {
         }
         let is_bare = draft.answers.is_empty() || draft.code != ResponseCode::NoError;
         if is_bare && draft.authorities.is_empty() {
-            let count = domain.iter().count();
-            draft.authorities.extend(names::authority(
-                question.name.trim_to(count),
-                domain,
-                catalog.revision(),
-            ));
+            let name = question.name.trim_to(zone.domain.iter().count());
+            let authority = zone.authority(name, sight.catalog.revision());
+            draft.authorities.extend(authority);
         }
         Outcome::Answer(draft)
     }
@@ -121,23 +141,24 @@ impl Answerer {
     }
 
     /// What is said about an address.
-    pub fn owners(&self, index: &ReverseIndex, question: &Question, address: IpAddr) -> Outcome {
-        let Some(domain) = self.settings.domains.first() else {
+    pub fn owners(
+        &self,
+        index: &ReverseIndex,
+        sight: &Sight,
+        question: &Question,
+        address: IpAddr,
+    ) -> Outcome {
+        let Some(zone) = self.zones.first() else {
             return self.elsewhere(question);
         };
-        let datacenter = &self.settings.datacenter;
-        let answers: Vec<Answer> = index
-            .owners(address)
+        let owners = index.owners(address, sight).into_iter();
+        let answers: Vec<Answer> = owners
             .filter_map(|owner| {
                 let (name, ttl) = match owner {
-                    Owner::Node(node) => (
-                        names::of_node(node, datacenter, &domain.0)?,
-                        self.settings.node_ttl,
-                    ),
-                    Owner::Service(service) => (
-                        names::of_service(service, datacenter, &domain.0)?,
-                        self.settings.service_ttls.of(service),
-                    ),
+                    Owner::Node(node) => (zone.node(&node)?, self.settings.node_ttl),
+                    Owner::Service(service) => {
+                        (zone.service(&service)?, self.settings.service_ttls.of(&service))
+                    }
                 };
                 let data = RData::PTR(PTR(name));
                 Some(Record::from_rdata(question.name.clone(), names::seconds(ttl), data).into())
@@ -153,32 +174,27 @@ impl Answerer {
         })
     }
 
-    fn domain_of(&self, name: &Name) -> Option<&Name> {
-        let domains = self.settings.domains.iter();
-        domains
-            .map(|domain| &domain.0)
-            .find(|domain| domain.zone_of(name))
+    fn zone_of(&self, name: &Name) -> Option<&Zone> {
+        self.zones.iter().find(|zone| zone.domain.zone_of(name))
     }
 
-    fn meaning(&self, catalog: &Catalog, name: &Name, domain: &Name) -> Meaning {
-        let front = name.iter().len().saturating_sub(domain.iter().len());
+    /// Does something with what a name in a zone asks for.
+    fn with_subject<T>(&self, name: &Name, zone: &Zone, look: impl FnOnce(Subject<'_>) -> T) -> T {
+        let front = name.iter().len().saturating_sub(zone.domain.iter().len());
         let labels: Result<Vec<&str>, _> = name.iter().take(front).map(std::str::from_utf8).collect();
-        match labels {
-            Ok(labels) => {
-                let subject = Subject::of(&labels, &self.settings.datacenter);
-                self.resolver.resolve(catalog, &subject)
-            }
-            Err(_) => Meaning::Missing,
-        }
+        look(match &labels {
+            Ok(labels) => Subject::of(labels, &self.settings.datacenter),
+            Err(_) => Subject::Unknown,
+        })
     }
 
     /// Adds what a name stands for; what it is another name for, if it is.
     fn add(
         &self,
-        catalog: &Catalog,
+        sight: &Sight,
         question: &Question,
         name: &Name,
-        domain: &Name,
+        zone: &Zone,
         meaning: Meaning,
         draft: &mut Draft,
     ) -> Option<Name> {
@@ -190,7 +206,7 @@ impl Answerer {
             }
             Meaning::Empty => None,
             Meaning::Domain => {
-                self.add_domain(catalog, question, domain, draft);
+                self.add_domain(sight, question, zone, draft);
                 None
             }
             Meaning::Server => {
@@ -206,10 +222,9 @@ impl Answerer {
             }
             Meaning::Node(node) => self.add_node(question, name, &node, draft),
             Meaning::Instances { offers, service, ttl } => {
-                let of_service = || service.map(|name| self.settings.service_ttls.of(&name));
-                let ttl = ttl.or_else(of_service).unwrap_or_default();
+                let ttl = ttl.unwrap_or_else(|| self.settings.service_ttls.of(&service));
                 if question.kind == RecordType::SRV {
-                    self.add_places(question, name, domain, &offers, ttl, draft);
+                    self.add_places(question, name, zone, &offers, ttl, draft);
                     return None;
                 }
                 add_addresses(question, name, offers.iter().map(Offer::address), ttl, draft)
@@ -218,19 +233,17 @@ impl Answerer {
     }
 
     /// Adds what is said of the domain itself.
-    fn add_domain(&self, catalog: &Catalog, question: &Question, domain: &Name, draft: &mut Draft) {
+    fn add_domain(&self, sight: &Sight, question: &Question, zone: &Zone, draft: &mut Draft) {
         let is_any = question.kind == RecordType::ANY;
         let asks_authority = is_any || question.kind == RecordType::SOA;
         if asks_authority {
-            let authority = names::authority(question.name.clone(), domain, catalog.revision());
+            let authority = zone.authority(question.name.clone(), sight.catalog.revision());
             draft.answers.extend(authority.map(Answer::from));
         }
         if is_any || question.kind == RecordType::NS {
-            draft
-                .answers
-                .extend(self.servers(catalog, &question.name, domain));
+            draft.answers.extend(self.servers(sight, &question.name, zone));
         } else if asks_authority {
-            let servers = self.servers(catalog, &question.name, domain);
+            let servers = self.servers(sight, &question.name, zone);
             draft
                 .authorities
                 .extend(servers.into_iter().map(|server| server.record));
@@ -238,7 +251,7 @@ impl Answerer {
     }
 
     /// The servers of the domain: the nodes of Consul's own service, else this one.
-    fn servers(&self, catalog: &Catalog, name: &Name, domain: &Name) -> Vec<Answer> {
+    fn servers(&self, sight: &Sight, name: &Name, zone: &Zone) -> Vec<Answer> {
         let subject = Subject::Service {
             name: MEMBER_SERVICE,
             tag: None,
@@ -253,7 +266,7 @@ impl Answerer {
                 record: Record::from_rdata(name.clone(), ttl, RData::NS(NS(target))),
             }
         };
-        let named = match self.resolver.resolve(catalog, &subject) {
+        let named = match self.resolver.resolve(sight, &subject) {
             Meaning::Instances { offers, .. } => offers,
             _ => Vec::new(),
         };
@@ -263,7 +276,7 @@ impl Answerer {
                 let Address::Ip(address) = offer.address() else {
                     return None;
                 };
-                let target = names::of_node(offer.node(), &self.settings.datacenter, domain)?;
+                let target = zone.node(offer.node())?;
                 Some(server(target, &[address]))
             })
             .take(MAXIMUM_SERVERS)
@@ -271,7 +284,7 @@ impl Answerer {
         if !named.is_empty() {
             return named;
         }
-        let own = names::of_server(domain);
+        let own = zone.server.clone();
         own.map(|target| server(target, &self.settings.addresses))
             .into_iter()
             .collect()
@@ -302,48 +315,47 @@ impl Answerer {
         &self,
         question: &Question,
         name: &Name,
-        domain: &Name,
+        zone: &Zone,
         offers: &[Offer],
         ttl: Duration,
         draft: &mut Draft,
     ) {
-        let datacenter = &self.settings.datacenter;
-        let mut seen = HashSet::new();
-        let mut shown = HashSet::new();
+        let (ttl, node_ttl) = (names::seconds(ttl), names::seconds(self.settings.node_ttl));
+        let mut seen = HashSet::with_capacity(offers.len());
+        let mut shown = HashSet::with_capacity(offers.len());
         for offer in offers {
             if draft.answers.len() > question.maximum_answers() {
                 return;
             }
-            let address = offer.address();
-            let (target, glue) = match address {
+            let (target, address) = match offer.address() {
                 Address::Nowhere => continue,
-                Address::Host(text) => match names::host(text) {
-                    Some(host) => (host, None),
-                    None => continue,
-                },
+                Address::Host(text) => (names::host(text).map(Target::Name), None),
                 Address::Ip(address) => {
                     let node = (!offer.has_own_address())
-                        .then(|| names::of_node(offer.node(), datacenter, domain))
+                        .then(|| zone.node(offer.node()))
                         .flatten();
-                    let (target, ttl) = match node {
-                        Some(node) => (node, self.settings.node_ttl),
-                        None => match names::of_address(address, datacenter, domain) {
-                            Some(target) => (target, ttl),
-                            None => continue,
-                        },
-                    };
-                    let glue = names::address_record(target.clone(), address, names::seconds(ttl));
-                    (target, Some(glue))
+                    let target = node.map_or(Target::Address(address), Target::Name);
+                    (Some(target), Some(address))
                 }
             };
+            let Some(target) = target else { continue };
             if !seen.insert((target.clone(), offer.port())) {
                 continue;
             }
             let is_new = shown.insert(target.clone());
-            let place = SRV::new(PRIORITY, offer.weight(), offer.port(), target);
+            let (place, glue_ttl) = match target {
+                Target::Name(place) => (place, node_ttl),
+                Target::Address(address) => match zone.address(address) {
+                    Some(place) => (place, ttl),
+                    None => continue,
+                },
+            };
+            let glue = address.filter(|_| is_new);
+            let glue = glue.map(|address| names::address_record(place.clone(), address, glue_ttl));
+            let place = SRV::new(PRIORITY, offer.weight(), offer.port(), place);
             draft.answers.push(Answer {
-                record: Record::from_rdata(name.clone(), names::seconds(ttl), RData::SRV(place)),
-                additional: glue.filter(|_| is_new).into_iter().collect(),
+                record: Record::from_rdata(name.clone(), ttl, RData::SRV(place)),
+                additional: glue.into_iter().collect(),
             });
         }
     }

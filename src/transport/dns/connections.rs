@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::DnsDoor;
 use super::message::{Carrier, Draft};
 use super::reply::Reply;
+use super::tally::Arrival;
 use crate::base::limits::{DNS_IDLE_SECONDS, MAXIMUM_DNS_CONNECTIONS};
 
 /// Pause after a connection could not be accepted, which happens when file descriptors run out.
@@ -74,15 +75,16 @@ impl DnsDoor {
                 // Nothing was asked for a while.
                 Err(_) => return Ok(()),
             }
-            match self.shared.at_once(&packet, Carrier::Tcp, &mut out) {
+            let arrival = Arrival::now(Carrier::Tcp);
+            match self.shared.at_once(&packet, arrival, &mut out) {
                 // Whoever sends this has nothing to ask.
                 Reply::Nothing => return Ok(()),
-                Reply::Written => {}
+                Reply::Written(_) => {}
                 Reply::Later(question, waiting) => match self.shared.waiting.try_acquire() {
-                    Ok(_place) => self.shared.later(&question, *waiting, &mut out).await,
+                    Ok(_place) => self.shared.later(arrival, &question, *waiting, &mut out).await,
                     Err(_) => {
                         let draft = Draft::only(ResponseCode::ServFail);
-                        self.shared.say(&question, &draft, &mut out);
+                        self.shared.say(arrival, &question, &draft, &mut out);
                     }
                 },
             }

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use super::DnsDoor;
 use super::message::{Carrier, Draft, Question};
 use super::reply::{Reply, Waiting};
+use super::tally::Arrival;
 
 /// Bytes of a question that are read: no question has as many.
 const QUESTION_BYTES: usize = 4_096;
@@ -48,10 +49,13 @@ impl DnsDoor {
                 Err(error) => return Err(error),
             };
             let packet = packet.get(..length).unwrap_or_default();
-            match self.shared.at_once(packet, Carrier::Udp, out) {
+            let arrival = Arrival::now(Carrier::Udp);
+            match self.shared.at_once(packet, arrival, out) {
                 Reply::Nothing => {}
-                Reply::Written => send(socket, out, client),
-                Reply::Later(question, waiting) => self.answer_aside(socket, client, question, waiting, out),
+                Reply::Written(_) => send(socket, out, client),
+                Reply::Later(question, waiting) => {
+                    self.answer_aside(socket, client, (arrival, question), waiting, out);
+                }
             }
         }
         Ok(())
@@ -62,13 +66,13 @@ impl DnsDoor {
         &self,
         socket: &Arc<UdpSocket>,
         client: SocketAddr,
-        question: Question,
+        (arrival, question): (Arrival, Question),
         waiting: Box<Waiting>,
         out: &mut Vec<u8>,
     ) {
         let Ok(place) = Arc::clone(&self.shared.waiting).try_acquire_owned() else {
             let draft = Draft::only(ResponseCode::ServFail);
-            self.shared.say(&question, &draft, out);
+            self.shared.say(arrival, &question, &draft, out);
             send(socket, out, client);
             return;
         };
@@ -77,7 +81,7 @@ impl DnsDoor {
             let mut out = Vec::new();
             tokio::select! {
                 () = door.shared.stopping.cancelled() => {}
-                () = door.shared.later(&question, *waiting, &mut out) => send(&socket, &out, client),
+                () = door.shared.later(arrival, &question, *waiting, &mut out) => send(&socket, &out, client),
             }
             drop(place);
         });

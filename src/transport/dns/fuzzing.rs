@@ -12,7 +12,7 @@ use super::reply::{Known, Reply};
 use super::{DnsSettings, DomainName, ServiceTtls};
 use crate::base::Revision;
 use crate::service::registry::{Catalog, Node, Registration, testing};
-use crate::service::resolve::Resolver;
+use crate::service::resolve::{Resolver, Sight};
 
 fn catalog() -> Arc<Catalog> {
     let node = Node {
@@ -46,7 +46,7 @@ fn answerer() -> Answerer {
     let settings = DnsSettings {
         domains: DomainName::parse("consul").into_iter().collect(),
         datacenter: "dc1".into(),
-        is_guarded: false,
+        token: None,
         only_passing: false,
         newest: false,
         tells_truncation: true,
@@ -61,11 +61,15 @@ fn answerer() -> Answerer {
 
 /// Packets over both carriers: an answer can be read, has the mark of its question, and is no longer than it may be.
 pub fn packets(bytes: &[u8]) {
-    let (answerer, catalog) = (answerer(), catalog());
+    let answerer = answerer();
+    let sight = Sight {
+        catalog: catalog(),
+        authorizer: Arc::default(),
+    };
     for carrier in [Carrier::Udp, Carrier::Tcp] {
         let mut out = Vec::new();
-        let known = || Known::Catalog(Arc::clone(&catalog));
-        if let Reply::Written = answerer.reply(bytes, carrier, known, &mut out) {
+        let known = || Known::Seen(sight.clone());
+        if let Reply::Written(_) = answerer.reply(bytes, carrier, known, &mut out) {
             assert_eq!(out.get(..2), bytes.get(..2), "the mark");
             let answer = Message::from_vec(&out).expect("an answer can be read");
             assert_eq!(answer.metadata.message_type, MessageType::Response);

@@ -12,8 +12,9 @@
 //! label of the name, since options are for the next server alone: a cache in between drops it, and never takes an old
 //! answer for a new one.
 //!
-//! **Rights.** DNS knows no users. While users have to say who they are (authentication is enabled), every question about
-//! the own domain is REFUSED.
+//! **Rights.** DNS knows no users. With `--consul-acl` every question is answered with the rights of one token, that of
+//! `--dns-token-file` or else the anonymous one, and what it may not see is as if it were not there; a token that there is
+//! not gets REFUSED. Without, while users have to say who they are (authentication is enabled), every question is REFUSED.
 //!
 //! **Abuse.** A sender's address is easily forged, and an answer may be longer than its question: without EDNS it has at
 //! most 512 bytes and three records, with it 8,192 bytes. There is no limit of answers per client; a server that strangers
@@ -36,24 +37,28 @@ mod names;
 mod recursor;
 mod reply;
 mod settings;
+mod tally;
 #[cfg(test)]
 mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hickory_proto::op::ResponseCode;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::limits::MAXIMUM_DNS_WAITING;
-use crate::service::registry::{Catalog, Registry};
-use crate::service::resolve::{Resolver, ReverseIndex};
+use crate::base::metrics::DnsMetrics;
+use crate::service::consul::{Consul, ConsulError};
+use crate::service::resolve::{Resolver, ReverseIndex, Sight};
 use answer::{Answerer, Outcome};
 pub use message::NEWEST_OPTION;
-use message::{Carrier, Draft, Question};
+use message::{Draft, Question};
 use reply::{Known, Reply, Waiting};
 pub use settings::{DnsSettings, DomainName, ServiceTtls};
+use tally::{Arrival, Tally};
 
 /// Answers questions. A handle: clones share one.
 #[derive(Clone)]
@@ -63,21 +68,31 @@ pub struct DnsDoor {
 
 struct Shared {
     answerer: Answerer,
-    registry: Registry,
+    consul: Consul,
+    tally: Tally,
+    /// Whether the log says that nothing may be told.
+    is_refusing: AtomicBool,
     reverse: Mutex<Arc<ReverseIndex>>,
     waiting: Arc<Semaphore>,
     stopping: CancellationToken,
 }
 
 impl DnsDoor {
-    /// A door to `registry`. It serves until `stopping`.
+    /// A door to the services and prepared queries that `consul` shows. It serves until `stopping`.
     #[must_use]
-    pub fn new(settings: DnsSettings, registry: Registry, stopping: CancellationToken) -> Self {
-        let resolver = Resolver::new(settings.only_passing);
+    pub fn new(
+        settings: DnsSettings,
+        consul: Consul,
+        metrics: DnsMetrics,
+        stopping: CancellationToken,
+    ) -> Self {
+        let resolver = Resolver::new(settings.only_passing).with_queries(Arc::new(consul.clone()));
         Self {
             shared: Arc::new(Shared {
                 answerer: Answerer::new(Arc::new(settings), resolver),
-                registry,
+                consul,
+                tally: Tally(metrics),
+                is_refusing: AtomicBool::new(false),
                 reverse: Mutex::default(),
                 waiting: Arc::new(Semaphore::new(MAXIMUM_DNS_WAITING)),
                 stopping,
@@ -88,41 +103,85 @@ impl DnsDoor {
 
 impl Shared {
     /// Answers a packet, as far as that can be done without waiting.
-    fn at_once(&self, packet: &[u8], carrier: Carrier, out: &mut Vec<u8>) -> Reply {
-        let known = || match self.registry.local() {
-            _ if self.answerer.settings.is_guarded || !self.registry.is_open() => Known::Hidden,
-            Some(catalog) => Known::Catalog(catalog),
-            None => Known::Nothing,
-        };
-        self.answerer.reply(packet, carrier, known, out)
+    fn at_once(&self, packet: &[u8], arrival: Arrival, out: &mut Vec<u8>) -> Reply {
+        let known = || self.known();
+        let reply = self.answerer.reply(packet, arrival.carrier, known, out);
+        match reply {
+            Reply::Written(code) => self.tally.answered(arrival, code),
+            Reply::Nothing => self.tally.dropped(arrival),
+            Reply::Later(..) => {}
+        }
+        reply
     }
 
-    fn say(&self, question: &Question, draft: &Draft, out: &mut Vec<u8>) {
+    fn token(&self) -> Option<&str> {
+        let token = self.answerer.settings.token.as_ref();
+        token.map(|token| token.expose().as_str())
+    }
+
+    /// What this member knows now, and may tell.
+    fn known(&self) -> Known {
+        match self.consul.authorize_now(self.token()) {
+            Ok(authorizer) => {
+                if self.is_refusing.load(Ordering::Relaxed) {
+                    self.is_refusing.store(false, Ordering::Relaxed);
+                }
+                match self.consul.registry().local() {
+                    Some(catalog) => Known::Seen(Sight { catalog, authorizer }),
+                    None => Known::Nothing,
+                }
+            }
+            Err(ConsulError::Service(_)) => Known::Nothing,
+            Err(error) => {
+                if !self.is_refusing.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "questions of DNS are refused: nobody may see anything that way");
+                }
+                Known::Hidden
+            }
+        }
+    }
+
+    /// All that was acknowledged before, as far as it may be told.
+    async fn newest(&self, question: &Question) -> Result<Sight, ConsulError> {
+        let catalog = self.consul.catalog(false).await?;
+        if self.answerer.asks_for_query(question) {
+            self.consul.queries().reach(catalog.revision()).await?;
+        }
+        let authorizer = self.consul.authorize(self.token()).await?;
+        Ok(Sight { catalog, authorizer })
+    }
+
+    fn say(&self, arrival: Arrival, question: &Question, draft: &Draft, out: &mut Vec<u8>) {
         message::write(question, draft, self.answerer.manner(), out);
+        self.tally.answered(arrival, draft.code);
     }
 
     /// Answers what could not be answered at once; nothing is written if it cannot be said at all.
-    async fn later(&self, question: &Question, waiting: Waiting, out: &mut Vec<u8>) {
-        let (catalog, outcome) = match waiting {
-            Waiting::Known(catalog, outcome) => (catalog, outcome),
-            Waiting::Newest => match self.registry.catalog(false).await {
-                Ok(catalog) => {
-                    let outcome = self.answerer.answer(&catalog, question);
-                    (catalog, outcome)
+    async fn later(&self, arrival: Arrival, question: &Question, waiting: Waiting, out: &mut Vec<u8>) {
+        let (sight, outcome) = match waiting {
+            Waiting::Known(sight, outcome) => (sight, outcome),
+            Waiting::Newest => match self.newest(question).await {
+                Ok(sight) => {
+                    let outcome = self.answerer.answer(&sight, question);
+                    (sight, outcome)
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the newest services cannot be told");
-                    self.say(question, &Draft::only(ResponseCode::ServFail), out);
+                    let code = match error {
+                        ConsulError::Denied(_) => ResponseCode::Refused,
+                        _ => ResponseCode::ServFail,
+                    };
+                    self.say(arrival, question, &Draft::only(code), out);
                     return;
                 }
             },
         };
         let outcome = match outcome {
-            Outcome::Owners(address) => self.owners(catalog, question, address).await,
+            Outcome::Owners(address) => self.owners(sight, question, address).await,
             outcome => outcome,
         };
         let draft = self.complete(question, outcome).await;
-        self.say(question, &draft, out);
+        self.say(arrival, question, &draft, out);
     }
 
     /// Asks others, where they are needed.
@@ -152,10 +211,11 @@ impl Shared {
 
     /// Looks up who is found at an address, in an index of the catalog that is made when somebody asks and the last one is
     /// outdated.
-    async fn owners(&self, catalog: Arc<Catalog>, question: &Question, address: IpAddr) -> Outcome {
+    async fn owners(&self, sight: Sight, question: &Question, address: IpAddr) -> Outcome {
         // Held while one is made: the others that wait for it find it made.
         let mut known = self.reverse.lock().await;
-        if known.changed < catalog.changed() {
+        if known.changed < sight.catalog.changed() {
+            let catalog = Arc::clone(&sight.catalog);
             let making = tokio::task::spawn_blocking(move || Arc::new(ReverseIndex::of(&catalog)));
             // It fails only when the runtime goes down.
             let Ok(index) = making.await else {
@@ -165,6 +225,6 @@ impl Shared {
         }
         let index = Arc::clone(&known);
         drop(known);
-        self.answerer.owners(&index, question, address)
+        self.answerer.owners(&index, &sight, question, address)
     }
 }

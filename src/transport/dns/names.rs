@@ -20,8 +20,73 @@ const MAXIMUM_STRING_BYTES: usize = 255;
 /// Metadata whose key begins so is a text without its key (Consul's).
 const PLAIN_TEXT_PREFIX: &str = "rfc1035-";
 
+/// A domain that is answered for, with the ends of the names in it, which are made once.
+pub(super) struct Zone {
+    /// Its name.
+    pub domain: Name,
+    /// `ns.consul.`
+    pub server: Option<Name>,
+    contact: Option<Name>,
+    /// `node.dc1.consul.`
+    nodes: Option<Name>,
+    /// `service.dc1.consul.`
+    services: Option<Name>,
+    /// `addr.dc1.consul.`
+    addresses: Option<Name>,
+}
+
+impl Zone {
+    /// That of a domain in a datacenter.
+    pub fn new(domain: Name, datacenter: &str) -> Self {
+        let place = datacenter.as_bytes();
+        Self {
+            server: under([&b"ns"[..]], &domain),
+            contact: under([&b"hostmaster"[..]], &domain),
+            nodes: under([&b"node"[..], place], &domain),
+            services: under([&b"service"[..], place], &domain),
+            addresses: under([&b"addr"[..], place], &domain),
+            domain,
+        }
+    }
+
+    /// `host1.node.dc1.consul.`
+    pub fn node(&self, node: &str) -> Option<Name> {
+        under(node.split('.').map(str::as_bytes), self.nodes.as_ref()?)
+    }
+
+    /// `web.service.dc1.consul.`
+    pub fn service(&self, service: &str) -> Option<Name> {
+        under([service.as_bytes()], self.services.as_ref()?)
+    }
+
+    /// `0a000001.addr.dc1.consul.`
+    pub fn address(&self, address: IpAddr) -> Option<Name> {
+        let digits = match address {
+            IpAddr::V4(address) => format!("{:08x}", address.to_bits()),
+            IpAddr::V6(address) => format!("{:032x}", address.to_bits()),
+        };
+        under([digits.as_bytes()], self.addresses.as_ref()?)
+    }
+
+    /// Who answers for it, at a revision; `name` is its name as it was asked.
+    pub fn authority(&self, name: Name, revision: Revision) -> Option<Record> {
+        // It only ever grows, but for once in four thousand million.
+        let serial = u32::try_from(revision.0 & i64::from(u32::MAX)).unwrap_or_default();
+        let soa = SOA::new(
+            self.server.clone()?,
+            self.contact.clone()?,
+            serial,
+            REFRESH_SECONDS,
+            RETRY_SECONDS,
+            EXPIRE_SECONDS,
+            ABSENT_SECONDS,
+        );
+        Some(Record::from_rdata(name, ABSENT_SECONDS, RData::SOA(soa)))
+    }
+}
+
 /// A name under another one; none if it is too long, or a label is.
-pub(super) fn under<'label>(labels: impl IntoIterator<Item = &'label [u8]>, domain: &Name) -> Option<Name> {
+fn under<'label>(labels: impl IntoIterator<Item = &'label [u8]>, domain: &Name) -> Option<Name> {
     let mut name = Name::new();
     for label in labels {
         name = name.append_label(label).ok()?;
@@ -33,31 +98,6 @@ pub(super) fn under<'label>(labels: impl IntoIterator<Item = &'label [u8]>, doma
 pub(super) fn host(text: &str) -> Option<Name> {
     let text = text.strip_suffix('.').unwrap_or(text);
     under(text.split('.').map(str::as_bytes), &Name::root())
-}
-
-/// `host1.node.dc1.consul.`
-pub(super) fn of_node(node: &str, datacenter: &str, domain: &Name) -> Option<Name> {
-    let end = [b"node", datacenter.as_bytes()];
-    under(node.split('.').map(str::as_bytes).chain(end), domain)
-}
-
-/// `web.service.dc1.consul.`
-pub(super) fn of_service(service: &str, datacenter: &str, domain: &Name) -> Option<Name> {
-    under([service.as_bytes(), b"service", datacenter.as_bytes()], domain)
-}
-
-/// `0a000001.addr.dc1.consul.`
-pub(super) fn of_address(address: IpAddr, datacenter: &str, domain: &Name) -> Option<Name> {
-    let digits = match address {
-        IpAddr::V4(address) => format!("{:08x}", address.to_bits()),
-        IpAddr::V6(address) => format!("{:032x}", address.to_bits()),
-    };
-    under([digits.as_bytes(), b"addr", datacenter.as_bytes()], domain)
-}
-
-/// `ns.consul.`
-pub(super) fn of_server(domain: &Name) -> Option<Name> {
-    under([&b"ns"[..]], domain)
 }
 
 /// The address that a name such as `1.0.0.10.in-addr.arpa.` asks about; none if it is no whole address.
@@ -90,9 +130,11 @@ pub(super) fn reversed(name: &Name) -> Option<IpAddr> {
     None
 }
 
-/// Whole seconds, as records have them.
+/// Whole seconds, as records have them: 31 bits (RFC 2181).
 pub(super) fn seconds(ttl: Duration) -> u32 {
-    u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX)
+    u32::try_from(ttl.as_secs())
+        .unwrap_or(u32::MAX)
+        .min(u32::MAX >> 1)
 }
 
 /// An address under a name.
@@ -112,22 +154,6 @@ pub(super) fn asks_for(kind: RecordType, address: IpAddr) -> bool {
         RecordType::AAAA => address.is_ipv6(),
         _ => false,
     }
-}
-
-/// Who answers for a domain, at a revision; `name` is that of the domain as it was asked.
-pub(super) fn authority(name: Name, domain: &Name, revision: Revision) -> Option<Record> {
-    // It only ever grows, but for once in four thousand million.
-    let serial = u32::try_from(revision.0 & i64::from(u32::MAX)).unwrap_or_default();
-    let soa = SOA::new(
-        of_server(domain)?,
-        under([&b"hostmaster"[..]], domain)?,
-        serial,
-        REFRESH_SECONDS,
-        RETRY_SECONDS,
-        EXPIRE_SECONDS,
-        ABSENT_SECONDS,
-    );
-    Some(Record::from_rdata(name, ABSENT_SECONDS, RData::SOA(soa)))
 }
 
 /// The metadata of a node as texts (RFC 1464).

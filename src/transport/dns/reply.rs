@@ -1,28 +1,26 @@
 //! From a packet to the bytes of its answer, or to what they have to wait for. Never waits itself, and knows no socket.
 
-use std::sync::Arc;
-
 use hickory_proto::op::ResponseCode;
 
 use super::answer::{Answerer, Outcome};
 use super::message::{self, Carrier, Draft, Packet, Question};
-use crate::service::registry::Catalog;
+use crate::service::resolve::Sight;
 
-/// What is known of the services when a packet comes.
+/// What is known of the services, and may be told, when a packet comes.
 pub(super) enum Known {
-    /// Nothing for those who do not say who they are.
+    /// Nothing for those who ask by DNS.
     Hidden,
     /// Nothing yet.
     Nothing,
     /// This.
-    Catalog(Arc<Catalog>),
+    Seen(Sight),
 }
 
 /// What became of a packet at once.
 #[derive(Debug)]
 pub(super) enum Reply {
-    /// The answer is written.
-    Written,
+    /// The answer is written, with this code.
+    Written(ResponseCode),
     /// It gets none.
     Nothing,
     /// It has to wait.
@@ -35,7 +33,7 @@ pub(super) enum Waiting {
     /// All that was acknowledged.
     Newest,
     /// What the catalog alone does not say.
-    Known(Arc<Catalog>, Outcome),
+    Known(Sight, Outcome),
 }
 
 impl Answerer {
@@ -51,22 +49,22 @@ impl Answerer {
             Packet::Noise => return Reply::Nothing,
             Packet::Refused(code, None) => {
                 message::write_refusal(packet, code, out);
-                return Reply::Written;
+                return Reply::Written(code);
             }
             Packet::Refused(code, Some(question)) => return self.say(&question, &Draft::only(code), out),
             Packet::Question(question) => question,
         };
-        let catalog = match known() {
+        let sight = match known() {
             Known::Hidden => return self.say(&question, &Draft::only(ResponseCode::Refused), out),
             _ if question.wants_newest || self.settings.newest => {
                 return Reply::Later(question, Box::new(Waiting::Newest));
             }
             Known::Nothing => return self.say(&question, &Draft::only(ResponseCode::ServFail), out),
-            Known::Catalog(catalog) => catalog,
+            Known::Seen(sight) => sight,
         };
-        match self.answer(&catalog, &question) {
+        match self.answer(&sight, &question) {
             Outcome::Answer(draft) => self.say(&question, &draft, out),
-            outcome => Reply::Later(question, Box::new(Waiting::Known(catalog, outcome))),
+            outcome => Reply::Later(question, Box::new(Waiting::Known(sight, outcome))),
         }
     }
 
@@ -74,7 +72,7 @@ impl Answerer {
         message::write(question, draft, self.manner(), out);
         match out.is_empty() {
             true => Reply::Nothing,
-            false => Reply::Written,
+            false => Reply::Written(draft.code),
         }
     }
 }

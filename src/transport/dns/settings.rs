@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use hickory_proto::rr::Name;
 
+use crate::base::secret::Secret;
+
 /// How names are answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DnsSettings {
@@ -13,8 +15,8 @@ pub struct DnsSettings {
     pub domains: Vec<DomainName>,
     /// The name of the datacenter.
     pub datacenter: String,
-    /// Whether ACLs guard the names: DNS knows no tokens, so every question is refused.
-    pub is_guarded: bool,
+    /// The token with whose rights everybody asks, where ACLs count; none: the anonymous one.
+    pub token: Option<Secret<String>>,
     /// Whether instances that warn are left out.
     pub only_passing: bool,
     /// Whether every answer has all that was acknowledged before the question, not only those that are asked for so.

@@ -16,7 +16,7 @@ use super::message::{self, Carrier};
 use super::reply::{Known, Reply, Waiting};
 use super::{DnsSettings, DomainName, NEWEST_OPTION, ServiceTtls};
 use crate::service::registry::Catalog;
-use crate::service::resolve::{Resolver, ReverseIndex};
+use crate::service::resolve::{PreparedQueries, Resolver, ReverseIndex, Sight};
 
 fn settings() -> DnsSettings {
     DnsSettings {
@@ -25,7 +25,7 @@ fn settings() -> DnsSettings {
             .filter_map(|text| DomainName::parse(text))
             .collect(),
         datacenter: "dc1".into(),
-        is_guarded: false,
+        token: None,
         only_passing: false,
         newest: false,
         tells_truncation: false,
@@ -42,6 +42,12 @@ fn answerer(settings: DnsSettings) -> Answerer {
     Answerer::new(Arc::new(settings), resolver)
 }
 
+/// One that knows prepared queries.
+fn answerer_with(settings: DnsSettings, queries: Arc<dyn PreparedQueries>) -> Answerer {
+    let resolver = Resolver::new(settings.only_passing).with_queries(queries);
+    Answerer::new(Arc::new(settings), resolver)
+}
+
 /// A packet with one question, and with EDNS if a client takes so many bytes.
 fn packet(name: &str, kind: RecordType, bytes: Option<u16>) -> Vec<u8> {
     let mut message = Message::new(0x1234, MessageType::Query, OpCode::Query);
@@ -55,18 +61,26 @@ fn packet(name: &str, kind: RecordType, bytes: Option<u16>) -> Vec<u8> {
     message.to_vec().unwrap()
 }
 
-/// What a packet is answered with by a server that knows this catalog and nobody else.
-fn reply(answerer: &Answerer, catalog: &Arc<Catalog>, packet: &[u8], carrier: Carrier) -> Option<Vec<u8>> {
+/// All of a catalog.
+fn sight(catalog: Catalog) -> Sight {
+    Sight {
+        catalog: Arc::new(catalog),
+        authorizer: Arc::default(),
+    }
+}
+
+/// What a packet is answered with by a server that sees this and knows nobody else.
+fn reply(answerer: &Answerer, sight: &Sight, packet: &[u8], carrier: Carrier) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    let known = || Known::Catalog(Arc::clone(catalog));
+    let known = || Known::Seen(sight.clone());
     match answerer.reply(packet, carrier, known, &mut out) {
-        Reply::Written => Some(out),
+        Reply::Written(_) => Some(out),
         Reply::Nothing => None,
         Reply::Later(question, waiting) => {
-            let Waiting::Known(catalog, Outcome::Owners(address)) = *waiting else {
+            let Waiting::Known(sight, Outcome::Owners(address)) = *waiting else {
                 panic!("{question:?} waits for others");
             };
-            let outcome = answerer.owners(&ReverseIndex::of(&catalog), &question, address);
+            let outcome = answerer.owners(&ReverseIndex::of(&sight.catalog), &sight, &question, address);
             let Outcome::Answer(draft) = outcome else {
                 panic!("not answered: {outcome:?}");
             };
@@ -79,7 +93,7 @@ fn reply(answerer: &Answerer, catalog: &Arc<Catalog>, packet: &[u8], carrier: Ca
 #[test]
 fn a_packet_that_is_no_question_is_refused_or_dropped() {
     let answerer = answerer(settings());
-    let catalog = Arc::new(Catalog::default());
+    let catalog = sight(Catalog::default());
     let answer = |packet: &[u8]| reply(&answerer, &catalog, packet, Carrier::Udp);
     let question = packet("web.service.consul.", RecordType::A, None);
     for length in 0..message::HEADER_BYTES {
@@ -117,7 +131,7 @@ fn another_version_of_edns_is_refused_with_the_one_that_there_is() {
     let mut edns = Edns::new();
     edns.set_version(1);
     message.set_edns(edns);
-    let catalog = Arc::new(Catalog::default());
+    let catalog = sight(Catalog::default());
     let answer = reply(
         &answerer(settings()),
         &catalog,
@@ -139,7 +153,7 @@ fn nothing_is_said_where_users_must_say_who_they_are_or_nothing_is_known_yet() {
     for (known, code) in [(Known::Hidden, 5), (Known::Nothing, 2)] {
         let mut out = Vec::new();
         let reply = answerer.reply(&question, Carrier::Udp, || known, &mut out);
-        assert!(matches!(reply, Reply::Written));
+        assert!(matches!(reply, Reply::Written(written) if written.low() == code));
         assert_eq!(out[3] & 0xf, code);
     }
 }
@@ -166,8 +180,7 @@ fn the_newest_is_waited_for_where_a_client_or_an_operator_wants_it() {
         (settings(), &plain, false),
         (told, &plain, true),
     ] {
-        let catalog = Arc::new(Catalog::default());
-        let known = || Known::Catalog(catalog);
+        let known = || Known::Seen(sight(Catalog::default()));
         let reply = answerer(settings).reply(packet, Carrier::Udp, known, &mut Vec::new());
         let is_waiting = matches!(reply, Reply::Later(_, waiting) if matches!(*waiting, Waiting::Newest));
         assert_eq!(is_waiting, waits);

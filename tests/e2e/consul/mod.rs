@@ -3,6 +3,7 @@
 mod conventions;
 mod keys;
 mod locks;
+mod names;
 
 use std::time::Duration;
 

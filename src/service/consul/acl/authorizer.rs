@@ -11,6 +11,7 @@ use std::ops::Bound;
 
 use super::error::AclError;
 use super::rules::{Grant, Kind, Rule, Single};
+use crate::service::registry::Entry;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,15 @@ pub enum Resource<'a> {
     Mesh,
     /// Peerings.
     Peering,
+}
+
+impl<'a> Resource<'a> {
+    /// What must be readable for an instance to be seen.
+    #[must_use]
+    pub fn of_instance(entry: &'a Entry) -> [Self; 2] {
+        let said = &entry.instance.registration;
+        [Self::Node(&said.node), Self::Service(&said.service)]
+    }
 }
 
 impl Resource<'_> {
@@ -233,7 +243,16 @@ impl Authorizer {
         grant.map_or(self.allows_by_default, |grant| grant.covers(access))
     }
 
-    /// The same, as an error that says what is missing.
+    /// Whether an instance may be seen.
+    #[must_use]
+    pub fn shows(&self, entry: &Entry) -> bool {
+        let resources = Resource::of_instance(entry);
+        resources
+            .into_iter()
+            .all(|resource| self.allows(resource, Access::Read))
+    }
+
+    /// The same as [`Authorizer::allows`], as an error that says what is missing.
     ///
     /// # Errors
     /// It may not be done.

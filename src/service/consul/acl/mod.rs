@@ -25,6 +25,8 @@ mod named;
 mod picture;
 mod rules;
 #[cfg(test)]
+pub mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use super::Watched;
 use super::mirror::Mirror;
 use crate::base::secret::Secret;
 use crate::base::{Revision, clock};
+use crate::service::ServiceError;
 use crate::service::core::Core;
 use crate::service::lease::Leases;
 use crate::service::watch::WatchHub;
@@ -118,6 +121,22 @@ impl Acls {
         Ok(picture.authorizer(&token.record, &self.place()))
     }
 
+    /// As [`Acls::resolve`], by what this member knows now. It waits for nothing.
+    ///
+    /// # Errors
+    /// No such token here, or nothing was read yet.
+    pub fn resolve_now(&self, secret: Option<&str>) -> Result<Arc<Authorizer>, AclError> {
+        if !self.is_enabled() {
+            return Ok(Arc::clone(&self.open));
+        }
+        let picture = self.mirror.current();
+        if picture.changed == Revision(0) {
+            return Err(ServiceError::TimeoutApplied.into());
+        }
+        let token = holder_in(&picture, secret).ok_or(AclError::NotFound)?;
+        Ok(picture.authorizer(&token.record, &self.place()))
+    }
+
     /// The token that has a secret id.
     ///
     /// # Errors
@@ -131,18 +150,12 @@ impl Acls {
     }
 
     async fn holder(&self, secret: Option<&str>) -> Result<(Arc<AclPicture>, Arc<Known<Token>>), AclError> {
-        let secret = secret
-            .filter(|secret| !secret.is_empty())
-            .unwrap_or(ANONYMOUS_SECRET);
-        let now = clock::unix_time().as_millis();
-        let now = u64::try_from(now).unwrap_or(u64::MAX);
-        let found = |picture: &AclPicture| picture.by_secret(secret, now).map(Arc::clone);
         let picture = self.current(true).await?;
-        if let Some(token) = found(&picture) {
+        if let Some(token) = holder_in(&picture, secret) {
             return Ok((picture, token));
         }
         let picture = self.current(false).await?;
-        let token = found(&picture).ok_or(AclError::NotFound)?;
+        let token = holder_in(&picture, secret).ok_or(AclError::NotFound)?;
         Ok((picture, token))
     }
 
@@ -190,4 +203,13 @@ impl Acls {
             allows_by_default: self.settings().allows_by_default,
         }
     }
+}
+
+/// The token with a secret id in a picture; without one, or with an empty one, that of anybody.
+fn holder_in(picture: &AclPicture, secret: Option<&str>) -> Option<Arc<Known<Token>>> {
+    let secret = secret
+        .filter(|secret| !secret.is_empty())
+        .unwrap_or(ANONYMOUS_SECRET);
+    let now = u64::try_from(clock::unix_time().as_millis()).unwrap_or(u64::MAX);
+    picture.by_secret(secret, now).cloned()
 }

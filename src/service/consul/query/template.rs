@@ -15,19 +15,17 @@ pub(super) struct Words {
 }
 
 impl Words {
-    pub fn of(query: &PreparedQuery, template: &Template, name: &str) -> Result<Self, ConsulError> {
-        let groups = match template.pattern.is_empty() {
-            true => None,
-            false => pattern(&template.pattern)?.captures(name),
-        };
+    /// Those of a name; `pattern` is that of the template, if it has one.
+    pub fn of(query: &PreparedQuery, pattern: Option<&Regex>, name: &str) -> Self {
+        let groups = pattern.and_then(|pattern| pattern.captures(name));
         let matches = groups.iter().flat_map(|groups| groups.iter());
         let matches = matches.map(|group| group.map_or("", |group| group.as_str()).to_owned());
-        Ok(Self {
+        Self {
             full: name.to_owned(),
             prefix: query.name.clone(),
             suffix: name.get(query.name.len()..).unwrap_or_default().to_owned(),
             matches: matches.collect(),
-        })
+        }
     }
 
     pub fn fill(&self, text: &str) -> Result<String, ConsulError> {
@@ -63,10 +61,17 @@ impl Words {
     }
 }
 
-fn pattern(text: &str) -> Result<Regex, ConsulError> {
+/// What names are matched with, if the template says so.
+pub(super) fn pattern(template: &Template) -> Result<Option<Regex>, ConsulError> {
+    let text = &template.pattern;
+    if text.is_empty() {
+        return Ok(None);
+    }
     let built = RegexBuilder::new(text)
         .size_limit(MAXIMUM_FILTER_PATTERN_BYTES)
         .dfa_size_limit(MAXIMUM_FILTER_PATTERN_BYTES)
         .build();
-    built.map_err(|error| ConsulError::Invalid(format!("Bad Regexp {text:?}: {error}")))
+    built
+        .map(Some)
+        .map_err(|error| ConsulError::Invalid(format!("Bad Regexp {text:?}: {error}")))
 }

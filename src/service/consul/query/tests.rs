@@ -1,8 +1,10 @@
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::service::registry::{Node, Registration, testing};
 
 fn picture(queries: &[(&str, &str, bool)]) -> QueryPicture {
-    let mut picture = QueryPicture::default();
-    for (name, service, is_template) in queries {
+    let known = queries.iter().map(|(name, service, is_template)| {
         let query = PreparedQuery {
             id: format!("id-{name}-{is_template}"),
             name: (*name).into(),
@@ -17,14 +19,13 @@ fn picture(queries: &[(&str, &str, bool)]) -> QueryPicture {
             }),
             ..PreparedQuery::default()
         };
-        let known = KnownQuery {
+        KnownQuery {
             query,
             create_revision: Revision(1),
             modification_revision: Revision(1),
-        };
-        picture.queries.insert(known.query.id.clone(), Arc::new(known));
-    }
-    picture
+        }
+    });
+    QueryPicture::of(known, Revision(1))
 }
 
 #[test]
@@ -62,4 +63,73 @@ fn variables_of_a_template_are_filled_in_and_unknown_ones_refused() {
         );
     }
     assert!(picture(&[]).find("x").is_err());
+}
+
+#[test]
+fn a_query_by_its_name_gives_those_near_first_and_asks_for_its_token() {
+    /// How often it is looked: that the same are first by chance happens once in 2^100.
+    const LOOKS: usize = 100;
+    let nodes = ["host1", "host2"].map(|name| {
+        let node = Node {
+            name: name.into(),
+            ..Node::default()
+        };
+        (node, Vec::new())
+    });
+    let instances = nodes.each_ref().map(|(node, _)| {
+        let registration = Registration {
+            service: "web".into(),
+            node: node.name.clone(),
+            id: "1".into(),
+            ..Registration::default()
+        };
+        (registration, Vec::new())
+    });
+    let catalog = testing::catalog(Revision(5), &nodes, &instances);
+    let known = |name: &str, near: &str, token: &str| KnownQuery {
+        query: PreparedQuery {
+            id: format!("id-{name}"),
+            name: name.into(),
+            wanted: Wanted {
+                service: "web".into(),
+                near: near.into(),
+                ..Wanted::default()
+            },
+            token: Secret::new(token.into()),
+            ..PreparedQuery::default()
+        },
+        create_revision: Revision(1),
+        modification_revision: Revision(1),
+    };
+    let queries = [
+        known("Own", "_agent", ""),
+        known("far", "Host1", ""),
+        known("any", "", ""),
+        known("known", "", "a"),
+        known("gone", "", "b"),
+    ];
+    let picture = QueryPicture::of(queries, Revision(5));
+    let authorize = |token: &str| match token {
+        "a" => Ok(Arc::default()),
+        _ => Err(ConsulError::Denied("ACL not found".into())),
+    };
+    let firsts = |name: &str| -> BTreeSet<String> {
+        let found = (0..LOOKS).map(|_| picture.resolve(&catalog, name, "host2", authorize));
+        found
+            .map(|found| found.unwrap().entries[0].instance.registration.node.clone())
+            .collect()
+    };
+    assert_eq!(firsts("OWN"), ["host2".to_owned()].into());
+    assert_eq!(firsts("far"), ["host1".to_owned()].into());
+    assert_eq!(firsts("any").len(), 2);
+    let authorizer = |name| {
+        let found = picture.resolve(&catalog, name, "host2", authorize);
+        found.map(|found| found.authorizer.is_some())
+    };
+    assert_eq!(authorizer("any"), Ok(false));
+    assert_eq!(authorizer("known"), Ok(true));
+    assert_eq!(
+        authorizer("gone"),
+        Err(ConsulError::Denied("ACL not found".into()))
+    );
 }

@@ -118,7 +118,7 @@ proptest! {
         tells_truncation in any::<bool>(),
     ) {
         let instances: Vec<_> = instances.into_iter().map(|registration| (registration, Vec::new())).collect();
-        let catalog = Arc::new(testing::catalog(Revision(3), &nodes, &instances));
+        let catalog = sight(testing::catalog(Revision(3), &nodes, &instances));
         let answerer = answerer(DnsSettings { tells_truncation, ..settings() });
         let packet = packet(name, kind, bytes);
         let carrier = if is_tcp { Carrier::Tcp } else { Carrier::Udp };
@@ -155,11 +155,11 @@ proptest! {
     /// Whatever comes, an answer has the mark of what came, and an answer is not answered.
     #[test]
     fn any_packet_is_answered_refused_or_dropped(mut packet in prop::collection::vec(any::<u8>(), 0..200)) {
-        let catalog = Arc::new(Catalog::default());
+        let catalog = sight(Catalog::default());
         let answerer = answerer(settings());
         let mut out = Vec::new();
-        let known = || Known::Catalog(Arc::clone(&catalog));
-        if let Reply::Written = answerer.reply(&packet, Carrier::Udp, known, &mut out) {
+        let known = || Known::Seen(catalog.clone());
+        if let Reply::Written(_) = answerer.reply(&packet, Carrier::Udp, known, &mut out) {
             prop_assert_eq!(&out[..2], &packet[..2]);
             prop_assert!(out[2] & 0x80 != 0 && out.len() <= 512.max(packet.len()));
         }
