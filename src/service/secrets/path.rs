@@ -116,7 +116,7 @@ mod tests {
         let longest = "a".repeat(MAXIMUM_SECRET_PATH_BYTES);
         assert_eq!(normalise(&longest, false).as_ref(), Ok(&longest));
         let error = normalise(&format!("{longest}a"), false).unwrap_err();
-        assert_eq!(error.to_string(), "the path has 4097 bytes; the most is 4096");
+        assert_eq!(error.to_string(), "the path has 2049 bytes; the most is 2048");
     }
 
     proptest! {

@@ -160,8 +160,11 @@ async fn each_operation_needs_the_right_to_what_it_is_about() {
         let done = door.ask(Method::PUT, "/v1/txn", &root, &body).await;
         done.good();
     }
-    let rules =
-        r#"service "web" { policy = "write" } node "m1" { policy = "read" } key "k" { policy = "write" }"#;
+    let rules = r#"
+        service "web" { policy = "write" }
+        node "m1" { policy = "read" }
+        key "k" { policy = "write" }
+    "#;
     let policy = json!({"Name": "web", "Rules": rules}).to_string();
     door.ask(Method::PUT, "/v1/acl/policy", &root, &policy)
         .await
