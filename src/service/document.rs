@@ -2,8 +2,9 @@
 //! lists and objects.
 //!
 //! What none of them can need (calls, templates, operators, heredocs), what is nested too deep, and what is said twice is
-//! refused before HCL is handed to a parser, which would follow it into any depth and keep the last of two. Never knows
-//! what a document means.
+//! refused before HCL is handed to a parser, which would follow it into any depth and keep the last of two. The parser wants
+//! a line for each name; clients of Consul and Vault write several in one, as the HCL of old allowed, so lines are broken
+//! where they may be. Never knows what a document means.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,8 +20,8 @@ use serde_json::{Map, Number, Value};
 /// # Errors
 /// What is wrong with it, and in which line.
 pub(in crate::service) fn hcl(text: &str, maximum_depth: usize) -> Result<Body, String> {
-    Scanner::new(text, maximum_depth).check()?;
-    hcl::parse(text).map_err(|error| error.to_string())
+    let lines = Scanner::new(text, maximum_depth).check()?;
+    hcl::parse(&lines).map_err(|error| error.to_string())
 }
 
 /// What an expression stands for.
@@ -159,11 +160,19 @@ impl<'de> Visitor<'de> for UniqueVisitor {
 struct Scanner<'a> {
     characters: Peekable<Chars<'a>>,
     line: usize,
+    /// What was gone over, with a line for each name.
+    lines: String,
     maximum_depth: usize,
     /// For each open bracket, and for what is outside of all: the names that were given a value.
     names: Vec<BTreeSet<String>>,
+    /// For each open bracket, whether it is that of a list.
+    lists: Vec<bool>,
     /// The word, number or text that came last, if no sign came after it.
     last: Option<String>,
+    /// A value comes next.
+    is_given: bool,
+    /// A value or a bracket has ended in this line.
+    has_ended: bool,
 }
 
 impl<'a> Scanner<'a> {
@@ -171,9 +180,13 @@ impl<'a> Scanner<'a> {
         Self {
             characters: text.chars().peekable(),
             line: 1,
+            lines: String::with_capacity(text.len()),
             maximum_depth,
             names: vec![BTreeSet::new()],
+            lists: Vec::new(),
             last: None,
+            is_given: false,
+            has_ended: false,
         }
     }
 
@@ -185,11 +198,35 @@ impl<'a> Scanner<'a> {
         let next = self.characters.next();
         if next == Some('\n') {
             self.line += 1;
+            self.has_ended = false;
         }
+        self.lines.extend(next);
         next
     }
 
-    fn check(mut self) -> Result<(), String> {
+    /// Breaks the line before the character that came last.
+    fn break_before(&mut self) {
+        let last = self.lines.pop();
+        self.lines.push('\n');
+        self.lines.extend(last);
+        self.has_ended = false;
+    }
+
+    /// A word or a text begins: a name, where a value has ended.
+    fn begin(&mut self) {
+        if self.has_ended && self.lists.last() != Some(&true) {
+            self.break_before();
+        }
+    }
+
+    /// A word or a text has ended.
+    fn end(&mut self, text: String) {
+        self.has_ended = self.is_given;
+        self.is_given = false;
+        self.last = Some(text);
+    }
+
+    fn check(mut self) -> Result<String, String> {
         while let Some(character) = self.next() {
             let next = self.characters.peek().copied();
             match character {
@@ -202,16 +239,31 @@ impl<'a> Scanner<'a> {
                         return Err(self.refuse(too_deep(self.maximum_depth)));
                     }
                     self.names.push(BTreeSet::new());
+                    self.lists.push(character == '[');
                     self.last = None;
+                    self.is_given = false;
+                    // What comes next is a name in a line of its own, unless it is the end.
+                    self.has_ended = character == '{';
                 }
                 '}' | ']' => {
+                    if character == '}' && self.has_ended {
+                        self.break_before();
+                    }
                     if self.names.len() > 1 {
                         self.names.pop();
                     }
+                    self.lists.pop();
                     self.last = None;
+                    self.has_ended = true;
                 }
-                '=' | ':' => self.give()?,
-                ',' => self.last = None,
+                '=' | ':' => {
+                    self.is_given = true;
+                    self.give()?;
+                }
+                ',' => {
+                    self.last = None;
+                    self.has_ended = false;
+                }
                 '-' if self.last.is_none() && next.is_some_and(|next| next.is_ascii_digit()) => {
                     self.word(character);
                 }
@@ -220,7 +272,7 @@ impl<'a> Scanner<'a> {
                 other => return Err(self.refuse(format!("{other:?} has no meaning here"))),
             }
         }
-        Ok(())
+        Ok(self.lines)
     }
 
     /// Notes that what came last is given a value.
@@ -240,6 +292,7 @@ impl<'a> Scanner<'a> {
 
     /// A word, or a number, which may have a point inside.
     fn word(&mut self, first: char) {
+        self.begin();
         let mut word = String::from(first);
         let mut is_number = first.is_ascii_digit() || first == '-';
         while let Some(&next) = self.characters.peek() {
@@ -249,12 +302,13 @@ impl<'a> Scanner<'a> {
                 break;
             }
             word.push(next);
-            self.characters.next();
+            self.next();
         }
-        self.last = Some(word);
+        self.end(word);
     }
 
     fn text(&mut self) -> Result<(), String> {
+        self.begin();
         let mut text = String::new();
         loop {
             match self.next() {
@@ -283,7 +337,7 @@ impl<'a> Scanner<'a> {
                 Some(character) => text.push(character),
             }
         }
-        self.last = Some(text);
+        self.end(text);
         Ok(())
     }
 
@@ -305,5 +359,32 @@ impl<'a> Scanner<'a> {
                 None => return Err(self.refuse("a comment that does not end")),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Body {
+        hcl(text, 8).unwrap()
+    }
+
+    #[test]
+    fn names_may_share_a_line() {
+        let lines = "a \"x\" {\n  b = \"1\"\n  c = [2, {\n d = 3\n }]\n}\ne {\n}\nf = {\n g = 1\n h = 2\n}\n";
+        for line in [
+            r#"a "x" { b = "1" c = [2, { d = 3 }] } e {} f = { g = 1, h = 2 }"#,
+            "a \"x\" { b = \"1\"\nc = [2, { d = 3 }]\n} e {} f = { g = 1 h = 2 }",
+            "a \"x\" { # which\n b = \"1\" /* and */ c = [2,\n{ d = 3 }] } e {\n} f = {\n g = 1 h = 2 }",
+        ] {
+            assert_eq!(read(line), read(lines), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_has_its_lines_stays_as_it_is_written() {
+        let text = "# rules\npath \"a/*\" {\n  capabilities = [\n    \"read\", \"list\"\n  ]\n}\n";
+        assert_eq!(Scanner::new(text, 8).check().unwrap(), text);
     }
 }
