@@ -5,7 +5,9 @@
 //! on it. Writes only what differs, one at a time, so that nothing is written twice.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use url::Url;
@@ -17,13 +19,15 @@ use crate::service::auth::Caller;
 use crate::service::core::Core;
 use crate::service::registry::{
     Catalog, CheckDefinition, CheckKind, Claim, MEMBER_CHECK, MEMBER_SERVICE, NewCheck, Node, Registration,
-    Registry,
+    Registry, TaggedAddress,
 };
 
 /// The name of the check that says whether a member lives (Consul's).
 const CHECK_NAME: &str = "Serf Health Status";
 /// The port of the service that all members offer (Consul's).
 const PORT: u16 = 8_300;
+/// Pause before a member looks again whether it is one.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
 /// The metadata of a node that is a member: its id.
 pub(super) const MEMBER_KEY: &str = "stead-member";
 
@@ -42,6 +46,22 @@ impl Announcement {
             registry: registry.by(Caller::node()),
             turn: Mutex::new(()),
         }
+    }
+
+    /// As [`Announcement::make`], for whoever needs the node now: a member that has just started learns of itself in a moment.
+    ///
+    /// # Errors
+    /// No answer in time.
+    pub async fn make_in_time(&self) -> Result<(), ServiceError> {
+        let making = async {
+            loop {
+                match self.make().await {
+                    Err(ServiceError::MemberNotFound) => tokio::time::sleep(TRY_AGAIN).await,
+                    made => return made,
+                }
+            }
+        };
+        self.core.in_time(making).await
     }
 
     /// Registers this member as a node, where it is not as it should be.
@@ -105,9 +125,9 @@ fn announcement(id: MemberId, name: &str, address: String) -> (Node, Registratio
             id.0 >> 48,
             id.0 & 0xffff_ffff_ffff
         ),
+        tagged_addresses: tagged(&address),
         address,
         metadata: BTreeMap::from([(MEMBER_KEY.to_owned(), id.to_string())]),
-        ..Node::default()
     };
     let registration = Registration {
         service: MEMBER_SERVICE.into(),
@@ -117,6 +137,21 @@ fn announcement(id: MemberId, name: &str, address: String) -> (Node, Registratio
         ..Registration::default()
     };
     (node, registration)
+}
+
+/// The address under the names that Consul's clients know.
+fn tagged(address: &str) -> BTreeMap<String, TaggedAddress> {
+    let names: &[&str] = match address.parse() {
+        Ok(IpAddr::V4(_)) => &["lan", "lan_ipv4", "wan", "wan_ipv4"],
+        Ok(IpAddr::V6(_)) => &["lan", "lan_ipv6", "wan", "wan_ipv6"],
+        Err(_) => &["lan", "wan"],
+    };
+    let address = TaggedAddress {
+        address: address.to_owned(),
+        port: 0,
+    };
+    let names = names.iter();
+    names.map(|name| ((*name).to_owned(), address.clone())).collect()
 }
 
 fn is_known(catalog: &Catalog, node: &Node) -> bool {

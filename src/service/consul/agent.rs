@@ -84,8 +84,8 @@ impl Consul {
     /// Makes the node of this member known, if nobody has yet: what is registered on it needs an address.
     ///
     /// # Errors
-    /// It is no member, or no answer in time.
+    /// No answer in time.
     pub async fn begin_own_node(&self) -> Result<(), ConsulError> {
-        Ok(self.announcement.make().await?)
+        Ok(self.announcement.make_in_time().await?)
     }
 }
