@@ -1,5 +1,6 @@
 //! `/v1/agent`: services that are registered through a member, and whether they are well.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -140,6 +141,7 @@ async fn register(call: Call) -> Result<Answer, ConsulError> {
     let registration = registration::parse(&fields, "Name", &node)?;
     call.authorizer
         .require(Resource::Service(&registration.service), Access::Write)?;
+    metadata_keys(&registration.metadata)?;
     let checks = checks_of(&fields, &registration.id, &registration.service)?;
     let replaces = call.parameters.has("replace-existing-checks")
         && call.parameters.text("replace-existing-checks") != Some("false");
@@ -160,6 +162,17 @@ async fn register(call: Call) -> Result<Answer, ConsulError> {
         .register(registration, claim, &checks)
         .await?;
     Ok(Answer::empty())
+}
+
+/// Refuses keys that Consul's agents refuse.
+fn metadata_keys(metadata: &BTreeMap<String, String>) -> Result<(), ConsulError> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+    match metadata.keys().find(|key| !key.chars().all(is_plain)) {
+        Some(key) => Err(ConsulError::Invalid(format!(
+            "Invalid Service Meta: {key:?}: Key contains invalid characters; write letters, digits, - and _"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// The checks of a registration, with the ids and names that they get where none are given.
@@ -245,13 +258,17 @@ async fn node_maintenance(call: Call) -> Result<Answer, ConsulError> {
     Ok(Answer::empty())
 }
 
-/// The status of an answer about the health of services.
-fn verdict(aggregated: &str) -> StatusCode {
-    match aggregated {
+/// An answer about the health of services, with the status that says how it is, and a header that names it.
+fn judged(answer: Answer, aggregated: &'static str) -> Answer {
+    let status = match aggregated {
         "passing" => StatusCode::OK,
         "warning" => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::SERVICE_UNAVAILABLE,
-    }
+    };
+    let reason = HeaderName::from_static("x-consul-reason");
+    answer
+        .with_status(status)
+        .with_header(reason, HeaderValue::from_static(aggregated))
 }
 
 fn health(entry: &Entry, node: &str) -> Value {
@@ -282,7 +299,7 @@ async fn health_of_id(call: Call) -> Result<Answer, ConsulError> {
         true => Answer::text(aggregated),
         false => call.json(&health(&entry, &said.node))?,
     };
-    Ok(answer.with_status(verdict(aggregated)))
+    Ok(judged(answer, aggregated))
 }
 
 async fn health_of_name(call: Call) -> Result<Answer, ConsulError> {
@@ -303,7 +320,6 @@ async fn health_of_name(call: Call) -> Result<Answer, ConsulError> {
         .iter()
         .map(|entry| shapes::aggregated(entry))
         .max_by_key(|word| rank(word));
-    let status = worst.map_or(StatusCode::NOT_FOUND, verdict);
     let answer = match is_text(&call) {
         true => Answer::text(worst.unwrap_or("critical")),
         false => {
@@ -313,5 +329,8 @@ async fn health_of_name(call: Call) -> Result<Answer, ConsulError> {
             call.json(&shown.collect::<Vec<_>>())?
         }
     };
-    Ok(answer.with_status(status))
+    Ok(match worst {
+        Some(worst) => judged(answer, worst),
+        None => answer.with_status(StatusCode::NOT_FOUND),
+    })
 }

@@ -76,6 +76,10 @@ async fn the_node_of_a_member_is_written_once_whoever_needs_it_first() {
     let found = door.get("/v1/catalog/node/n1").await.good();
     assert_eq!(found["Node"]["Address"], "127.0.0.1");
     assert!(found["Node"]["Meta"]["stead-member"].is_string(), "{found}");
+    let address = &found["Node"]["Address"];
+    for name in ["lan", "lan_ipv4", "wan", "wan_ipv4"] {
+        assert_eq!(&found["Node"]["TaggedAddresses"][name], address, "{found}");
+    }
     let checks = door.get("/v1/health/node/n1").await.good();
     assert_eq!(checks[0]["CheckID"], "serfHealth");
     for written in [&found["Node"], &found["Services"]["consul"]] {
@@ -140,6 +144,7 @@ async fn maintenance_takes_a_service_out_and_its_health_is_the_status() {
     );
     let out = door.get(&format!("{health}?format=text")).await;
     assert_eq!((out.status.as_u16(), out.text.as_str()), (503, "maintenance"));
+    assert_eq!(out.headers["x-consul-reason"], "maintenance");
     assert_eq!(
         door.get("/v1/agent/health/service/name/web")
             .await
@@ -170,6 +175,22 @@ async fn maintenance_takes_a_service_out_and_its_health_is_the_status() {
         .await
         .refused(400);
     assert_eq!(refused, "Invalid value for enable: \"maybe\"");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_in_metadata_that_agents_refuse_is_refused() {
+    let door = Door::open().await;
+    let with = |key: &str| format!(r#"{{"Name":"web","Meta":{{"{key}":"v"}}}}"#);
+    for key in ["a b", "a.b", "é"] {
+        let refused = door
+            .put("/v1/agent/service/register", &with(key))
+            .await
+            .refused(400);
+        assert!(refused.contains("Key contains invalid characters"), "{refused}");
+    }
+    door.put("/v1/agent/service/register", &with("a-B_1"))
+        .await
+        .good();
 }
 
 #[tokio::test(flavor = "multi_thread")]
