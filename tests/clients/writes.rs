@@ -202,8 +202,9 @@ fn etcdctl(cluster: &Cluster) -> Result<Writer> {
     ))
 }
 
-/// Every node answers a linearizable read with every key that was acknowledged.
-async fn check(cluster: &Cluster, acknowledged: &BTreeSet<String>) -> Result<()> {
+/// So many nodes answer a linearizable read with every key that was acknowledged.
+async fn check(cluster: &Cluster, acknowledged: &BTreeSet<String>, needed: usize) -> Result<()> {
+    let mut having: BTreeMap<&str, usize> = BTreeMap::new();
     for node in 0..cluster.size() {
         let request = RangeRequest {
             key: "writes/".into(),
@@ -227,12 +228,17 @@ async fn check(cluster: &Cluster, acknowledged: &BTreeSet<String>) -> Result<()>
             .map(|pair| (pair.key, pair.value))
             .collect();
         for key in acknowledged {
-            assert_eq!(
-                found.get(key.as_bytes()).map(|value| value.as_ref()),
-                Some(key.as_bytes()),
-                "{key} was acknowledged, and node {node} does not have it"
-            );
+            let is_there = found
+                .get(key.as_bytes())
+                .is_some_and(|value| value == key.as_bytes());
+            *having.entry(key).or_default() += usize::from(is_there);
         }
+    }
+    for (key, nodes) in having {
+        assert!(
+            nodes >= needed,
+            "{key} was acknowledged, and {nodes} nodes have it instead of {needed}"
+        );
     }
     Ok(())
 }
@@ -242,6 +248,11 @@ async fn loses_nothing(
     start: impl FnOnce(&Cluster) -> Result<Writer>,
     writes: usize,
 ) -> Result<()> {
+    // A member of etcd before 3.5.3 that is killed may skip a write for ever when it starts (etcd's issue 13766).
+    let needed = match program {
+        Program::Stead(_) => 3,
+        Program::Etcd(_) => 2,
+    };
     let mut cluster = three_nodes(program).await?;
     let writer = start(&cluster)?;
     // Whoever leads at first is among them; whoever leads in the end dies, too.
@@ -257,7 +268,7 @@ async fn loses_nothing(
     cluster.restart(leader).await?;
     writer.more_acknowledged(writes).await?;
     let acknowledged = writer.stop().await?;
-    check(&cluster, &acknowledged).await
+    check(&cluster, &acknowledged, needed).await
 }
 
 #[tokio::test]
