@@ -1,8 +1,10 @@
 //! Times as Go writes them, and so whoever speaks Consul's interface: `10s`, `1m30s`, `1.5h`, `100ms`.
 //!
-//! Never says what a time is for, or how long it may be.
+//! Signs are Go's too; [`crate::base::duration`] knows the rest. Never says what a time is for, or how long it may be.
 
 use std::time::Duration;
+
+use crate::base::duration;
 
 /// A time as Go writes it: `10s`, `1m30s`, `1.5h`, `100ms`; `0` alone needs no unit. None if it is none, or negative.
 #[must_use]
@@ -11,46 +13,17 @@ pub fn duration(text: &str) -> Option<Duration> {
     u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
 }
 
-/// As [`duration`], in nanoseconds, and negative ones too.
+/// As [`duration()`], in nanoseconds, and negative ones too.
 #[must_use]
 pub fn nanoseconds(text: &str) -> Option<i64> {
-    let (sign, mut rest) = match text.as_bytes().first()? {
-        b'-' => (-1.0, text.get(1..)?),
-        b'+' => (1.0, text.get(1..)?),
-        _ => (1.0, text),
+    let (sign, amount) = match text.as_bytes().first()? {
+        b'-' => (-1, text.get(1..)?),
+        b'+' => (1, text.get(1..)?),
+        _ => (1, text),
     };
-    if rest == "0" {
-        return Some(0);
-    }
-    if rest.is_empty() {
-        return None;
-    }
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
-        let (number, after) = rest.split_at_checked(digits)?;
-        let end = after
-            .find(|letter: char| letter.is_ascii_digit() || letter == '.')
-            .unwrap_or(after.len());
-        let (unit, next) = after.split_at_checked(end)?;
-        let factor = match unit {
-            "ns" => 1.0,
-            "us" | "µs" | "μs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3_600e9,
-            _ => return None,
-        };
-        total += number.parse::<f64>().ok()? * factor;
-        rest = next;
-    }
     // A span that fits into 63 bits of nanoseconds: 292 years.
-    #[expect(clippy::cast_precision_loss, reason = "a bound, not an amount")]
-    let largest = i64::MAX as f64;
-    #[expect(clippy::cast_possible_truncation, reason = "it is below the largest")]
-    let rounded = (total < largest).then_some((total * sign).round() as i64);
-    rounded
+    let amount = i64::try_from(duration::parse(amount)?.as_nanos()).ok()?;
+    Some(sign * amount)
 }
 
 /// A time as Go shows it: `10s`, `1m30s`, `1.5ms`.
