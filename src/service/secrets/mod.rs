@@ -26,6 +26,7 @@
 //! | [`barrier`] | the keyring, the encryption of records, sealed names and keyed hashes |
 //! | [`memory`] | key material: wiped, not shown, kept out of swap and core dumps |
 //! | [`randomness`] | where keys and nonces come from |
+//! | [`engine`] | what answers for a mounted path: secrets and logins |
 //! | [`policy`] | what a token may do, by the rules of its policies |
 //! | [`path`], [`parameters`] | what a request names, and how it says what it wants |
 //!
@@ -65,6 +66,7 @@
 //! a log, an error or a metric, and has no cryptography of its own but the arithmetic of shares.
 
 pub mod barrier;
+pub mod engine;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod memory;
