@@ -66,6 +66,7 @@ use leader::LeaderDesk;
 use lease::{Handover, Leases, Lessor};
 use maintenance::Maintenance;
 use registry::Registry;
+use secrets::Secrets;
 use watch::WatchHub;
 
 /// Pause before a new leader tries again to pass its first read barrier.
@@ -121,6 +122,8 @@ pub struct Services {
     pub registry: Registry,
     /// What Consul's interface offers beside services.
     pub consul: Consul,
+    /// Secrets.
+    pub secrets: Secrets,
     /// Members.
     pub cluster: Cluster,
     /// Users and roles.
@@ -196,6 +199,7 @@ impl Services {
             elections: Elections::new(contests),
             registry,
             consul,
+            secrets: Secrets {},
             cluster: Cluster::new(Arc::clone(&core)),
             users: Users::new(Arc::clone(&core)),
             gate,

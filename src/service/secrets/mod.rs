@@ -67,6 +67,7 @@
 
 pub mod barrier;
 pub mod engine;
+pub mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod memory;
@@ -74,4 +75,122 @@ pub mod parameters;
 pub mod path;
 pub mod policy;
 pub mod randomness;
+pub mod request;
 pub mod seal;
+pub mod status;
+
+pub use error::{ErrorKind, SecretsError};
+pub use request::{Request, Response, Verb};
+use seal::Share;
+use status::{AttemptStatus, InitSettings, Initialized, Rekeyed, RootMade, SealStatus};
+use uuid::Uuid;
+
+/// The secret store, as a node's front doors use it. A handle: clones share one store.
+#[derive(Clone)]
+pub struct Secrets {}
+
+impl Secrets {
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// Sealed, no right, or what the engine of that path says.
+    pub async fn handle(&self, _request: Request) -> Result<Response, SecretsError> {
+        Err(SecretsError::Sealed)
+    }
+
+    /// Where the seal of this node stands.
+    ///
+    /// # Errors
+    /// What is stored cannot be read.
+    pub async fn status(&self) -> Result<SealStatus, SecretsError> {
+        Err(SecretsError::Sealed)
+    }
+
+    /// Initialises the store, and unseals this node.
+    ///
+    /// # Errors
+    /// It was initialised before, or the numbers of shares cannot be.
+    pub async fn initialize(&self, _settings: InitSettings) -> Result<Initialized, SecretsError> {
+        Err(SecretsError::Sealed)
+    }
+
+    /// Takes a share for the unsealing of this node.
+    ///
+    /// # Errors
+    /// Not initialised, or the shares that were given are wrong.
+    pub async fn unseal(&self, _share: Share) -> Result<SealStatus, SecretsError> {
+        Err(SecretsError::Sealed)
+    }
+
+    /// Drops the shares that this node was given.
+    ///
+    /// # Errors
+    /// As [`Secrets::status`].
+    pub async fn reset_unsealing(&self) -> Result<SealStatus, SecretsError> {
+        Err(SecretsError::Sealed)
+    }
+
+    /// How far a change of the shares is, on this node.
+    ///
+    /// # Errors
+    /// Sealed.
+    pub async fn rekeying(&self) -> Result<AttemptStatus, SecretsError> {
+        Err(SecretsError::Sealed)
+    }
+
+    /// Begins a change of the shares.
+    ///
+    /// # Errors
+    /// Sealed, one is under way, or the numbers cannot be.
+    pub async fn begin_rekeying(&self, _settings: InitSettings) -> Result<AttemptStatus, SecretsError> {
+        Err(SecretsError::Sealed)
+    }
+
+    /// Gives up a change of the shares.
+    ///
+    /// # Errors
+    /// Sealed.
+    pub async fn cancel_rekeying(&self) -> Result<(), SecretsError> {
+        Err(SecretsError::Sealed)
+    }
+
+    /// Takes one of the present shares for a change of them.
+    ///
+    /// # Errors
+    /// Sealed, none is under way, another nonce, or the shares are wrong.
+    pub async fn offer_to_rekeying(&self, _share: Share, _nonce: Uuid) -> Result<Rekeyed, SecretsError> {
+        Err(SecretsError::Sealed)
+    }
+
+    /// How far the making of a root token is, on this node.
+    ///
+    /// # Errors
+    /// Sealed.
+    pub async fn making_root(&self) -> Result<AttemptStatus, SecretsError> {
+        Err(SecretsError::Sealed)
+    }
+
+    /// Begins to make a root token, for who knows `password`.
+    ///
+    /// # Errors
+    /// Sealed, one is under way, or the password has not the length of a token.
+    pub async fn begin_making_root(&self, _password: String) -> Result<AttemptStatus, SecretsError> {
+        Err(SecretsError::Sealed)
+    }
+
+    /// Gives up making a root token.
+    ///
+    /// # Errors
+    /// Sealed.
+    pub async fn cancel_making_root(&self) -> Result<(), SecretsError> {
+        Err(SecretsError::Sealed)
+    }
+
+    /// Takes a share for a root token.
+    ///
+    /// # Errors
+    /// Sealed, none is under way, another nonce, or the shares are wrong.
+    pub async fn offer_to_making_root(&self, _share: Share, _nonce: Uuid) -> Result<RootMade, SecretsError> {
+        Err(SecretsError::Sealed)
+    }
+}
