@@ -310,3 +310,18 @@ pub const MAXIMUM_SECRET_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// Brackets in the body of a request to the secret store inside each other.
 pub const MAXIMUM_SECRET_BODY_DEPTH: usize = 100;
+
+/// Records of the secret store that a node keeps in the form in which it uses them; more than these are read anew.
+pub const MAXIMUM_SECRET_CACHE_ENTRIES: usize = 16_384;
+
+/// Records of the secret store that one request removes.
+pub const MAXIMUM_SECRET_CLEARED_RECORDS: usize = 4_096;
+
+/// Mounts of the secret store, those that are always there among them.
+pub const MAXIMUM_SECRET_MOUNTS: usize = 2_048;
+
+/// Tokens that descend from each other in the secret store, from the first to the last.
+pub const MAXIMUM_TOKEN_GENERATIONS: usize = 64;
+
+/// Bytes of what is fetched for a login: keys of who signs tokens, or the review of one.
+pub const MAXIMUM_FETCHED_BYTES: usize = 1024 * 1024;
