@@ -14,7 +14,7 @@
 pub(super) mod objects;
 pub mod plain;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub mod versioned;
 
 pub use plain::KeyValue;

@@ -27,7 +27,8 @@ impl<'storage> Objects<'storage> {
         if path.is_empty() {
             return Err(Fault::Missing);
         }
-        storage::read(self.storage, &self.at(path))?.ok_or(Fault::Missing)
+        let path = self.at(path);
+        storage::read(self.storage, &path)?.ok_or(Fault::Missing)
     }
 
     /// Whether there is one; none where none can be.

@@ -81,11 +81,15 @@ fn numbers(call: &Call<'_>, without: &str) -> Result<Vec<u64>, Fault> {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::Array(numbers)) => numbers.iter().map(read).collect::<Result<_, _>>()?,
         Some(number @ Value::Number(_)) => vec![read(number)?],
-        Some(text) => parameters::list(text)
-            .map_err(|error| settings::wrong(name, &error))?
+        Some(text @ Value::String(_)) => parameters::list(text)?
             .into_iter()
             .map(|number| read(&Value::String(number)))
             .collect::<Result<_, _>>()?,
+        Some(other) => {
+            let error =
+                format_args!("{other} is no list; write an array of numbers, or one text with commas");
+            return Err(settings::wrong(name, &error));
+        }
     };
     if numbers.is_empty() {
         return Err(Fault::Invalid(without.to_owned()));
