@@ -39,10 +39,10 @@ fn a_value_is_answered_as_it_was_written() {
 #[test]
 fn advice_is_that_of_the_mount_where_the_secret_has_none() {
     let mut bench = bench();
-    bench.mount.tuning.default_lease_seconds = 60;
+    bench.mount.tuning.default_lease_seconds = 61;
     bench.ask(Operation::Update, "a", r#"{"b":1}"#).unwrap();
     let answer = bench.ask(Operation::Read, "a", "").unwrap();
-    assert_eq!(answer.advice, Some(Duration::from_secs(60)));
+    assert_eq!(answer.advice, Some(Duration::from_secs(61)));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::record::Metadata;
-use super::settings;
+use super::settings::{self, Life};
 use crate::base::duration;
 use crate::base::limits::DEFAULT_SECRET_VERSIONS;
 use crate::service::secrets::engine::{Answer, Call, Data, Fault, Storage, storage};
@@ -87,9 +87,12 @@ pub fn write(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault
     if let Some(is_required) = settings::is_cas_required(call.body)? {
         config.is_cas_required = is_required;
     }
-    if let Some(life) = settings::signed_version_life(call.body)? {
-        config.lives_for_ever = life.is_none();
-        config.version_life_seconds = life.unwrap_or(0);
+    if let Some(life) = settings::life(call.body)? {
+        config.lives_for_ever = life == Life::Endless;
+        config.version_life_seconds = match life {
+            Life::Endless => 0,
+            Life::Seconds(seconds) => seconds,
+        };
     }
     storage::write(storage, PATH, &config, None)?;
     Ok(Answer::default())

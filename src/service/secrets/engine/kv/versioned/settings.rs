@@ -53,28 +53,36 @@ pub fn version_life(body: &Body) -> Result<Option<u64>, Fault> {
     body.get(VERSION_LIFE).map(seconds).transpose()
 }
 
-/// The same, where any negative span is the inner none.
+/// How long versions live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// For ever, whatever else is said.
+    Endless,
+    /// So many seconds; zero: nothing is said.
+    Seconds(u64),
+}
+
+/// How long versions are to live, where any negative span is for ever; none: the request does not say.
 ///
 /// # Errors
 /// As [`version_life`].
-pub fn signed_version_life(body: &Body) -> Result<Option<Option<u64>>, Fault> {
+pub fn life(body: &Body) -> Result<Option<Life>, Fault> {
     let Some(value) = body.get(VERSION_LIFE) else {
         return Ok(None);
     };
     let amount = match value {
-        Value::Number(number) => number.as_i64().and_then(|number| {
-            let is_negative = number < 0;
-            is_negative.then(|| Value::from(number.unsigned_abs()))
-        }),
+        Value::Number(number) => number
+            .as_i64()
+            .filter(|number| *number < 0)
+            .map(|number| Value::from(number.unsigned_abs())),
         Value::String(text) => text.trim().strip_prefix('-').map(Value::from),
         _ => None,
     };
     match amount {
-        Some(amount) => {
-            parameters::span(&amount).map_err(|error| wrong(VERSION_LIFE, &error))?;
-            Ok(Some(None))
-        }
-        None => Ok(Some(Some(seconds(value)?))),
+        Some(amount) => parameters::span(&amount)
+            .map(|_| Some(Life::Endless))
+            .map_err(|error| wrong(VERSION_LIFE, &error)),
+        None => Ok(Some(Life::Seconds(seconds(value)?))),
     }
 }
 

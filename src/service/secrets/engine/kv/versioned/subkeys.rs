@@ -50,9 +50,8 @@ struct Names<'shown> {
 }
 
 impl Names<'_> {
-    fn leaf<E: de::Error>(self) -> Result<(), E> {
+    fn leaf(self) {
         self.shown.push_str("null");
-        Ok(())
     }
 }
 
@@ -62,7 +61,8 @@ impl<'de> DeserializeSeed<'de> for Names<'_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         if self.left == 0 {
             deserializer.deserialize_ignored_any(IgnoredAny)?;
-            return self.leaf();
+            self.leaf();
+            return Ok(());
         }
         deserializer.deserialize_any(self)
     }
@@ -92,37 +92,44 @@ impl<'de> Visitor<'de> for Names<'_> {
         match (separator, self.is_outermost) {
             (',', _) => self.shown.push('}'),
             (_, true) => self.shown.push_str("{}"),
-            (_, false) => return self.leaf(),
+            (_, false) => self.leaf(),
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}
-        self.leaf()
+        self.leaf();
+        Ok(())
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<(), E> {
-        self.leaf()
+        self.leaf();
+        Ok(())
     }
 
     fn visit_bool<E: de::Error>(self, _truth: bool) -> Result<(), E> {
-        self.leaf()
+        self.leaf();
+        Ok(())
     }
 
     fn visit_i64<E: de::Error>(self, _number: i64) -> Result<(), E> {
-        self.leaf()
+        self.leaf();
+        Ok(())
     }
 
     fn visit_u64<E: de::Error>(self, _number: u64) -> Result<(), E> {
-        self.leaf()
+        self.leaf();
+        Ok(())
     }
 
     fn visit_f64<E: de::Error>(self, _number: f64) -> Result<(), E> {
-        self.leaf()
+        self.leaf();
+        Ok(())
     }
 
     fn visit_str<E: de::Error>(self, _text: &str) -> Result<(), E> {
-        self.leaf()
+        self.leaf();
+        Ok(())
     }
 }

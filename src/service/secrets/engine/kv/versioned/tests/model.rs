@@ -91,6 +91,27 @@ struct ModelSecret {
     life: u64,
 }
 
+impl ModelSecret {
+    fn shown(&self) -> Value {
+        let versions: BTreeMap<String, Value> = self
+            .versions
+            .iter()
+            .map(|(number, version)| (number.to_string(), version.shown()))
+            .collect();
+        json!({
+            "versions": versions,
+            "current_version": self.current,
+            "oldest_version": self.oldest,
+            "created_time": rfc3339(self.created),
+            "updated_time": rfc3339(self.updated),
+            "max_versions": self.max,
+            "cas_required": self.cas,
+            "delete_version_after": format!("{}s", self.life),
+            "custom_metadata": null,
+        })
+    }
+}
+
 #[derive(Default)]
 struct Model {
     secrets: BTreeMap<&'static str, ModelSecret>,
@@ -161,6 +182,29 @@ impl Model {
         }
     }
 
+    fn choose(&mut self, path: &'static str, place: &str, versions: &[u64], now: Duration) -> Outcome {
+        if versions.is_empty() {
+            return refused(match place {
+                "destroy" => "no version number provided",
+                _ => "No version number provided",
+            });
+        }
+        let Some(mut secret) = self.secrets.remove(path) else {
+            return NOTHING;
+        };
+        let end = self.end(now, &secret);
+        for number in versions {
+            match secret.versions.get_mut(number) {
+                Some(version) if place == "delete" && !version.is_gone(now) => version.deletion = Some(now),
+                Some(version) if place == "undelete" && !version.destroyed => version.deletion = end,
+                Some(version) if place == "destroy" => version.destroyed = true,
+                _ => {}
+            }
+        }
+        self.secrets.insert(path, secret);
+        NOTHING
+    }
+
     fn ask(&mut self, path: &'static str, request: Request, now: Duration) -> Outcome {
         let known = self.secrets.get(path).cloned();
         match request {
@@ -209,29 +253,7 @@ impl Model {
                 }
                 NOTHING
             }
-            Request::Choose { versions, place } => {
-                let text = match place {
-                    "destroy" => "no version number provided",
-                    _ => "No version number provided",
-                };
-                if versions.is_empty() {
-                    return refused(text);
-                }
-                let Some(mut secret) = known else { return NOTHING };
-                let end = self.end(now, &secret);
-                for number in versions {
-                    match secret.versions.get_mut(&number) {
-                        Some(version) if place == "delete" && !version.is_gone(now) => {
-                            version.deletion = Some(now);
-                        }
-                        Some(version) if place == "undelete" && !version.destroyed => version.deletion = end,
-                        Some(version) if place == "destroy" => version.destroyed = true,
-                        _ => {}
-                    }
-                }
-                self.secrets.insert(path, secret);
-                NOTHING
-            }
+            Request::Choose { versions, place } => self.choose(path, place, &versions, now),
             Request::Settings { max, cas, life } => {
                 if (max, cas, life) == (None, None, None) {
                     return NOTHING;
@@ -244,26 +266,7 @@ impl Model {
                 let is_warned = self.cas && cas == Some(false);
                 (if is_warned { 200 } else { 204 }, Value::Null)
             }
-            Request::ReadMetadata => {
-                let Some(secret) = known else { return MISSING };
-                let versions: BTreeMap<String, Value> = secret
-                    .versions
-                    .iter()
-                    .map(|(number, version)| (number.to_string(), version.shown()))
-                    .collect();
-                let shown = json!({
-                    "versions": versions,
-                    "current_version": secret.current,
-                    "oldest_version": secret.oldest,
-                    "created_time": rfc3339(secret.created),
-                    "updated_time": rfc3339(secret.updated),
-                    "max_versions": secret.max,
-                    "cas_required": secret.cas,
-                    "delete_version_after": format!("{}s", secret.life),
-                    "custom_metadata": null,
-                });
-                (200, shown)
-            }
+            Request::ReadMetadata => known.map_or(MISSING, |secret| (200, secret.shown())),
             Request::Remove => {
                 self.secrets.remove(path);
                 NOTHING
