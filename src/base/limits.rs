@@ -318,7 +318,7 @@ pub const MAXIMUM_SECRET_VALUE_BYTES: usize = 1024 * 1024;
 /// Versions that are kept of a secret where neither it nor its mount says, as in Vault.
 pub const DEFAULT_SECRET_VERSIONS: u32 = 10;
 
-/// Versions that may be kept of a secret; each has 24 bytes at most in the record that every read of the secret reads.
+/// Versions that may be kept of a secret; each has 30 bytes at most in the record that every read of the secret reads.
 pub const MAXIMUM_SECRET_VERSIONS: u32 = 1_000;
 
 /// Longest time after which versions of a secret are deleted by themselves: a hundred years of 366 days.

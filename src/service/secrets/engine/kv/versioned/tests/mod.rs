@@ -9,8 +9,10 @@ use std::path::Path;
 use crate::service::secrets::engine::kv::Versioned;
 use crate::service::secrets::engine::kv::tests::{exists, play_all};
 use crate::service::secrets::engine::twin::Bench;
-use crate::service::secrets::engine::{Answer, Fault, Storage};
+use crate::service::secrets::engine::{Answer, Call, Engine, Fault, Storage};
+use crate::service::secrets::parameters::Body;
 use crate::service::secrets::policy::Operation;
+use crate::service::secrets::randomness::SystemRandomness;
 
 fn bench() -> Bench<Versioned> {
     Bench::new(Versioned, "kv", "secret/", &[("version", "2")])
@@ -96,8 +98,20 @@ fn the_newest_version_takes_two_records_to_read() {
         write(&mut bench, "a", r#"{"b":1}"#);
     }
     let mut counted = Counted(&mut bench.storage, 0);
-    let metadata = super::Metadata::read(&mut counted, "a").unwrap().unwrap();
-    metadata.value(&mut counted, metadata.current).unwrap();
+    let call = Call {
+        operation: Operation::Read,
+        path: "data/a",
+        body: &Body::default(),
+        mount: &bench.mount,
+        caller: Some(&bench.caller),
+        peer: &bench.peer,
+        now: bench.now,
+        is_privileged: false,
+        fetched: &bench.fetched,
+    };
+    Versioned
+        .handle(&call, &mut counted, &mut SystemRandomness)
+        .unwrap();
     assert_eq!(counted.1, 2);
 }
 
