@@ -9,7 +9,7 @@
 //! Values are stored and answered as the client wrote them, every number in its own form. Each engine has directories of its
 //! own, so that a mount whose version is changed never takes a record of the one for a record of the other.
 //!
-//! Never looks into a value, but for the `ttl` that version 1 repeats as advice and for what a patch or a list of names needs.
+//! Never looks into a value, but for the `ttl` that version 1 repeats as advice, and for patches and names.
 
 pub(super) mod objects;
 pub mod plain;

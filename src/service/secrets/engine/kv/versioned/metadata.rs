@@ -128,7 +128,8 @@ fn change(
         metadata.is_cas_required = is_required;
         if !is_required && Config::load(storage)?.is_cas_required() {
             answer.warnings.push(
-                "\"cas_required\" set to false, but is mandated by backend config. This value will be ignored."
+                "\"cas_required\" set to false, but is mandated by backend config. This value will \
+                 be ignored."
                     .to_owned(),
             );
         }
@@ -190,7 +191,8 @@ fn check(pairs: &BTreeMap<String, String>) -> Result<(), Fault> {
         let bytes = key.len();
         if !(1..=MAXIMUM_CUSTOM_METADATA_KEY_BYTES).contains(&bytes) {
             return Err(failed(&format_args!(
-                "length of key {key:?} is {bytes} but must be 0 < len(key) <= {MAXIMUM_CUSTOM_METADATA_KEY_BYTES}"
+                "length of key {key:?} is {bytes} but must be 0 < len(key) <= \
+                 {MAXIMUM_CUSTOM_METADATA_KEY_BYTES}"
             )));
         }
         let bytes = value.len();

@@ -1,5 +1,5 @@
-//! `delete/<path>`, `undelete/<path>` and `destroy/<path>`: versions of a secret that a request chooses. Those that there are
-//! not are passed over.
+//! `delete/<path>`, `undelete/<path>` and `destroy/<path>`: versions of a secret that a request chooses. Numbers without a
+//! version are passed over.
 //!
 //! Never brings back what was destroyed.
 
