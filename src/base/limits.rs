@@ -325,3 +325,25 @@ pub const MAXIMUM_TOKEN_GENERATIONS: usize = 64;
 
 /// Bytes of what is fetched for a login: keys of who signs tokens, or the review of one.
 pub const MAXIMUM_FETCHED_BYTES: usize = 1024 * 1024;
+
+/// Bytes of one version of a secret as JSON, and of a secret without versions: with its name and its metadata it fits into
+/// the largest request of the log.
+pub const MAXIMUM_SECRET_VALUE_BYTES: usize = 1024 * 1024;
+
+/// Versions that are kept of a secret where neither it nor its mount says, as in Vault.
+pub const DEFAULT_SECRET_VERSIONS: u32 = 10;
+
+/// Versions that may be kept of a secret; each has 30 bytes at most in the record that every read of the secret reads.
+pub const MAXIMUM_SECRET_VERSIONS: u32 = 1_000;
+
+/// Longest time after which versions of a secret are deleted by themselves: a hundred years of 366 days.
+pub const MAXIMUM_VERSION_LIFE_SECONDS: u64 = 100 * 366 * 24 * 3_600;
+
+/// Pairs of custom metadata of a secret (Vault: 64).
+pub const MAXIMUM_CUSTOM_METADATA_PAIRS: usize = 64;
+
+/// Bytes of a key in custom metadata of a secret (Vault: 128).
+pub const MAXIMUM_CUSTOM_METADATA_KEY_BYTES: usize = 128;
+
+/// Bytes of a value in custom metadata of a secret (Vault: 512).
+pub const MAXIMUM_CUSTOM_METADATA_VALUE_BYTES: usize = 512;

@@ -65,7 +65,7 @@ pub struct Raw {
 }
 
 /// Fields of JSON, by name.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Data(BTreeMap<String, Box<RawValue>>);
 

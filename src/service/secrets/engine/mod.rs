@@ -9,7 +9,9 @@
 //! what it is told.
 
 pub mod answer;
+pub mod cubbyhole;
 pub mod fault;
+pub mod kv;
 pub mod storage;
 pub mod times;
 #[cfg(test)]
