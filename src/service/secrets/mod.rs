@@ -27,6 +27,7 @@
 //! | [`memory`] | key material: wiped, not shown, kept out of swap and core dumps |
 //! | [`randomness`] | where keys and nonces come from |
 //! | [`engine`] | what answers for a mounted path: secrets and logins |
+//! | [`login`] | engines that tell who somebody is: passwords, role ids, certificates, JSON Web Tokens |
 //! | [`policy`] | what a token may do, by the rules of its policies |
 //! | [`path`], [`parameters`] | what a request names, and how it says what it wants |
 //!
@@ -69,6 +70,7 @@ pub mod barrier;
 pub mod engine;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+pub mod login;
 pub mod memory;
 pub mod parameters;
 pub mod path;
