@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use x509_parser::asn1_rs::Any;
+use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
 /// What rules look at.
@@ -33,6 +33,17 @@ fn hexadecimal(bytes: &[u8], between: &str) -> String {
     text
 }
 
+/// The text that a value of ASN.1 is; none: it is none.
+fn text(value: &[u8]) -> Option<String> {
+    let (_, value) = Any::from_der(value).ok()?;
+    let is_text = matches!(
+        value.tag(),
+        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::VisibleString | Tag::NumericString
+    );
+    let text = std::str::from_utf8(value.as_bytes()).ok()?;
+    is_text.then(|| text.to_owned())
+}
+
 impl Facts {
     /// Those of a certificate; none: it cannot be read.
     pub fn of(certificate: &[u8]) -> Option<Self> {
@@ -53,8 +64,7 @@ impl Facts {
             .filter_map(|unit| unit.as_str().ok().map(str::to_owned))
             .collect();
         for extension in certificate.extensions() {
-            let text = Any::from_der(extension.value).ok();
-            let text = text.and_then(|(_, value)| value.as_any_str().ok());
+            let text = text(extension.value);
             let value = (text, hexadecimal(extension.value, ""));
             facts.extensions.insert(extension.oid.to_id_string(), value);
             match extension.parsed_extension() {
