@@ -1,4 +1,4 @@
-//! AppRole: programs that log in with the id of their role and, mostly, a secret id that was made for it.
+//! `AppRole`: programs that log in with the id of their role and, mostly, a secret id that was made for it.
 //!
 //! ```text
 //! salt                             32 random bytes: the key of the hashes below

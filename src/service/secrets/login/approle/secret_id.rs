@@ -3,6 +3,7 @@
 //! Never stored: a secret id is known by its hash under a random key of the mount.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use hmac::digest::KeyInit;
@@ -62,10 +63,8 @@ impl Salt {
 
     /// The hash of parts, each with its length in front, so that no two lists of parts are the same text.
     fn hash(&self, parts: &[&str]) -> String {
-        use std::fmt::Write as _;
-        let mut mac = match <Hmac<Sha256> as KeyInit>::new_from_slice(self.0.expose()) {
-            Ok(mac) => mac,
-            Err(_) => unreachable!("HMAC takes keys of every length"),
+        let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(self.0.expose()) else {
+            unreachable!("HMAC takes keys of every length")
         };
         for part in parts {
             mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());

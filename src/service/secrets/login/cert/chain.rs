@@ -25,7 +25,7 @@ pub(super) fn certificates(text: &str) -> Result<Vec<Vec<u8>>, Fault> {
     let mut found = Vec::new();
     for block in Pem::iter_from_buffer(text.as_bytes()) {
         let block = block.map_err(|_| broken())?;
-        if block.label != "CERTIFICATE" || !matches!(block.parse_x509(), Ok(_)) {
+        if block.label != "CERTIFICATE" || block.parse_x509().is_err() {
             return Err(broken());
         }
         found.push(block.contents);

@@ -190,7 +190,7 @@ impl Config {
     }
 }
 
-/// What is used of what an issuer says of itself (OpenID Connect Discovery 1.0).
+/// What is used of what an issuer says of itself (`OpenID` Connect Discovery 1.0).
 #[derive(Deserialize)]
 struct Discovery {
     issuer: String,
