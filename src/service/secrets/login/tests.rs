@@ -1,5 +1,7 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::jws::{Token, VerifyingKey};
 use super::settings::{FIELDS, Settings};
 use super::{fields, glob};
 use crate::service::secrets::engine::{Data, Fault, Peer, TokenKind};
@@ -231,4 +233,19 @@ fn pem_that_is_too_long_is_refused() {
     assert!(fields::pem("certificate", &json!("a".repeat(most + 1))).is_err());
     assert!(fields::pems("pem_keys", &json!(["a".repeat(most), "a"])).is_err());
     assert_eq!(fields::pems("pem_keys", &json!("a,b")).unwrap(), ["a,b"]);
+}
+
+proptest! {
+    #[test]
+    fn no_text_ends_a_reader(text in "\\PC{0,40}", parts in prop::collection::vec("[A-Za-z0-9_{}\":.=-]{0,30}", 0..5)) {
+        for text in [text, parts.join("."), format!("-----BEGIN CERTIFICATE-----\n{}", parts.join("\n"))] {
+            let _ = (Token::parse(&text).is_ok(), VerifyingKey::from_pem(&text).is_ok());
+            let _ = (VerifyingKey::from_set(text.as_bytes()).is_ok(), glob::is_match(&text, "a.b"));
+        }
+    }
+
+    #[test]
+    fn a_pattern_fits_what_it_was_made_from(parts in prop::collection::vec("[ab]{0,3}", 1..6), filling in "[abc]{0,4}") {
+        prop_assert!(glob::is_match(&parts.join("*"), &parts.join(&filling)));
+    }
 }

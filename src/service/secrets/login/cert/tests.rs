@@ -8,6 +8,8 @@ use rcgen::{
 use serde_json::{Value, json};
 
 use super::Certificates;
+use super::chain::is_trusted;
+use super::facts::Facts;
 use crate::base::limits::MAXIMUM_CLIENT_CERTIFICATES;
 use crate::service::secrets::engine::twin::Bench;
 use crate::service::secrets::engine::{Engine, Fault, Login};
@@ -417,4 +419,24 @@ fn a_role_and_the_settings_of_the_mount_are_shown() {
         bench.ask(List, "certs/", &json!({})),
         Err(Fault::Missing)
     ));
+}
+
+#[test]
+fn a_certificate_with_any_byte_changed_is_refused_and_ends_nothing() {
+    let authority = Authority::new("root");
+    let client = authority.sign(&client_params()).der().to_vec();
+    let trusted = authority.certificate.pem();
+    let now = Duration::from_secs(1_700_000_000);
+    assert!(is_trusted(&trusted, &client, &[], now, &[]));
+    for index in 0..client.len() {
+        for mask in [0x01, 0x10, 0x80, 0xff] {
+            let mut changed = client.clone();
+            changed[index] ^= mask;
+            let _ = Facts::of(&changed);
+            assert!(!is_trusted(&trusted, &changed, &[], now, &[]), "{index} {mask}");
+            let _ = is_trusted(&trusted, &client, &[changed], now, &[]);
+        }
+        let _ = Facts::of(&client[..index]);
+        assert!(!is_trusted(&trusted, &client[..index], &[], now, &[]), "{index}");
+    }
 }

@@ -1,3 +1,5 @@
+//! Roles and logins with their ids.
+
 mod secret_ids;
 
 use std::time::Duration;

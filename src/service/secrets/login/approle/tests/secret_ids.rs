@@ -1,3 +1,5 @@
+//! Secret ids: their uses, times and bounds.
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! Where keys come from.
+
 use jsonwebtoken::{Algorithm, Header};
 use serde_json::{Value, json};
 
@@ -176,4 +178,25 @@ fn an_errand_does_not_show_what_it_sends() {
     (errand.bearer, errand.body) = ("hunter2".to_owned(), Some("hunter2".to_owned()));
     assert_eq!(format!("{errand:?}"), "[errand to https://a.test/]");
     assert!(!Fault::Fetch(errand).to_string().contains("hunter2"));
+}
+
+#[test]
+fn a_key_of_a_set_checks_only_what_it_is_for() {
+    let key = json!({"kty": "EC", "crv": "P-256", "x": P256_X, "y": P256_Y});
+    for (name, value, is_good) in [
+        ("use", "sig", true),
+        ("use", "enc", false),
+        ("alg", "ES256", true),
+        ("alg", "ES384", false),
+        ("alg", "ECDH-ES", false),
+        ("crv", "P-384", false),
+        ("kty", "oct", false),
+    ] {
+        let mut key = key.clone();
+        key[name] = json!(value);
+        let mut bench = Jwts::new(&json!({"jwks_url": "https://keys.test/set"}), &role());
+        let set = json!({"keys": [key]}).to_string().into_bytes();
+        bench.0.fetched.insert(errand("https://keys.test/set"), Ok(set));
+        assert_eq!(bench.login(&signed(&claims())).is_ok(), is_good, "{name} {value}");
+    }
 }

@@ -1,3 +1,5 @@
+//! Logins with tokens that are signed here, good and bad.
+
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};

@@ -1,3 +1,5 @@
+//! What roles ask for.
+
 use serde_json::json;
 
 use super::{Jwts, but, role, signed};
