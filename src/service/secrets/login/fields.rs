@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use crate::base::limits::MAXIMUM_LOGIN_PEM_BYTES;
+use crate::base::limits::{MAXIMUM_LEASE_TTL_SECONDS, MAXIMUM_LOGIN_PEM_BYTES};
 use crate::service::secrets::engine::Fault;
 use crate::service::secrets::parameters::{self, Body, ParameterError};
 
@@ -52,14 +52,19 @@ pub fn needed(body: &Body, name: &str) -> Result<String, Fault> {
 /// A span of time, in whole seconds.
 ///
 /// # Errors
-/// It is none, or negative.
+/// It is none, negative, or longer than a lease may last.
 pub fn span(name: &str, value: &Value) -> Result<Duration, Fault> {
     if value.as_str() == Some("") {
         return Ok(Duration::ZERO);
     }
-    parameters::span(value)
-        .map(|span| Duration::from_secs(span.as_secs()))
-        .map_err(named(name))
+    let span = parameters::span(value).map_err(named(name))?;
+    let seconds = span.as_secs();
+    if i64::try_from(seconds).is_ok_and(|seconds| seconds <= MAXIMUM_LEASE_TTL_SECONDS) {
+        return Ok(Duration::from_secs(seconds));
+    }
+    Err(Fault::Invalid(format!(
+        "{name} is {seconds} seconds; the most is {MAXIMUM_LEASE_TTL_SECONDS}"
+    )))
 }
 
 /// A list of texts.

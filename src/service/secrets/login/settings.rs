@@ -106,12 +106,13 @@ impl Settings {
     /// # Errors
     /// A value is not what its field needs, or they contradict each other.
     pub fn update(&mut self, body: &Body, old: &[&str]) -> Result<(), Fault> {
+        let given = |field: &str| body.get(field).filter(|value| !value.is_null());
         for field in FIELDS {
-            if let Some(value) = body.get(field) {
+            if let Some(value) = given(field) {
                 self.set(field, value)?;
                 self.old.remove(short(field));
             } else if old.contains(&short(field))
-                && let Some(value) = body.get(short(field))
+                && let Some(value) = given(short(field))
             {
                 self.set(field, value)?;
                 self.old.insert(short(field).to_owned());

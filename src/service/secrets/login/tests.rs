@@ -87,6 +87,21 @@ fn an_update_leaves_what_it_does_not_name() {
     settings.update(&body(&json!({"token_max_ttl": 9})), &[]).unwrap();
     assert_eq!(settings.policies, ["a"]);
     assert_eq!((settings.ttl.as_secs(), settings.max_ttl.as_secs()), (5, 9));
+    let nulls = json!({"token_ttl": null, "token_policies": null, "token_type": null});
+    settings.update(&body(&nulls), &[]).unwrap();
+    assert_eq!(
+        (settings.policies.len(), settings.ttl.as_secs()),
+        (1, 5),
+        "null says nothing"
+    );
+    settings
+        .update(&body(&json!({"token_policies": "", "token_ttl": ""})), &[])
+        .unwrap();
+    assert_eq!(
+        (settings.policies.len(), settings.ttl.as_secs()),
+        (0, 0),
+        "empty is empty"
+    );
 }
 
 #[test]
@@ -110,6 +125,10 @@ fn settings_that_are_wrong_are_refused_by_name() {
             "'token_ttl' cannot be greater than 'token_max_ttl'",
         ),
         (json!({"token_ttl": -1}), "token_ttl: -1 is no time"),
+        (
+            json!({"token_period": 9_000_000_001_u64}),
+            "token_period is 9000000001 seconds; the most is 9000000000",
+        ),
         (
             json!({"token_num_uses": -1}),
             "'token_num_uses' cannot be negative",

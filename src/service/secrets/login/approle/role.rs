@@ -8,7 +8,6 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::is_nothing;
 use crate::service::secrets::engine::{Data, Fault};
 use crate::service::secrets::login::fields;
 use crate::service::secrets::login::settings::{self, Settings};
@@ -81,7 +80,7 @@ impl Role {
     /// Takes what a request says.
     pub fn update(&mut self, body: &Body, is_new: bool) -> Result<(), Fault> {
         self.settings.update(body, &OLD)?;
-        let given = |field: &str| body.get(field).filter(|value| !is_nothing(value));
+        let given = |field: &str| body.get(field).filter(|value| !value.is_null());
         for field in FIELDS {
             if let Some(value) = given(field) {
                 self.set(field, value)?;

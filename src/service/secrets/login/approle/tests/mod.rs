@@ -306,3 +306,23 @@ fn a_name_that_is_too_long_is_refused() {
         .to_string();
     assert_eq!(error, "the name has 257 bytes; the most is 256");
 }
+
+#[test]
+fn an_empty_list_takes_bounds_away() {
+    let mut bench = Approle::new(&json!({"secret_id_bound_cidrs": "10.0.0.0/8"}));
+    bench
+        .ask(
+            Update,
+            "role/testrole",
+            &json!({"secret_id_bound_cidrs": null, "bind_secret_id": null}),
+        )
+        .unwrap();
+    let shown = |bench: &mut Approle| {
+        bench.ask(Read, "role/testrole", &json!({})).unwrap()["secret_id_bound_cidrs"].clone()
+    };
+    assert_eq!(shown(&mut bench), json!(["10.0.0.0/8"]));
+    bench
+        .ask(Update, "role/testrole", &json!({"secret_id_bound_cidrs": ""}))
+        .unwrap();
+    assert_eq!(shown(&mut bench), json!([]));
+}

@@ -240,3 +240,22 @@ fn a_custom_secret_id_is_taken_once() {
     let error = bench.ask(Update, path, &long).unwrap_err().to_string();
     assert_eq!(error, "secret_id has 4097 bytes; the most is 4096");
 }
+
+#[test]
+fn the_longest_time_of_a_secret_id_can_be_shown() {
+    let longest = crate::base::limits::MAXIMUM_LEASE_TTL_SECONDS;
+    let mut bench = Approle::new(&json!({"secret_id_ttl": longest}));
+    let secret = bench.secret(&json!({}));
+    let by_secret = json!({"secret_id": secret["secret_id"]});
+    let found = bench
+        .ask(Update, "role/testrole/secret-id/lookup", &by_secret)
+        .unwrap();
+    assert_eq!(found["expiration_time"], "2309-01-26T14:13:20.000000000Z");
+    let error = bench
+        .ask(Update, "role/testrole/secret-id", &json!({"ttl": longest + 1}))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "ttl is 9000000001 seconds; the most is 9000000000"
+    );
+}
