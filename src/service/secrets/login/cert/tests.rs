@@ -8,7 +8,7 @@ use rcgen::{
 use serde_json::{Value, json};
 
 use super::Certificates;
-use super::chain::is_trusted;
+use super::chain::{certificates, is_trusted};
 use super::facts::Facts;
 use crate::base::limits::MAXIMUM_CLIENT_CERTIFICATES;
 use crate::service::secrets::engine::twin::Bench;
@@ -439,4 +439,32 @@ fn a_certificate_with_any_byte_changed_is_refused_and_ends_nothing() {
         let _ = Facts::of(&client[..index]);
         assert!(!is_trusted(&trusted, &client[..index], &[], now, &[]), "{index}");
     }
+}
+
+/// Of version 1, without extensions, made by OpenSSL.
+const OLD: &str = "-----BEGIN CERTIFICATE-----
+MIIBHjCBxQIUJMRQg3MMqAd/Kjsn47UiqK+wMAcwCgYIKoZIzj0EAwIwETEPMA0G
+A1UEAwwGY2xpZW50MCAXDTI2MTEyMjA3NTIwNFoYDzIxMjYxMDI5MDc1MjA0WjAR
+MQ8wDQYDVQQDDAZjbGllbnQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATZAzNc
++pwROQZePNfJWa2iFpSR37QElXyhg9V5kUoGsDSV1Qv06Hpx5yLQT4nIw3gSOjF/
+lBvAYbTbpjaKUq/TMAoGCCqGSM49BAMCA0gAMEUCIHvzs6N97HQ+Wb3aGzmPds9K
+V10M3/m0ReemAGSuqzvyAiEA/wuRmrfdeKUUzMTCqLgYnNSMCUZWec3HBkQ45e8K
+CHE=
+-----END CERTIFICATE-----
+";
+
+#[test]
+fn a_certificate_without_extensions_logs_in_if_it_is_written_down_and_signs_for_nobody() {
+    let mut bench = Bench::new(Certificates, "cert", "auth/cert/", &[]);
+    bench.now = Duration::from_secs(1_800_000_000);
+    let role = json!({"certificate": OLD}).to_string();
+    bench.ask(Update, "certs/old", &role).unwrap();
+    bench.peer.certificates = certificates(OLD).unwrap();
+    assert_eq!(
+        bench.ask(Update, "login", "").unwrap().login.unwrap().alias,
+        "client"
+    );
+    let authority = Authority::new("client");
+    bench.peer.certificates = vec![authority.sign(&client_params()).der().to_vec()];
+    assert_eq!(bench.ask(Update, "login", "").unwrap_err().to_string(), WRONG);
 }
