@@ -347,3 +347,36 @@ pub const MAXIMUM_CUSTOM_METADATA_KEY_BYTES: usize = 128;
 
 /// Bytes of a value in custom metadata of a secret (Vault: 512).
 pub const MAXIMUM_CUSTOM_METADATA_VALUE_BYTES: usize = 512;
+
+/// Bytes of the name of a role, a user or a certificate of a login method.
+pub const MAXIMUM_LOGIN_NAME_BYTES: usize = 256;
+
+/// Bytes of a role id or a secret id, as in Vault.
+pub const MAXIMUM_ROLE_ID_BYTES: usize = 4_096;
+
+/// Bytes of a password of `userpass`: what bcrypt takes.
+pub const MAXIMUM_LOGIN_PASSWORD_BYTES: usize = 72;
+
+/// Wrong passwords within [`LOGIN_FAILURE_SECONDS`] that lock a user out, as in Vault.
+pub const MAXIMUM_LOGIN_FAILURES: usize = 5;
+
+/// Time after which a wrong password is forgotten, as in Vault.
+pub const LOGIN_FAILURE_SECONDS: u64 = 900;
+
+/// Time for which a user is locked out, as in Vault.
+pub const LOGIN_LOCK_SECONDS: u64 = 900;
+
+/// Bytes of a JSON Web Token that somebody logs in with.
+pub const MAXIMUM_LOGIN_JWT_BYTES: usize = 64 * 1024;
+
+/// Keys that one set of keys for JSON Web Tokens may hold; no more are looked at.
+pub const MAXIMUM_JWT_KEYS: usize = 100;
+
+/// Bits of the shortest RSA key that JSON Web Tokens may be signed with (RFC 7518, 3.3).
+pub const MINIMUM_JWT_RSA_BITS: usize = 2_048;
+
+/// Bytes of PEM in one field of a login method: certificates, keys, revocation lists.
+pub const MAXIMUM_LOGIN_PEM_BYTES: usize = 1024 * 1024;
+
+/// Certificates that a client may show to log in, its own among them.
+pub const MAXIMUM_CLIENT_CERTIFICATES: usize = 16;

@@ -27,6 +27,7 @@
 //! | [`memory`] | key material: wiped, not shown, kept out of swap and core dumps |
 //! | [`randomness`] | where keys and nonces come from |
 //! | [`engine`] | what answers for a mounted path: secrets and logins |
+//! | [`login`] | engines that tell who somebody is: passwords, role ids, certificates, JSON Web Tokens |
 //! | [`policy`] | what a token may do, by the rules of its policies |
 //! | [`path`], [`parameters`] | what a request names, and how it says what it wants |
 //! | [`store`] | records: where they are, how they are read, and changed in one transaction |
@@ -79,6 +80,7 @@ pub mod fetch;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod leases;
+pub mod login;
 pub mod memory;
 mod mounts;
 pub mod parameters;

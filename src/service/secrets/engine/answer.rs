@@ -30,6 +30,9 @@ pub struct Answer {
     pub is_gone: bool,
     /// Bytes that are the whole answer, instead of data.
     pub raw: Option<Raw>,
+    /// The request is refused after all, and what was changed for it stays: a wrong password was counted. Nothing else of
+    /// the answer is told then.
+    pub refused: Option<Fault>,
 }
 
 impl Answer {
@@ -38,6 +41,24 @@ impl Answer {
     pub fn data(data: Data) -> Self {
         Self {
             data: Some(data),
+            ..Self::default()
+        }
+    }
+
+    /// A refusal that leaves what was changed.
+    #[must_use]
+    pub fn refused(fault: Fault) -> Self {
+        Self {
+            refused: Some(fault),
+            ..Self::default()
+        }
+    }
+
+    /// A token that is to be made.
+    #[must_use]
+    pub fn login(login: Login) -> Self {
+        Self {
+            login: Some(login),
             ..Self::default()
         }
     }
