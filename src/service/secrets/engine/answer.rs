@@ -28,6 +28,8 @@ pub struct Answer {
     pub advice: Option<Duration>,
     /// Whether the data are those of something that is gone: they come with 404.
     pub is_gone: bool,
+    /// The status that the answer has whatever else is said: that of a batch of which a part failed.
+    pub status: Option<u16>,
     /// Bytes that are the whole answer, instead of data.
     pub raw: Option<Raw>,
 }

@@ -12,6 +12,7 @@ pub mod answer;
 pub mod fault;
 pub mod storage;
 pub mod times;
+pub mod transit;
 #[cfg(test)]
 pub mod twin;
 
