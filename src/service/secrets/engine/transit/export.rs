@@ -163,8 +163,8 @@ pub fn restore(call: &Call<'_>, storage: &mut dyn Storage, name: Option<&str>) -
             text.len()
         )));
     }
-    let whole: Backup = storage::decode(&decoded("backup", text)?).map_err(|_| broken())?;
-    check(&whole)?;
+    let mut whole: Backup = storage::decode(&decoded("backup", text)?).map_err(|_| broken())?;
+    check(&mut whole)?;
     let name = name.unwrap_or(&whole.name);
     if let Some(there) = Opened::load(storage, name)? {
         if !fields.switch("force")?.unwrap_or(false) {
@@ -184,24 +184,26 @@ fn broken() -> Fault {
     Fault::Invalid("the backup is none, or is broken; give what backup answered".to_owned())
 }
 
-/// Whether a backup is of a key that this engine could have made.
-fn check(whole: &Backup) -> Result<(), Fault> {
+/// Whether a backup is of a key that this engine could have made; what follows from the secrets is made of them anew.
+fn check(whole: &mut Backup) -> Result<(), Fault> {
     let key = &whole.key;
     key.check()?;
     let is_numbered = whole.versions.keys().copied().eq(key.oldest()..=key.latest);
-    let is_known = |record: &VersionRecord| Material::from_stored(key.kind, &record.secret).is_some();
     let is_ordered = key.min_decryption >= key.oldest()
         && key.min_decryption <= key.latest
         && key.min_encryption <= key.latest
-        && (key.min_encryption == 0 || key.min_encryption >= key.min_decryption);
+        && (key.min_encryption == 0 || key.min_encryption >= key.min_decryption)
+        && key.min_encryption >= key.min_available;
     if whole.format != FORMAT
-        || key.latest == 0
-        || key.latest - key.oldest().min(key.latest) >= MAXIMUM_TRANSIT_VERSIONS
         || !is_numbered
         || !is_ordered
-        || !whole.versions.values().all(is_known)
+        || key.latest - key.oldest() >= MAXIMUM_TRANSIT_VERSIONS
     {
         return Err(broken());
+    }
+    for record in whole.versions.values_mut() {
+        let material = Material::from_stored(key.kind, &record.secret).ok_or_else(broken)?;
+        *record = VersionRecord::new(key, &material, record.made, record.hmac.clone())?;
     }
     Ok(())
 }

@@ -176,6 +176,31 @@ pub struct VersionRecord {
     pub public: String,
 }
 
+impl VersionRecord {
+    /// The record of a secret. A key for HMAC alone has no other for HMAC.
+    ///
+    /// # Errors
+    /// The secret cannot be encoded, which is so for none.
+    pub fn new(key: &Key, material: &Material, made: Duration, hmac: KeyBytes) -> Result<Self, Fault> {
+        let secret = material.stored()?;
+        Ok(Self {
+            made,
+            hmac: if key.kind == KeyType::Hmac {
+                secret.clone()
+            } else {
+                hmac
+            },
+            secret,
+            // That of a derived key depends on the context.
+            public: if key.derived {
+                String::new()
+            } else {
+                material.public()?
+            },
+        })
+    }
+}
+
 /// A version of a key, to be used.
 pub struct Version {
     /// Which.
@@ -288,23 +313,8 @@ impl Opened {
         if self.key.latest > 0 && self.key.is_full() {
             return Err(Fault::Invalid(full()));
         }
-        let secret = material.stored()?;
-        let hmac = match self.key.kind {
-            KeyType::Hmac => secret.clone(),
-            _ => KeyBytes(drawn(randomness, HMAC_KEY_BYTES)?),
-        };
-        // That of a derived key depends on the context.
-        let public = if self.key.derived {
-            String::new()
-        } else {
-            material.public()?
-        };
-        let record = VersionRecord {
-            made: now,
-            secret,
-            hmac,
-            public,
-        };
+        let hmac = KeyBytes(drawn(randomness, HMAC_KEY_BYTES)?);
+        let record = VersionRecord::new(&self.key, &material, now, hmac)?;
         self.key.latest += 1;
         self.key.latest_made = now;
         let number = self.key.latest;
