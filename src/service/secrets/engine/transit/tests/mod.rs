@@ -2,6 +2,7 @@
 
 mod encrypting;
 mod fixtures;
+mod hostile;
 mod keys;
 mod moving;
 mod signing;
@@ -113,6 +114,17 @@ impl Mounted {
         let path = format!("decrypt/{name}");
         unb64(&self.text(&path, "plaintext", json!({ "ciphertext": ciphertext })))
     }
+}
+
+fn with_wrapping_key() -> Mounted {
+    let mut mounted = mounted();
+    let record = serde_json::to_vec(fixtures::WRAPPING_KEY).unwrap();
+    mounted
+        .0
+        .storage
+        .records
+        .insert("wrapping_key".to_owned(), (record, None));
+    mounted
 }
 
 fn b64(bytes: impl AsRef<[u8]>) -> String {

@@ -213,17 +213,6 @@ fn what_is_no_backup_is_refused() {
     assert!(matches!(fault, Fault::NoPath(_)));
 }
 
-fn with_wrapping_key() -> Mounted {
-    let mut mounted = mounted();
-    let record = serde_json::to_vec(fixtures::WRAPPING_KEY).unwrap();
-    mounted
-        .0
-        .storage
-        .records
-        .insert("wrapping_key".to_owned(), (record, None));
-    mounted
-}
-
 #[test]
 fn keys_that_another_library_wrapped_are_imported() {
     let mut mounted = with_wrapping_key();
