@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroize;
 
-use super::Fault;
+use super::{Fault, storage};
 
 /// An answer. That of a write that has nothing to say is the default.
 #[derive(Debug, Default)]
@@ -92,8 +92,9 @@ impl Data {
     /// # Errors
     /// As [`Data::with`].
     pub fn set(&mut self, name: impl Into<String>, value: &(impl Serialize + ?Sized)) -> Result<(), Fault> {
-        let text =
-            serde_json::value::to_raw_value(value).map_err(|error| Fault::Internal(error.to_string()))?;
+        let mut bytes = storage::json(value)?;
+        let text = String::from_utf8(std::mem::take(&mut *bytes)).map_err(|_| unwritten())?;
+        let text = RawValue::from_string(text).map_err(|_| unwritten())?;
         self.0.insert(name.into(), text);
         Ok(())
     }
@@ -125,6 +126,10 @@ impl Data {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+fn unwritten() -> Fault {
+    Fault::Internal("an answer cannot be written as JSON".to_owned())
 }
 
 impl fmt::Debug for Data {

@@ -350,11 +350,11 @@ fn a_use_rotates_a_key_that_is_due_and_a_look_does_not() {
     assert!(mounted.encrypted("key", "a").starts_with("vault:v2:"));
     let signature = mounted.text("sign/sign", "signature", json!({ "input": "" }));
     assert!(signature.starts_with("vault:v2:"));
-    mounted.0.now += Duration::from_secs(36_000);
+    mounted.0.now += Duration::from_hours(10);
     assert_eq!(mounted.decrypted("key", &first), "a");
     assert_eq!(mounted.read("keys/key")["latest_version"], 3);
     mounted.write("keys/key/config", json!({ "auto_rotate_period": 0 }));
-    mounted.0.now += Duration::from_secs(36_000);
+    mounted.0.now += Duration::from_hours(10);
     assert!(mounted.encrypted("key", "a").starts_with("vault:v3:"));
 }
 
@@ -376,7 +376,7 @@ fn a_key_with_all_the_versions_there_may_be_is_of_use_and_not_rotated() {
     mounted.0.storage.records.insert(newest, (version, None));
     let refusal = format!("it has {MAXIMUM_TRANSIT_VERSIONS} versions, which is the most; trim older ones");
     assert_eq!(mounted.refusal("keys/key/rotate", json!({})), refusal);
-    mounted.0.now += Duration::from_secs(3_600);
+    mounted.0.now += Duration::from_hours(1);
     let answer = mounted
         .ask(Operation::Update, "encrypt/key", &json!({ "plaintext": "" }))
         .unwrap();
