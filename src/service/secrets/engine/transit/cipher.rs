@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::hash::Hash;
 use super::kind::KeyType;
 use super::material::Material;
+use super::public::PublicKey;
 use super::random::{Stream, drawn};
 use super::record::{Key, Version};
 use super::versioned::Subject;
@@ -64,10 +65,12 @@ pub fn encrypt(
             };
             seal(key.kind, &keys.cipher, &nonce, terms.associated_data(), plaintext)
         }
-        Material::Rsa(secret) => {
+        Material::Rsa(_) | Material::Public(PublicKey::Rsa(_)) => {
             no_associated_data(key.kind, terms)?;
             let mut stream = Stream::new(randomness)?;
-            let public = secret.to_public_key();
+            let Some(PublicKey::Rsa(public)) = version.material.public_key()? else {
+                return Err(unsupported(key.kind, "encryption"));
+            };
             let encrypted = public.encrypt(&mut stream, Hash::Sha256.oaep(), plaintext);
             encrypted.map_err(|_| {
                 let name = key.kind.name();
@@ -106,6 +109,9 @@ pub fn decrypt(
             let opened = secret.decrypt_blinded(&mut stream, Hash::Sha256.oaep(), sealed);
             opened.map(Zeroizing::new).map_err(|_| broken())
         }
+        Material::Public(PublicKey::Rsa(_)) => Err(Fault::Invalid(
+            "requested version for decryption does not contain a private part".to_owned(),
+        )),
         _ => Err(unsupported(key.kind, "decryption")),
     }
 }

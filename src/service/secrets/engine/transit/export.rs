@@ -202,7 +202,10 @@ fn check(whole: &mut Backup) -> Result<(), Fault> {
         return Err(broken());
     }
     for record in whole.versions.values_mut() {
-        let material = Material::from_stored(key.kind, &record.secret).ok_or_else(broken)?;
+        let material = Material::from_stored(key.kind, &record.secret, &record.public).ok_or_else(broken)?;
+        if key.derived && matches!(material, Material::Public(_)) {
+            return Err(broken());
+        }
         *record = VersionRecord::new(key, &material, record.made, record.hmac.clone())?;
     }
     Ok(())

@@ -13,8 +13,9 @@ use super::hash::Hash;
 use super::kind::KeyType;
 use super::manage;
 use super::material::{KeyBytes, Material};
+use super::public::PublicKey;
 use super::random::Stream;
-use super::record::Opened;
+use super::record::{Key, Opened, VersionRecord};
 use crate::service::secrets::engine::{Answer, Call, Data, Fault, Storage, storage};
 use crate::service::secrets::randomness::Randomness;
 
@@ -42,7 +43,7 @@ fn stored(storage: &mut dyn Storage) -> Result<Option<Material>, Fault> {
     let Some(bytes) = storage::read::<KeyBytes>(storage, WRAPPING_KEY)? else {
         return Ok(None);
     };
-    let material = Material::from_stored(WRAPPING_TYPE, &bytes);
+    let material = Material::from_stored(WRAPPING_TYPE, &bytes, "");
     let broken = || Fault::Internal("the stored wrapping key is broken".to_owned());
     material.ok_or_else(broken).map(Some)
 }
@@ -72,7 +73,7 @@ pub fn import(
             "allow_rotation must be set to true if auto-rotation is enabled".to_owned(),
         ));
     }
-    let material = unwrapped(fields, key.kind, storage, randomness)?;
+    let material = given(fields, &key, storage, randomness)?;
     if key.kind == KeyType::Hmac {
         key.hmac_bytes = material.stored()?.0.len();
     }
@@ -98,14 +99,72 @@ pub fn import_version(
             "the import_version endpoint can only be used with an imported key".to_owned(),
         ));
     }
-    if fields.get("version").is_some() {
-        return Err(Fault::Unimplemented(
-            "an import into a version that is there".to_owned(),
-        ));
+    let material = given(fields, &opened.key, storage, randomness)?;
+    if let Some(wanted) = fields.integer("version")? {
+        return complete(opened, storage, wanted, &material);
     }
-    let material = unwrapped(fields, opened.key.kind, storage, randomness)?;
     opened.push(material, call.now, storage, randomness)?;
     Ok(Answer::default())
+}
+
+/// Adds the secret to a version of which the public key alone was imported.
+fn complete(
+    opened: Opened,
+    storage: &mut dyn Storage,
+    wanted: i64,
+    material: &Material,
+) -> Result<Answer, Fault> {
+    let invalid = |text: &str| Err(Fault::Invalid(text.to_owned()));
+    let kept = opened.key.oldest()..=opened.key.latest;
+    let Some(number) = u32::try_from(wanted).ok().filter(|number| kept.contains(number)) else {
+        return invalid("there is no such version; leave version out to add one");
+    };
+    let record = opened.record(storage, number)?;
+    if !record.secret.0.is_empty() {
+        return invalid("private key imported, key version cannot be updated");
+    }
+    if matches!(material, Material::Public(_)) {
+        return invalid(
+            "the public key of the version is there; give its private key, wrapped, as ciphertext",
+        );
+    }
+    if material.public()? != record.public {
+        return invalid("the private key is not that of the public key of the version");
+    }
+    let record = VersionRecord::new(&opened.key, material, record.made, record.hmac)?;
+    opened.write_version(storage, number, &record)?;
+    Ok(Answer::default())
+}
+
+/// What is imported: a wrapped key, or a public key alone.
+fn given(
+    fields: Fields<'_>,
+    key: &Key,
+    storage: &mut dyn Storage,
+    randomness: &mut dyn Randomness,
+) -> Result<Material, Fault> {
+    let Some(pem) = fields.word("public_key")? else {
+        return unwrapped(fields, key.kind, storage, randomness);
+    };
+    let invalid = |text: String| Err(Fault::Invalid(text));
+    if fields.word("ciphertext")?.is_some() {
+        return invalid("only one of the following fields, ciphertext and public_key, can be set".to_owned());
+    }
+    let name = key.kind.name();
+    if !key.kind.signs() {
+        return invalid(format!(
+            "a key of type {name} has no public key; give it wrapped, as ciphertext"
+        ));
+    }
+    if key.derived {
+        return invalid(
+            "nothing can be derived of a public key; give the key wrapped, as ciphertext".to_owned(),
+        );
+    }
+    match PublicKey::from_pem(key.kind, pem) {
+        Some(public) => Ok(Material::Public(public)),
+        None => invalid(format!("public_key is no key of type {name}; give it as PEM")),
+    }
 }
 
 fn unwrapped(
@@ -114,9 +173,6 @@ fn unwrapped(
     storage: &mut dyn Storage,
     randomness: &mut dyn Randomness,
 ) -> Result<Material, Fault> {
-    if fields.word("public_key")?.is_some() {
-        return Err(Fault::Unimplemented("an import of a public key".to_owned()));
-    }
     let hash = hash_function(fields)?;
     let wrapped = fields.bytes("ciphertext")?.filter(|wrapped| !wrapped.is_empty());
     let wrapped = wrapped.ok_or_else(|| {

@@ -12,7 +12,7 @@ use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize, SecretK
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::{DecodeRsaPrivateKey, EncodeRsaPrivateKey};
 use rsa::pkcs8::der::SecretDocument;
-use rsa::pkcs8::{AssociatedOid, DecodePrivateKey, EncodePublicKey, LineEnding};
+use rsa::pkcs8::{AssociatedOid, DecodePrivateKey, LineEnding};
 use rsa::traits::PublicKeyParts;
 use sec1::{EcParameters, EcPrivateKey};
 use serde::de::{Error, Visitor};
@@ -20,6 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::kind::KeyType;
+use super::public::PublicKey;
 use super::random::{Stream, drawn};
 use crate::base::limits::{MAXIMUM_TRANSIT_HMAC_KEY_BYTES, MINIMUM_TRANSIT_HMAC_KEY_BYTES};
 use crate::service::secrets::engine::Fault;
@@ -78,6 +79,8 @@ pub enum Material {
     P521(p521::SecretKey),
     /// A key of RSA.
     Rsa(Box<RsaPrivateKey>),
+    /// A public key alone, which was imported without its secret.
+    Public(PublicKey),
 }
 
 impl Material {
@@ -122,7 +125,7 @@ impl Material {
         }
     }
 
-    /// What is stored of it.
+    /// What is stored of it; nothing, of a public key alone.
     ///
     /// # Errors
     /// It cannot be encoded, which is so for none.
@@ -133,13 +136,21 @@ impl Material {
             Self::P256(key) => scalar(&Zeroizing::new(key.to_bytes())),
             Self::P384(key) => scalar(&Zeroizing::new(key.to_bytes())),
             Self::P521(key) => scalar(&Zeroizing::new(key.to_bytes())),
+            Self::Public(_) => scalar(&[]),
             Self::Rsa(key) => scalar(key.to_pkcs1_der().map_err(unencoded)?.as_bytes()),
         })
     }
 
-    /// What was stored; none: it is no secret of that type.
+    /// What was stored, with the public key that was; none: it is no secret of that type.
     #[must_use]
-    pub fn from_stored(kind: KeyType, bytes: &KeyBytes) -> Option<Self> {
+    pub fn from_stored(kind: KeyType, bytes: &KeyBytes, public: &str) -> Option<Self> {
+        if bytes.0.is_empty() && kind.signs() {
+            return PublicKey::from_written(kind, public).map(Self::Public);
+        }
+        Self::of_secret(kind, bytes)
+    }
+
+    fn of_secret(kind: KeyType, bytes: &KeyBytes) -> Option<Self> {
         let raw = bytes.0.as_slice();
         match kind {
             KeyType::EcdsaP256 => p256::SecretKey::from_slice(raw).ok().map(Self::P256),
@@ -171,7 +182,7 @@ impl Material {
                 let key = SigningKey::from_pkcs8_der(der).ok()?;
                 Some(Self::Ed25519(KeyBytes(Zeroizing::new(key.as_bytes().to_vec()))))
             }
-            _ => Self::from_stored(kind, bytes),
+            _ => Self::of_secret(kind, bytes),
         }
     }
 
@@ -179,37 +190,34 @@ impl Material {
         (kind.modulus_bits() == Some(key.n().bits())).then(|| Self::Rsa(Box::new(key)))
     }
 
-    /// The public key, as PEM, or of Ed25519 in base64; empty: there is none.
+    /// The public key; none: there is none.
+    ///
+    /// # Errors
+    /// A stored key is broken.
+    pub fn public_key(&self) -> Result<Option<PublicKey>, Fault> {
+        Ok(Some(match self {
+            Self::Bytes(_) => return Ok(None),
+            Self::Ed25519(seed) => PublicKey::Ed25519(signing_key(&seed.0)?.verifying_key()),
+            Self::P256(key) => PublicKey::P256(key.public_key()),
+            Self::P384(key) => PublicKey::P384(key.public_key()),
+            Self::P521(key) => PublicKey::P521(key.public_key()),
+            Self::Rsa(key) => PublicKey::Rsa(Box::new(key.to_public_key())),
+            Self::Public(key) => key.clone(),
+        }))
+    }
+
+    /// The public key as it is shown; empty: there is none.
     ///
     /// # Errors
     /// It cannot be encoded, which is so for none.
     pub fn public(&self) -> Result<String, Fault> {
-        match self {
-            Self::Bytes(_) => Ok(String::new()),
-            Self::Ed25519(seed) => Ok(STANDARD.encode(signing_key(&seed.0)?.verifying_key().as_bytes())),
-            Self::P256(key) => key
-                .public_key()
-                .to_public_key_pem(LineEnding::LF)
-                .map_err(unencoded),
-            Self::P384(key) => key
-                .public_key()
-                .to_public_key_pem(LineEnding::LF)
-                .map_err(unencoded),
-            Self::P521(key) => key
-                .public_key()
-                .to_public_key_pem(LineEnding::LF)
-                .map_err(unencoded),
-            Self::Rsa(key) => {
-                let public = key.to_public_key().to_public_key_pem(LineEnding::LF);
-                public.map_err(unencoded)
-            }
-        }
+        self.public_key()?.map_or(Ok(String::new()), |key| key.written())
     }
 
     /// The secret as it is exported: PEM, or bytes in base64, those of Ed25519 with the public key behind them.
     ///
     /// # Errors
-    /// It cannot be encoded, which is so for none.
+    /// There is none.
     pub fn exported(&self) -> Result<Zeroizing<String>, Fault> {
         match self {
             Self::Bytes(bytes) => Ok(Zeroizing::new(STANDARD.encode(&*bytes.0))),
@@ -221,6 +229,7 @@ impl Material {
             Self::P384(key) => curve_pem(key),
             Self::P521(key) => curve_pem(key),
             Self::Rsa(key) => key.to_pkcs1_pem(LineEnding::LF).map_err(unencoded),
+            Self::Public(_) => Err(Fault::Invalid("the version has no private key".to_owned())),
         }
     }
 }
@@ -251,6 +260,7 @@ where
     pem.map_err(unencoded)
 }
 
-fn unencoded(error: impl fmt::Display) -> Fault {
+/// Why a key could not be encoded.
+pub fn unencoded(error: impl fmt::Display) -> Fault {
     Fault::Internal(format!("a key cannot be encoded: {error}"))
 }

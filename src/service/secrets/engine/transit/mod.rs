@@ -2,7 +2,7 @@
 //!
 //! | room | does |
 //! |---|---|
-//! | [`kind`], [`material`], [`record`] | the types of keys, the secret of a version, keys with their versions as they are stored |
+//! | [`kind`], [`material`], [`public`], [`record`] | the types of keys, the secret of a version, public keys, keys with their versions as they are stored |
 //! | [`cipher`], [`signature`], [`hash`] | what is done with one version of a key |
 //! | [`versioned`], [`fields`], [`batch`] | the form of ciphertexts, what requests say, many requests in one |
 //! | [`manage`], [`encrypt`], [`sign`], [`tools`] | the paths of keys, of encryption, of signatures and HMAC, of what needs no key |
@@ -28,6 +28,7 @@ pub mod import;
 pub mod kind;
 pub mod manage;
 pub mod material;
+pub mod public;
 pub mod random;
 pub mod record;
 pub mod settings;

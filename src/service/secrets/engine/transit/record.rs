@@ -369,7 +369,7 @@ impl Opened {
             return Ok(Rc::clone(version));
         }
         let record = self.record(storage, number)?;
-        let material = Material::from_stored(self.key.kind, &record.secret)
+        let material = Material::from_stored(self.key.kind, &record.secret, &record.public)
             .ok_or_else(|| Fault::Internal("a stored key is broken".to_owned()))?;
         let version = Rc::new(Version {
             number,

@@ -11,6 +11,7 @@ use rsa::{BigUint, Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey};
 use super::cipher::derive;
 use super::hash::Hash;
 use super::material::{Material, signing_key};
+use super::public::PublicKey;
 use super::random::Stream;
 use super::record::{Key, Version};
 use super::versioned::Subject;
@@ -140,7 +141,7 @@ macro_rules! verify_on_curve {
             Marshaling::Jws => $curve::ecdsa::Signature::from_slice($signature),
         };
         let signature = signature.map_err(|_| malformed())?;
-        let verifier = $curve::ecdsa::VerifyingKey::from_affine(*$key.public_key().as_affine());
+        let verifier = $curve::ecdsa::VerifyingKey::from_affine(*$key.as_affine());
         let verifier = verifier.map_err(|_| unsigned())?;
         verifier
             .verify_prehash(&padded($digest, $field_bytes), &signature)
@@ -176,6 +177,9 @@ pub fn sign(
         Material::P384(secret) => sign_on_curve!(p384, secret, &digest, P384_BYTES, marshaling, &mut stream),
         Material::P521(secret) => sign_on_curve!(p521, secret, &digest, P521_BYTES, marshaling, &mut stream),
         Material::Rsa(secret) => sign_rsa(secret, scheme, &digest, &mut stream),
+        Material::Public(_) => Err(Fault::Invalid(
+            "requested version for signing does not contain a private part".to_owned(),
+        )),
         Material::Bytes(_) | Material::Ed25519(_) => Err(unsupported(key, "signing")),
     }
 }
@@ -219,22 +223,25 @@ pub fn verify(
     input: &[u8],
     signature: &[u8],
 ) -> Result<bool, Fault> {
-    if let Material::Ed25519(seed) = &version.material {
-        let verifier = if key.derived {
-            signing_key(&derive(&seed.0, context, seed.0.len())?)?.verifying_key()
-        } else {
-            signing_key(&seed.0)?.verifying_key()
-        };
-        return Ok(is_of_ed25519(&verifier, input, signature));
+    let public = match &version.material {
+        Material::Ed25519(seed) if key.derived => {
+            let seed = derive(&seed.0, context, seed.0.len())?;
+            Some(PublicKey::Ed25519(signing_key(&seed)?.verifying_key()))
+        }
+        material => material.public_key()?,
+    };
+    let public = public.ok_or_else(|| unsupported(key, "verification"))?;
+    if let PublicKey::Ed25519(verifier) = &public {
+        return Ok(is_of_ed25519(verifier, input, signature));
     }
     let digest = scheme.digest(input)?;
     let marshaling = scheme.marshaling;
-    Ok(match &version.material {
-        Material::P256(key) => verify_on_curve!(p256, key, &digest, P256_BYTES, marshaling, signature),
-        Material::P384(key) => verify_on_curve!(p384, key, &digest, P384_BYTES, marshaling, signature),
-        Material::P521(key) => verify_on_curve!(p521, key, &digest, P521_BYTES, marshaling, signature),
-        Material::Rsa(secret) => is_of_rsa(&secret.to_public_key(), scheme, &digest, signature)?,
-        Material::Bytes(_) | Material::Ed25519(_) => return Err(unsupported(key, "verification")),
+    Ok(match &public {
+        PublicKey::P256(key) => verify_on_curve!(p256, key, &digest, P256_BYTES, marshaling, signature),
+        PublicKey::P384(key) => verify_on_curve!(p384, key, &digest, P384_BYTES, marshaling, signature),
+        PublicKey::P521(key) => verify_on_curve!(p521, key, &digest, P521_BYTES, marshaling, signature),
+        PublicKey::Rsa(key) => is_of_rsa(key, scheme, &digest, signature)?,
+        PublicKey::Ed25519(_) => false,
     })
 }
 

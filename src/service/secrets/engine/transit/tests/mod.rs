@@ -3,6 +3,7 @@
 mod encrypting;
 mod fixtures;
 mod hostile;
+mod importing;
 mod keys;
 mod moving;
 mod signing;
