@@ -101,7 +101,7 @@ pub fn import_version(
     }
     let material = given(fields, &opened.key, storage, randomness)?;
     if let Some(wanted) = fields.integer("version")? {
-        return complete(opened, storage, wanted, &material);
+        return complete(&opened, storage, wanted, &material);
     }
     opened.push(material, call.now, storage, randomness)?;
     Ok(Answer::default())
@@ -109,7 +109,7 @@ pub fn import_version(
 
 /// Adds the secret to a version of which the public key alone was imported.
 fn complete(
-    opened: Opened,
+    opened: &Opened,
     storage: &mut dyn Storage,
     wanted: i64,
     material: &Material,

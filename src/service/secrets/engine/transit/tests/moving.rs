@@ -35,6 +35,11 @@ fn what_is_exported_is_the_key() {
             assert_eq!(exported["keys"], json!({ "1": key }), "{path}{version}");
         }
     }
+    // A backup says what the public key is, and is not believed.
+    assert_eq!(
+        mounted.read("keys/rsa")["keys"]["1"]["public_key"],
+        fixtures::RSA_2048_PUBLIC
+    );
     for path in ["encryption-key/rsa", "signing-key/rsa"] {
         let pem = mounted.read(&format!("export/{path}"))["keys"]["1"]
             .as_str()
