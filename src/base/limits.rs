@@ -380,3 +380,28 @@ pub const MAXIMUM_LOGIN_PEM_BYTES: usize = 1024 * 1024;
 
 /// Certificates that a client may show to log in, its own among them.
 pub const MAXIMUM_CLIENT_CERTIFICATES: usize = 16;
+
+/// Bytes of the name of a key of transit.
+pub const MAXIMUM_TRANSIT_NAME_BYTES: usize = 256;
+
+/// Versions of a key of transit that are kept; one more is refused until older ones are trimmed. Rotated every hour, the
+/// shortest time there is, they last for more than a year.
+pub const MAXIMUM_TRANSIT_VERSIONS: u32 = 10_000;
+
+/// Items of one batch of transit.
+pub const MAXIMUM_TRANSIT_BATCH_ITEMS: usize = 10_000;
+
+/// Random bytes that transit gives at a time, as in Vault.
+pub const MAXIMUM_TRANSIT_RANDOM_BYTES: usize = 128 * 1024;
+
+/// Bytes of a key of transit that is for HMAC alone: the fewest, and how many there are where nobody says.
+pub const MINIMUM_TRANSIT_HMAC_KEY_BYTES: usize = 32;
+
+/// Bytes of a key of transit that is for HMAC alone: the most.
+pub const MAXIMUM_TRANSIT_HMAC_KEY_BYTES: usize = 512;
+
+/// Seconds between two rotations of a key of transit that is rotated by itself: the fewest.
+pub const MINIMUM_TRANSIT_ROTATION_SECONDS: u64 = 3_600;
+
+/// Bytes of a backup of a key of transit, in base64, that is restored.
+pub const MAXIMUM_TRANSIT_BACKUP_BYTES: usize = 16 * 1024 * 1024;

@@ -14,6 +14,7 @@ pub mod fault;
 pub mod kv;
 pub mod storage;
 pub mod times;
+pub mod transit;
 #[cfg(test)]
 pub mod twin;
 
