@@ -310,3 +310,21 @@ pub const MAXIMUM_SECRET_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// Brackets in the body of a request to the secret store inside each other.
 pub const MAXIMUM_SECRET_BODY_DEPTH: usize = 100;
+
+/// Bytes of PEM in one request to the PKI engine: a request for a certificate, a bundle of certificates and keys.
+pub const MAXIMUM_PKI_INPUT_BYTES: usize = 256 * 1024;
+
+/// Names in one certificate: host names, mail addresses, addresses and URIs together.
+pub const MAXIMUM_PKI_NAMES: usize = 256;
+
+/// Bytes of one text in the subject of a certificate or in one of its names.
+pub const MAXIMUM_PKI_NAME_BYTES: usize = 1_024;
+
+/// Issuers of one mount of the PKI engine.
+pub const MAXIMUM_PKI_ISSUERS: usize = 256;
+
+/// Keys of one mount of the PKI engine.
+pub const MAXIMUM_PKI_KEYS: usize = 256;
+
+/// Certificates on the revocation list of one issuer. A list of so many has about 4 MiB.
+pub const MAXIMUM_PKI_REVOCATIONS: usize = 100_000;

@@ -10,6 +10,7 @@
 
 pub mod answer;
 pub mod fault;
+pub mod pki;
 pub mod storage;
 pub mod times;
 #[cfg(test)]
