@@ -112,7 +112,7 @@ pub fn list_issuers(storage: &mut dyn Storage) -> Result<Answer, Fault> {
         });
         said.insert(issuer.id, one);
     }
-    listed(said)
+    listed(&said)
 }
 
 /// The ids of all keys, with what is said of each.
@@ -126,13 +126,13 @@ pub fn list_keys(storage: &mut dyn Storage) -> Result<Answer, Fault> {
         let one = serde_json::json!({ "key_name": key.name, "is_default": key.id == default });
         said.insert(key.id, one);
     }
-    listed(said)
+    listed(&said)
 }
 
-fn listed(said: BTreeMap<String, serde_json::Value>) -> Result<Answer, Fault> {
+fn listed(said: &BTreeMap<String, serde_json::Value>) -> Result<Answer, Fault> {
     let mut answer = Answer::list(said.keys().cloned().collect())?;
     if let Some(data) = &mut answer.data {
-        data.set("key_info", &said)?;
+        data.set("key_info", said)?;
     }
     Ok(answer)
 }

@@ -71,12 +71,16 @@ impl Engine for Pki {
 
     fn is_open(&self, path: &str) -> bool {
         let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
-        match segments.as_slice() {
-            ["ca" | "ca_chain" | "crl" | "issuers"] | ["ca" | "crl", "pem"] => true,
-            ["cert", _] | ["cert", _, "raw"] | ["cert", _, "raw", "pem"] => true,
-            ["issuer", _, "der" | "pem" | "json" | "crl"] | ["issuer", _, "crl", "der" | "pem"] => true,
-            _ => false,
-        }
+        matches!(
+            segments.as_slice(),
+            ["ca" | "ca_chain" | "crl" | "issuers"]
+                | ["ca" | "crl", "pem"]
+                | ["cert", _]
+                | ["cert", _, "raw"]
+                | ["cert", _, "raw", "pem"]
+                | ["issuer", _, "der" | "pem" | "json" | "crl"]
+                | ["issuer", _, "crl", "der" | "pem"]
+        )
     }
 
     fn needs_sudo(&self, path: &str) -> bool {

@@ -317,10 +317,9 @@ impl Role {
     }
 
     fn data(&self) -> Result<Data, Fault> {
-        let broken = |_| Fault::Internal("a role cannot be written".to_owned());
         let mut data = Data::new();
         let Ok(serde_json::Value::Object(map)) = serde_json::to_value(self) else {
-            return Err(broken(()));
+            return Err(Fault::Internal("a role cannot be written".to_owned()));
         };
         for (name, value) in map {
             data.set(name, &value)?;

@@ -125,7 +125,7 @@ fn read(work: &mut Work<'_>, segments: &[&str]) -> Result<Answer, Fault> {
                 _ => Err(unknown(work)),
             }
         }
-        ["config", ..] | ["issuer", _] | ["key", _] | ["roles", _] => settled(work, segments),
+        ["config", ..] | ["issuer" | "key" | "roles", _] => settled(work, segments),
         _ => Err(unknown(work)),
     }
 }
@@ -213,7 +213,7 @@ fn write(work: &mut Work<'_>, segments: &[&str]) -> Result<Answer, Fault> {
             Ok(Answer::data(Data::new().with("success", &true)?))
         }
         ["tidy"] => manage::tidy(work),
-        ["config", ..] | ["issuer", _] | ["key", _] | ["roles", _] => settled(work, segments),
+        ["config", ..] | ["issuer" | "key" | "roles", _] => settled(work, segments),
         _ => Err(unknown(work)),
     }
 }
@@ -227,7 +227,7 @@ fn issuer_of(work: &Work<'_>) -> Result<String, Fault> {
 fn other(work: &mut Work<'_>, segments: &[&str]) -> Result<Answer, Fault> {
     match segments {
         ["root"] if work.call.operation == Operation::Delete => manage::delete_root(work),
-        ["issuer", _] | ["key", _] | ["roles", _] => settled(work, segments),
+        ["issuer" | "key" | "roles", _] => settled(work, segments),
         _ => Err(unknown(work)),
     }
 }
