@@ -140,7 +140,10 @@ pub fn serial_text(certificate: &Certificate) -> String {
 /// Bytes as clients know them: `0a:1b:2c`, without zeros in front.
 #[must_use]
 pub fn hexadecimal(bytes: &[u8]) -> String {
-    let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
+    let start = bytes
+        .iter()
+        .position(|byte| *byte != 0)
+        .unwrap_or(bytes.len().saturating_sub(1));
     let mut text = String::new();
     for byte in bytes.iter().skip(start) {
         if !text.is_empty() {

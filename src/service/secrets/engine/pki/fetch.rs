@@ -44,11 +44,7 @@ pub fn authority(work: &mut Work<'_>, shown: Shown) -> Result<Answer, Fault> {
             Shown::Der | Shown::Pem => Ok(Answer::default()),
         };
     };
-    match shown {
-        Shown::Der => Ok(raw("application/pkix-cert", der(&issuer.certificate()?)?)),
-        Shown::Pem => Ok(raw(PEM_CHAIN, issuer.certificate.into_bytes())),
-        Shown::Data => described(work.storage, &issuer.certificate()?, Some(&issuer)),
-    }
+    show(work.storage, &issuer.certificate()?, Some(&issuer), shown)
 }
 
 /// The certificates from the default issuer up to its root; nothing if there is none.
@@ -116,14 +112,24 @@ pub fn certificate(work: &mut Work<'_>, serial: &str, shown: Shown) -> Result<An
             }
         }
     }
-    let found = found.ok_or(Fault::Missing)?;
+    show(work.storage, &found.ok_or(Fault::Missing)?, None, shown)
+}
+
+/// A certificate, which is that of an issuer if one is given.
+///
+/// # Errors
+/// It cannot be written.
+pub fn show(
+    storage: &mut dyn Storage,
+    certificate: &Certificate,
+    issuer: Option<&Issuer>,
+    shown: Shown,
+) -> Result<Answer, Fault> {
+    let bytes = der(certificate)?;
     match shown {
-        Shown::Der => Ok(raw("application/pkix-cert", der(&found)?)),
-        Shown::Pem => Ok(raw(
-            PEM_CHAIN,
-            pem::encode("CERTIFICATE", &der(&found)?)?.into_bytes(),
-        )),
-        Shown::Data => described(work.storage, &found, None),
+        Shown::Der => Ok(raw("application/pkix-cert", bytes)),
+        Shown::Pem => Ok(raw(PEM_CHAIN, pem::encode("CERTIFICATE", &bytes)?.into_bytes())),
+        Shown::Data => described(storage, certificate, issuer),
     }
 }
 

@@ -142,11 +142,8 @@ fn one_issuer(work: &mut Work<'_>, reference: &str, form: &str) -> Result<Answer
         }
         return Ok(Answer::data(public));
     }
-    let serial = super::certificate::serial_text(&issuer.certificate()?);
-    match form {
-        "der" => fetch::certificate(work, &serial, Shown::Der),
-        _ => fetch::certificate(work, &serial, Shown::Pem),
-    }
+    let shown = if form == "der" { Shown::Der } else { Shown::Pem };
+    fetch::show(work.storage, &issuer.certificate()?, Some(&issuer), shown)
 }
 
 fn default_list(work: &mut Work<'_>, shown: Shown) -> Result<Answer, Fault> {

@@ -83,6 +83,7 @@ fn serial_numbers_are_long_random_and_positive() {
     assert_eq!(one.as_bytes().len(), 20);
     assert!(one.as_bytes()[0] & 0xc0 == 0x40);
     assert_eq!(hexadecimal(&[0, 0, 10, 0, 255]), "0a:00:ff");
+    assert_eq!(hexadecimal(&[0]), "00");
     assert_eq!(stored_serial("0A:00-ff").unwrap(), "0a-00-ff");
     for text in ["", "0", "0a:", "0a:0", "0a:0g", "a/b", "..", &"00:".repeat(21)] {
         assert!(stored_serial(text).is_err(), "{text}");

@@ -254,3 +254,41 @@ fn private_keys_are_in_no_answer_but_that_which_made_them() {
         path.starts_with("key/") || !String::from_utf8_lossy(bytes).contains(&key)
     }));
 }
+
+#[test]
+fn a_mount_has_only_so_many_issuers_and_keys() {
+    use crate::base::limits::{MAXIMUM_PKI_ISSUERS, MAXIMUM_PKI_KEYS};
+    let mut bench = with_root();
+    for (directory, most) in [("issuer", MAXIMUM_PKI_ISSUERS), ("key", MAXIMUM_PKI_KEYS)] {
+        let records = bench.storage.records.iter();
+        let mut own = records.filter(|(path, _)| path.starts_with(&format!("{directory}/")));
+        let record = own.next().unwrap().1.clone();
+        for number in 1..most {
+            let path = format!("{directory}/copy-{number}");
+            bench.storage.records.insert(path, record.clone());
+        }
+    }
+    let key = json!({"key_type": "ed25519"});
+    assert!(refused(&mut bench, "keys/generate/internal", &key).contains("has 256 keys, which is the most"));
+    let again = json!({"common_name": "Second"});
+    let refusal = refused(&mut bench, "root/generate/existing", &again);
+    assert!(
+        refusal.contains("has 256 issuers, which is the most"),
+        "{refusal}"
+    );
+    bench.storage.records.remove("issuer/copy-1");
+    write(&mut bench, "root/generate/existing", &again);
+}
+
+#[test]
+fn each_of_several_issuers_is_shown_as_it_is() {
+    let mut bench = with_root();
+    let second = root(&mut bench, json!({"issuer_name": "second"}));
+    let shown = raw(&mut bench, "issuer/second/pem");
+    assert_eq!(shown, text(&second["certificate"]).into_bytes());
+    let own = bench.data(Operation::Read, "issuer/default", "").unwrap();
+    assert_eq!(
+        raw(&mut bench, "issuer/default/der"),
+        der(&text(&own["certificate"]))
+    );
+}
