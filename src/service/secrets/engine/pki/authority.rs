@@ -123,11 +123,11 @@ fn limits(body: &Body) -> Result<Role, Fault> {
     })
 }
 
-/// Makes a root.
+/// Makes a root, which is called `usual` where the request does not name it.
 ///
 /// # Errors
 /// The request is wrong, or a name is taken.
-pub fn generate_root(work: &mut Work<'_>, kind: &str) -> Result<Answer, Fault> {
+pub fn generate_root(work: &mut Work<'_>, kind: &str, usual: &str) -> Result<Answer, Fault> {
     let call = work.call;
     let form = Form::of(call.body)?;
     let limits = limits(call.body)?;
@@ -175,7 +175,7 @@ pub fn generate_root(work: &mut Work<'_>, kind: &str) -> Result<Answer, Fault> {
     };
     let certificate = template.sign(&signer, work.randomness)?;
     issue::store(work, &certificate)?;
-    let name = fields::text(call.body, "issuer_name")?.unwrap_or_default();
+    let name = fields::text(call.body, "issuer_name")?.unwrap_or(usual);
     let (issuer, _) = issuers::add(work.storage, &certificate, name, work.randomness)?;
     revocation::refresh(work, &issuer, true)?;
     let mut data = Data::new()

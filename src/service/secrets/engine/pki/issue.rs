@@ -211,7 +211,7 @@ pub fn sign_verbatim(work: &mut Work<'_>, issuer: Option<&str>, name: Option<&st
         ..Role::default()
     }
     .allows(Shape::of(&request.info.public_key)?)?;
-    request.names()?;
+    request.names()?.general()?;
     let authority = Authority::open(work, issuer.unwrap_or(&free.issuer_ref))?;
     let wanted = |oid| {
         request

@@ -69,6 +69,9 @@ const UNOFFERED: [(&[&str], &str); 25] = [
     ),
 ];
 
+/// What a new root is called that is to take the place of the default one.
+const NEXT: &str = "next";
+
 /// Answers a request.
 ///
 /// # Errors
@@ -165,9 +168,11 @@ fn list(work: &mut Work<'_>, segments: &[&str]) -> Result<Answer, Fault> {
 fn write(work: &mut Work<'_>, segments: &[&str]) -> Result<Answer, Fault> {
     let body = work.call.body;
     match segments {
-        ["root", "generate" | "rotate", kind] | ["issuers", "generate", "root", kind] => {
-            authority::generate_root(work, kind)
+        ["root", "generate", kind] | ["issuers", "generate", "root", kind] => {
+            authority::generate_root(work, kind, "")
         }
+        ["root", "rotate", kind] => authority::generate_root(work, kind, NEXT),
+        ["root", "replace"] => settings::default_issuer(work, Some(NEXT)),
         ["intermediate", "generate", kind] | ["issuers", "generate", "intermediate", kind] => {
             authority::generate_intermediate(work, kind)
         }
@@ -185,7 +190,6 @@ fn write(work: &mut Work<'_>, segments: &[&str]) -> Result<Answer, Fault> {
         ["keys", "generate", kind @ ("internal" | "exported")] => manage::generate_key(work, kind),
         ["root", "sign-intermediate"] => authority::sign_intermediate(work, &issuer_of(work)?),
         ["root", "sign-self-issued"] => authority::sign_self_issued(work, &issuer_of(work)?),
-        ["root", "replace"] | ["config", "issuers"] => settings::default_issuer(work),
         ["issue", role] => issue::issue(work, None, role),
         ["sign", role] => issue::sign(work, None, role),
         ["sign-verbatim"] => issue::sign_verbatim(work, None, None),
@@ -234,7 +238,7 @@ fn settled(work: &mut Work<'_>, segments: &[&str]) -> Result<Answer, Fault> {
     match segments {
         ["config", "urls"] => settings::urls(work),
         ["config", "crl"] => settings::crl(work),
-        ["config", "issuers"] => settings::default_issuer(work),
+        ["config", "issuers"] => settings::default_issuer(work, None),
         ["config", "keys"] => settings::default_key(work),
         ["issuer", reference] => manage::issuer(work, reference),
         ["key", reference] => manage::key(work, reference),

@@ -197,16 +197,16 @@ pub fn crl(work: &mut Work<'_>) -> Result<Answer, Fault> {
     Ok(Answer::data(settings.data()?))
 }
 
-/// Answers for `config/issuers`.
+/// Answers for `config/issuers`. A write without a reference means `usual`, if there is such a name.
 ///
 /// # Errors
 /// What the client is told.
-pub fn default_issuer(work: &mut Work<'_>) -> Result<Answer, Fault> {
+pub fn default_issuer(work: &mut Work<'_>, usual: Option<&str>) -> Result<Answer, Fault> {
     let mut defaults = Defaults::read(work.storage)?;
     match work.call.operation {
         Operation::Read => {}
         Operation::Create | Operation::Update => {
-            if let Some(reference) = fields::text(work.call.body, "default")? {
+            if let Some(reference) = fields::text(work.call.body, "default")?.or(usual) {
                 defaults.issuer = issuers::need(work.storage, reference)?.id;
             }
             if work.call.body.get("default_follows_latest_issuer").is_some() {

@@ -342,3 +342,14 @@ fn a_root_of_others_is_signed_under_its_own_key_and_name() {
         );
     }
 }
+
+#[test]
+fn a_root_is_replaced_by_the_next() {
+    let mut bench = with_root();
+    let body = json!({"common_name": "Next", "key_type": "ec"});
+    let next = write(&mut bench, "root/rotate/internal", &body);
+    assert_eq!(next["issuer_name"], json!("next"));
+    assert_ne!(read(&mut bench, "config/issuers")["default"], next["issuer_id"]);
+    write(&mut bench, "root/replace", &json!({}));
+    assert_eq!(read(&mut bench, "config/issuers")["default"], next["issuer_id"]);
+}
