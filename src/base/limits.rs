@@ -405,3 +405,21 @@ pub const MINIMUM_TRANSIT_ROTATION_SECONDS: u64 = 3_600;
 
 /// Bytes of a backup of a key of transit, in base64, that is restored.
 pub const MAXIMUM_TRANSIT_BACKUP_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of PEM in one request to the PKI engine: a request for a certificate, a bundle of certificates and keys.
+pub const MAXIMUM_PKI_INPUT_BYTES: usize = 256 * 1024;
+
+/// Names in one certificate: host names, mail addresses, addresses and URIs together.
+pub const MAXIMUM_PKI_NAMES: usize = 256;
+
+/// Bytes of one text in the subject of a certificate or in one of its names.
+pub const MAXIMUM_PKI_NAME_BYTES: usize = 1_024;
+
+/// Issuers of one mount of the PKI engine.
+pub const MAXIMUM_PKI_ISSUERS: usize = 256;
+
+/// Keys of one mount of the PKI engine.
+pub const MAXIMUM_PKI_KEYS: usize = 256;
+
+/// Certificates on the revocation list of one issuer. A list of so many has about 4 MiB.
+pub const MAXIMUM_PKI_REVOCATIONS: usize = 100_000;

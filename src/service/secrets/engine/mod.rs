@@ -12,6 +12,7 @@ pub mod answer;
 pub mod cubbyhole;
 pub mod fault;
 pub mod kv;
+pub mod pki;
 pub mod storage;
 pub mod times;
 pub mod transit;
