@@ -28,6 +28,7 @@
 //! | [`randomness`] | where keys and nonces come from |
 //! | [`engine`] | what answers for a mounted path: secrets and logins |
 //! | [`policy`] | what a token may do, by the rules of its policies |
+//! | [`audit`] | records of requests and answers, chained so that removal shows |
 //! | [`path`], [`parameters`] | what a request names, and how it says what it wants |
 //!
 //! # What is defended against
@@ -65,6 +66,7 @@
 //! It never proposes a plaintext, never encrypts or draws random bytes in apply, never shows a key, a share or a plaintext in
 //! a log, an error or a metric, and has no cryptography of its own but the arithmetic of shares.
 
+pub mod audit;
 pub mod barrier;
 pub mod engine;
 #[cfg(fuzzing)]
