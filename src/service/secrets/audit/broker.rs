@@ -99,7 +99,8 @@ type Answer = UnboundedSender<Result<(), String>>;
 /// All devices of a node.
 pub struct Broker {
     node: String,
-    wait: Duration,
+    /// How long a record may take.
+    pub(super) wait: Duration,
     devices: RwLock<BTreeMap<String, Arc<Device>>>,
 }
 

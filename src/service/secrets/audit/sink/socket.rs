@@ -172,10 +172,11 @@ fn write_all<Stream: Write>(
     let mut written = 0;
     while let Some(rest) = line.get(written..).filter(|rest| !rest.is_empty()) {
         let left = timeout.saturating_sub(clock::now().duration_since(start));
-        if left.is_zero() {
+        if left.is_zero() && written > 0 {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        set_timeout(stream, left)?;
+        // Zero would be no limit.
+        set_timeout(stream, left.max(Duration::from_millis(1)))?;
         match stream.write(rest) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(more) => written += more,

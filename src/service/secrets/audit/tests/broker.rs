@@ -170,8 +170,9 @@ async fn what_was_recorded_is_written_when_record_returns() {
 #[tokio::test]
 async fn a_device_that_blocks_fails_records_in_bounded_time_and_holds_up_no_other_device() {
     let folder = tempfile::tempdir().unwrap();
-    let broker = Broker::new("n1", SHORT);
+    let mut broker = Broker::new("n1", LONG);
     let reader = blocked(&broker, "pipe").await;
+    broker.wait = SHORT;
     assert_eq!(fill(&broker).await, Err(RecordError::Late(SHORT)));
     while status(&broker, "pipe").health != Health::Blocked {
         tokio::time::sleep(Duration::from_millis(1)).await;

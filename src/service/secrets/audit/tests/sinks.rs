@@ -79,7 +79,7 @@ fn a_unix_socket_that_nobody_reads_fails_in_time_and_works_when_somebody_does() 
     let target = Target::Socket {
         address,
         networks: Vec::new(),
-        timeout: Duration::from_millis(50),
+        timeout: Duration::from_millis(200),
     };
     let mut sink = target.open().unwrap().sink;
     let large = vec![b'x'; 1 << 20];
