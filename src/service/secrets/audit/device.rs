@@ -384,7 +384,7 @@ fn steps(allowed: &Allowed, path: &str) -> Result<PathBuf, Fault> {
 
 fn host_and_port(address: &str) -> Result<String, Fault> {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
-    if host.is_empty() || port.parse::<u16>().ok().filter(|port| *port > 0).is_none() {
+    if host.is_empty() || !port.parse::<u16>().is_ok_and(|port| port > 0) {
         return Err(invalid(format!("address {address:?} is not host:port")));
     }
     Ok(address.to_owned())
