@@ -5,7 +5,7 @@
 //! | [`entry`] | what is recorded of a request and its answer |
 //! | [`render`] | writes that as Vault's JSON; `hashing` hashes every text in parameters and data |
 //! | [`chain`] | gives each record its place in a chain, so that removal shows |
-//! | [`verify`] | checks chains: names what was removed, changed, reordered or cut |
+//! | [`mod@verify`] | checks chains: names what was removed, changed, reordered or cut |
 //! | [`sink`] | files, sockets, syslog and log |
 //! | [`device`] | reads the settings of a device, and what a device may reach |
 //! | [`broker`] | all devices of a node; `queue` and `writer` are the buffer and the thread of each |
