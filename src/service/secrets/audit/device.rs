@@ -6,7 +6,7 @@
 //! loopback too: services of this machine trust who comes from there, and what is sent is partly the client's to choose. With
 //! a directory, files and Unix sockets have to be in it, and TCP and UDP go to loopback and to the networks that are named.
 //!
-//! Never opens anything before it is asked to ([`Settings::open`]).
+//! Never opens anything before it is asked to ([`Target::open`]).
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};

@@ -1,6 +1,6 @@
 //! Writes an entry as Vault's JSON, for one device.
 //!
-//! What is secret is hashed here and nowhere else; every field that may hold a secret goes through [`Veil`]. Never reads a
+//! What is secret is hashed here and nowhere else; every field that may hold a secret goes through `Veil`. Never reads a
 //! clock.
 
 use std::collections::BTreeMap;
