@@ -70,8 +70,8 @@ impl Writer {
                         unsynced.answers.push(answer);
                         unsynced.bytes += object.len();
                     } else {
-                        self.tell(&answer, written);
                         self.queue.done(1, object.len());
+                        self.tell(&answer, written);
                     }
                 }
                 Work::Open => {
@@ -100,10 +100,10 @@ impl Writer {
             Some(sink) => sink.sync().map_err(|error| error.to_string()),
             None => Err("it was removed".to_owned()),
         };
+        self.queue.done(unsynced.answers.len(), unsynced.bytes);
         for answer in &unsynced.answers {
             self.tell(answer, synced.clone());
         }
-        self.queue.done(unsynced.answers.len(), unsynced.bytes);
     }
 
     fn tell(&self, answer: &UnboundedSender<Result<(), String>>, written: Result<(), String>) {

@@ -2,7 +2,7 @@
 //!
 //! | module | writes to |
 //! |---|---|
-//! | [`file`] | a file in the allowed directory, found by [`folder`]; standard output; nowhere |
+//! | [`mod@file`] | a file in the allowed directory, found by [`folder`]; standard output; nowhere |
 //! | [`socket`] | TCP, UDP or a Unix socket |
 //! | [`syslog`] | the syslog of the machine |
 //! | [`log`] | the log of this process |
