@@ -310,3 +310,15 @@ pub const MAXIMUM_SECRET_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// Brackets in the body of a request to the secret store inside each other.
 pub const MAXIMUM_SECRET_BODY_DEPTH: usize = 100;
+
+/// Requests of one client address under way on Vault's interface; one more is refused with 429.
+pub const MAXIMUM_SECRET_REQUESTS_PER_CLIENT: usize = 1_024;
+
+/// Time that a request on Vault's interface may take, its body included, as in Vault (90 s).
+pub const MAXIMUM_SECRET_REQUEST_SECONDS: u64 = 90;
+
+/// Bytes from which on the body of a request to the secret store counts as large, and one whose length is not told.
+pub const LARGE_SECRET_BODY_BYTES: u64 = 1024 * 1024;
+
+/// Large bodies that are read or worked on at a time on Vault's interface; more wait.
+pub const MAXIMUM_LARGE_SECRET_BODIES: usize = 16;
