@@ -343,6 +343,7 @@ fn asking(config: &ServerConfig) -> Option<TlsSettings> {
     let settings = config.client_tls.clone().filter(|_| is_protected)?;
     Some(TlsSettings {
         asks_for_certificate: true,
+        names_callers: false,
         ..settings
     })
 }

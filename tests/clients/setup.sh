@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need and did not write themselves: a real etcd, etcdctl, the clients for Python (with its own
-# tests), Go, Node and Java, those of Consul and of Vault for Python and Go, programs that ask DNS, and what building the Rust client
-# needs, with its tests.
+# tests), Go, Node and Java, those of Consul and of Vault for Python and Go, programs that ask DNS, and what building the
+# Rust client needs, with its tests.
 # What is there already is left alone, so that the script can run before every test.
 #
 # Everything but the Debian packages goes to $STEAD_TEST_CLIENTS, by default stead-test-clients in the user's cache

@@ -14,10 +14,10 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use zeroize::Zeroizing;
 
+use super::anybody::Anybody;
 use super::certificate::RevokedCertificates;
 use super::protocol;
 use super::settings::{CertificateFiles, Identity, Part, Side, TlsError, TlsSettings};
-use super::anybody::Anybody;
 use super::verify::{Callers, Dialled, Rules};
 
 /// Bytes of the largest file that is read.

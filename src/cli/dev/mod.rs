@@ -102,11 +102,21 @@ impl Dev {
             check_datagram_port(*port)?;
         }
         let folder = DevFolder::open(&self.data_dir, &ports, self.fresh)?;
-        let consul_ports = self.others(&ports, DEFAULT_CONSUL_PORT, DEFAULT_CONSUL_STEP, CHOSEN_CONSUL_OFFSET);
+        let consul_ports = self.others(
+            &ports,
+            DEFAULT_CONSUL_PORT,
+            DEFAULT_CONSUL_STEP,
+            CHOSEN_CONSUL_OFFSET,
+        );
         for port in &consul_ports {
             check_port(*port)?;
         }
-        let vault_ports = self.others(&ports, DEFAULT_VAULT_PORT, DEFAULT_VAULT_STEP, CHOSEN_VAULT_OFFSET);
+        let vault_ports = self.others(
+            &ports,
+            DEFAULT_VAULT_PORT,
+            DEFAULT_VAULT_STEP,
+            CHOSEN_VAULT_OFFSET,
+        );
         for port in &vault_ports {
             check_port(*port)?;
         }
@@ -363,7 +373,12 @@ mod tests {
         assert_eq!(dev("5", None).ports().unwrap().last(), Some(&52_379));
         assert_eq!(dev("3", Some(7_000)).ports().unwrap(), [7_000, 7_010, 7_020]);
         assert_eq!(
-            dev("3", None).others(&[2_379, 22_379, 32_379], DEFAULT_DNS_PORT, DEFAULT_CONSUL_STEP, CHOSEN_DNS_OFFSET),
+            dev("3", None).others(
+                &[2_379, 22_379, 32_379],
+                DEFAULT_DNS_PORT,
+                DEFAULT_CONSUL_STEP,
+                CHOSEN_DNS_OFFSET
+            ),
             [8_600, 18_600, 28_600]
         );
         assert_eq!(
@@ -376,7 +391,12 @@ mod tests {
             [8_200, 8_202, 8_204]
         );
         assert_eq!(
-            dev("3", Some(7_000)).others(&[7_000, 7_010, 7_020], DEFAULT_DNS_PORT, DEFAULT_CONSUL_STEP, CHOSEN_DNS_OFFSET),
+            dev("3", Some(7_000)).others(
+                &[7_000, 7_010, 7_020],
+                DEFAULT_DNS_PORT,
+                DEFAULT_CONSUL_STEP,
+                CHOSEN_DNS_OFFSET
+            ),
             [7_003, 7_013, 7_023]
         );
         assert!(
