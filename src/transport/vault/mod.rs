@@ -112,7 +112,9 @@ impl Door {
         let (parts, body) = request.into_parts();
         request::check_headers(&parts.headers)?;
         let asked = request::Asked::read(&parts, &encoded)?;
-        if let Some(page) = open::find(&asked.path) {
+        // A list of one is still about it: that it cannot be listed is what it says.
+        let page = asked.path.strip_suffix('/').unwrap_or(&asked.path);
+        if let Some(page) = open::find(page) {
             let body = body::read(&parts.headers, body, &self.large_bodies, &asked).await?;
             return open::answer(self, page, &asked, &body).await;
         }
