@@ -11,6 +11,7 @@ mod clients;
 mod connections;
 mod consul;
 pub mod dns;
+mod fetch;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gateway;
@@ -41,6 +42,7 @@ use crate::service::Services;
 use crate::service::consul::Consul;
 use crate::service::watch::WatchHub;
 pub use connections::Accept;
+pub use fetch::HttpFetcher;
 use grpc::GrpcDoor;
 pub use http::{HttpSettings, Names};
 pub use probe::Probes;

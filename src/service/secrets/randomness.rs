@@ -4,6 +4,9 @@
 
 use std::io;
 
+use rand_core::{CryptoRng, RngCore};
+use sha2::{Digest, Sha256};
+
 use crate::base::clock;
 use crate::service::secrets::memory::Key;
 
@@ -53,6 +56,70 @@ impl Randomness for SystemRandomness {
         clock::fill_from_system(bytes)
     }
 }
+
+/// A source of random bytes as the libraries of ciphers and signatures want it. Most of them cannot be told that there is
+/// none: they are given worthless bytes then, which are not all the same so that whoever searches a prime among them comes to
+/// an end, and [`Generator::finish`] says that what was made of them must be thrown away.
+pub struct Generator<'source> {
+    source: &'source mut dyn Randomness,
+    failure: Option<io::Error>,
+    worthless: u64,
+}
+
+impl<'source> Generator<'source> {
+    /// Draws from `source`.
+    #[must_use]
+    pub fn new(source: &'source mut dyn Randomness) -> Self {
+        Self {
+            source,
+            failure: None,
+            worthless: 0,
+        }
+    }
+
+    /// Says whether all that was drawn was random. Nothing that was made with it may be used before.
+    ///
+    /// # Errors
+    /// It was not.
+    pub fn finish(self) -> io::Result<()> {
+        self.failure.map_or(Ok(()), Err)
+    }
+}
+
+impl RngCore for Generator<'_> {
+    fn next_u32(&mut self) -> u32 {
+        let mut bytes = [0; 4];
+        self.fill_bytes(&mut bytes);
+        u32::from_le_bytes(bytes)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill_bytes(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        if self.failure.is_none() {
+            match self.source.fill(bytes) {
+                Ok(()) => return,
+                Err(error) => self.failure = Some(error),
+            }
+        }
+        for chunk in bytes.chunks_mut(32) {
+            self.worthless = self.worthless.wrapping_add(1);
+            for (byte, other) in chunk.iter_mut().zip(Sha256::digest(self.worthless.to_be_bytes())) {
+                *byte = other;
+            }
+        }
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rand_core::Error> {
+        self.source.fill(bytes).map_err(rand_core::Error::new)
+    }
+}
+
+impl CryptoRng for Generator<'_> {}
 
 /// Counts: 0, 1, 2 and so on, for golden bytes.
 #[cfg(test)]
@@ -106,5 +173,17 @@ mod tests {
     fn a_source_that_runs_dry_is_an_error_and_never_a_key_of_zeros() {
         assert!(Dry.key().is_err());
         assert!(Dry.below(7).is_err());
+    }
+    #[test]
+    fn a_generator_without_a_source_comes_to_an_end_and_says_that_nothing_was_random() {
+        let mut dry = Dry;
+        let mut generator = Generator::new(&mut dry);
+        assert_ne!(generator.next_u64(), generator.next_u64());
+        assert!(generator.try_fill_bytes(&mut [0; 4]).is_err());
+        assert!(generator.finish().is_err());
+        let mut counting = Counting(0);
+        let mut generator = Generator::new(&mut counting);
+        assert_eq!(generator.next_u32(), u32::from_le_bytes([0, 1, 2, 3]));
+        assert!(generator.finish().is_ok());
     }
 }

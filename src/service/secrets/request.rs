@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::engine::{Data, Peer, Raw, TokenKind};
+use super::engine::{Answer, Data, Fault, Peer, Raw, TokenKind};
 use super::parameters::Body;
 use crate::base::secret::Secret;
 
@@ -64,10 +64,35 @@ pub struct Response {
     pub mount_kind: String,
     /// Whether the data are those of something that is gone: 404 with a body.
     pub is_gone: bool,
+    /// The status of HTTP, where it is another than that of a success: a batch of which a part failed.
+    pub status: Option<u16>,
     /// Whether work goes on after the answer (202).
     pub goes_on: bool,
     /// Bytes instead of all else.
     pub raw: Option<Raw>,
+}
+
+impl Response {
+    /// An answer of data.
+    #[must_use]
+    pub fn data(data: Data) -> Self {
+        Self {
+            data: Some(data),
+            ..Self::default()
+        }
+    }
+
+    /// An answer to a list.
+    ///
+    /// # Errors
+    /// There is nothing: that is told as such.
+    pub fn list(keys: Vec<String>) -> Result<Self, Fault> {
+        let answer = Answer::list(keys)?;
+        Ok(Self {
+            data: answer.data,
+            ..Self::default()
+        })
+    }
 }
 
 /// A token that was made or renewed.

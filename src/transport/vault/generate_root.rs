@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::answer::Answer;
 use super::error::Refusal;
 use super::shares::{nonce, refuse_pgp, share};
+use crate::base::secret::Secret;
 use crate::service::secrets::Secrets;
 use crate::service::secrets::parameters::Body;
 use crate::service::secrets::randomness::{Randomness, SystemRandomness};
@@ -37,7 +38,7 @@ pub(super) async fn begin(secrets: &Secrets, body: &Body) -> Result<Answer, Refu
         Some(_) => return Err(Refusal::invalid("'otp' must be a text")),
     };
     if !given.is_empty() {
-        let status = secrets.begin_making_root(given.to_owned()).await?;
+        let status = secrets.begin_making_root(Secret::new(given.to_owned())).await?;
         return Answer::json(StatusCode::OK, &shown(&status, ""));
     }
     let length = secrets.making_root().await?.password_length;
@@ -45,7 +46,9 @@ pub(super) async fn begin(secrets: &Secrets, body: &Body) -> Result<Answer, Refu
         let text = format!("the system gives no random bytes: {error}");
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)
     })?;
-    let status = secrets.begin_making_root(password.as_str().to_owned()).await?;
+    let status = secrets
+        .begin_making_root(Secret::new(password.as_str().to_owned()))
+        .await?;
     Answer::json(StatusCode::OK, &shown(&status, &password))
 }
 

@@ -9,9 +9,13 @@
 //! what it is told.
 
 pub mod answer;
+pub mod cubbyhole;
 pub mod fault;
+pub mod kv;
+pub mod pki;
 pub mod storage;
 pub mod times;
+pub mod transit;
 #[cfg(test)]
 pub mod twin;
 

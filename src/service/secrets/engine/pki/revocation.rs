@@ -1,0 +1,373 @@
+//! Revocation: what is taken back, and the lists that say so.
+//!
+//! Never forgets what was revoked before it has expired.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use x509_cert::Certificate;
+use x509_cert::Version;
+use x509_cert::crl::{CertificateList, RevokedCert, TbsCertList};
+use x509_cert::der::asn1::Uint;
+use x509_cert::ext::pkix::CrlNumber;
+use x509_cert::serial_number::SerialNumber;
+
+use super::certificate::{self, der};
+use super::issuers::{self, Issuer};
+use super::settings::CrlSettings;
+use super::validity;
+use super::{Work, extensions, fields, pem};
+use crate::base::limits::MAXIMUM_PKI_REVOCATIONS;
+use crate::service::secrets::engine::times::rfc3339;
+use crate::service::secrets::engine::{Answer, Call, Data, Fault, Storage, storage};
+
+/// That a certificate is revoked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Revoked {
+    /// When it was, in seconds since 1970.
+    pub at: u64,
+    /// Until when it is valid.
+    pub end: u64,
+    /// The id of its issuer; empty: it is not here.
+    pub issuer: String,
+}
+
+/// What the list of an issuer says.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Entries {
+    /// How often it has changed.
+    changes: u64,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    /// As storage has it.
+    serial: String,
+    /// When it was revoked, in seconds since 1970.
+    at: u64,
+    /// Until when the certificate is valid.
+    end: u64,
+}
+
+/// A signed list.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct List {
+    number: u64,
+    /// After how many changes of what it says it was signed.
+    changes: u64,
+    /// When it was signed, in seconds since 1970.
+    start: u64,
+    /// Until when it is good.
+    end: u64,
+    /// Its bytes, in base 64.
+    bytes: String,
+}
+
+fn entries_path(issuer: &str) -> String {
+    format!("revocations/{issuer}")
+}
+
+fn list_path(issuer: &str) -> String {
+    format!("crl/{issuer}")
+}
+
+/// Whether a certificate is revoked, by its serial number as storage has it.
+///
+/// # Errors
+/// It cannot be read.
+pub fn find(storage: &mut dyn Storage, serial: &str) -> Result<Option<Revoked>, Fault> {
+    storage::read(storage, &format!("revoked/{serial}"))
+}
+
+/// Marks a certificate as revoked: since when it is, and who issued it if that is here. The list is not signed anew.
+///
+/// # Errors
+/// The list is full.
+fn mark(
+    storage: &mut dyn Storage,
+    certificate: &Certificate,
+    now: Duration,
+) -> Result<(Revoked, Option<Issuer>), Fault> {
+    let serial = certificate::stored_serial(&certificate::serial_text(certificate))?;
+    let mut issuer = None;
+    for other in issuers::issuers(storage)? {
+        let own = other.certificate()?;
+        if own != *certificate && certificate::is_signed_by(certificate, &own) {
+            issuer = Some(other);
+            break;
+        }
+    }
+    if let Some(revoked) = find(storage, &serial)? {
+        return Ok((revoked, issuer));
+    }
+    let revoked = Revoked {
+        at: now.as_secs(),
+        end: certificate::end(certificate).as_secs(),
+        issuer: issuer
+            .as_ref()
+            .map(|issuer| issuer.id.clone())
+            .unwrap_or_default(),
+    };
+    storage::write(storage, &format!("revoked/{serial}"), &revoked, None)?;
+    if let Some(issuer) = &issuer {
+        let path = entries_path(&issuer.id);
+        let mut entries: Entries = storage::read(storage, &path)?.unwrap_or_default();
+        entries.entries.retain(|entry| entry.end > now.as_secs());
+        if entries.entries.len() >= MAXIMUM_PKI_REVOCATIONS {
+            return Err(Fault::Invalid(format!(
+                "the revocation list of the issuer {} has {MAXIMUM_PKI_REVOCATIONS} certificates, which is the most; \
+                 issue from another",
+                issuer.id
+            )));
+        }
+        entries.changes += 1;
+        entries.entries.push(Entry {
+            serial,
+            at: now.as_secs(),
+            end: certificate::end(certificate).as_secs(),
+        });
+        storage::write(storage, &path, &entries, None)?;
+    }
+    Ok((revoked, issuer))
+}
+
+/// The signed list of an issuer, which is signed anew where it says too little, will soon be too old, or `is_forced`.
+/// None: the issuer cannot sign lists.
+///
+/// # Errors
+/// It cannot be signed.
+pub fn refresh(work: &mut Work<'_>, issuer: &Issuer, is_forced: bool) -> Result<Option<Vec<u8>>, Fault> {
+    let now = work.call.now;
+    let entries: Entries = storage::read(work.storage, &entries_path(&issuer.id))?.unwrap_or_default();
+    let before: Option<List> = storage::read(work.storage, &list_path(&issuer.id))?;
+    let broken = |_| Fault::Internal("a stored revocation list cannot be read".to_owned());
+    if let Some(list) = before.as_ref().filter(|_| !is_forced) {
+        // So that who fetches it can keep it for a quarter of its time.
+        let due = list.end.saturating_sub(list.end.saturating_sub(list.start) / 4);
+        if list.changes == entries.changes && now.as_secs() < due {
+            return STANDARD.decode(&list.bytes).map(Some).map_err(broken);
+        }
+    }
+    if !issuer.may("crl-signing") {
+        return Ok(None);
+    }
+    let Some(key) = issuers::key_of(work.storage, issuer)? else {
+        return Ok(None);
+    };
+    let settings = CrlSettings::read(work.storage)?;
+    let list = List {
+        number: before.map_or(1, |list| list.number + 1),
+        changes: entries.changes,
+        start: now.as_secs(),
+        end: now.as_secs().saturating_add(settings.expiry()?.as_secs()),
+        bytes: String::new(),
+    };
+    let listed: &[Entry] = if settings.disable { &[] } else { &entries.entries };
+    let tbs_cert_list = unsigned(&issuer.certificate()?, &list, listed, key.algorithm(0)?)?;
+    let message = der(&tbs_cert_list)?;
+    let bytes = der(&CertificateList {
+        signature_algorithm: tbs_cert_list.signature.clone(),
+        signature: key.sign(&message, 0, work.randomness)?,
+        tbs_cert_list,
+    })?;
+    let list = List {
+        bytes: STANDARD.encode(&bytes),
+        ..list
+    };
+    storage::write(work.storage, &list_path(&issuer.id), &list, None)?;
+    Ok(Some(bytes))
+}
+
+fn unsigned(
+    issuer: &Certificate,
+    list: &List,
+    entries: &[Entry],
+    signature: x509_cert::spki::AlgorithmIdentifierOwned,
+) -> Result<TbsCertList, Fault> {
+    let broken = || Fault::Internal("a revocation list cannot be written".to_owned());
+    let mut revoked = Vec::new();
+    // Whose time is over needs no list.
+    for entry in entries.iter().filter(|entry| entry.end > list.start) {
+        let byte = |text: &str| u8::from_str_radix(text, 16).map_err(|_| broken());
+        let bytes = entry.serial.split('-').map(byte).collect::<Result<Vec<_>, _>>()?;
+        revoked.push(RevokedCert {
+            serial_number: SerialNumber::new(&bytes).map_err(|_| broken())?,
+            revocation_date: validity::time(Duration::from_secs(entry.at))?,
+            crl_entry_extensions: None,
+        });
+    }
+    let number = Uint::new(&list.number.to_be_bytes()).map_err(|_| broken())?;
+    Ok(TbsCertList {
+        version: Version::V2,
+        signature,
+        issuer: issuer.tbs_certificate.subject.clone(),
+        this_update: validity::time(Duration::from_secs(list.start))?,
+        next_update: Some(validity::time(Duration::from_secs(list.end))?),
+        revoked_certificates: (!revoked.is_empty()).then_some(revoked),
+        crl_extensions: Some(vec![
+            extensions::authority_key(&extensions::subject_key_id(&issuer.tbs_certificate))?,
+            extensions::extension(&CrlNumber(number), false)?,
+        ]),
+    })
+}
+
+/// Signs the lists of all issuers anew.
+///
+/// # Errors
+/// One cannot be signed.
+pub fn rotate(work: &mut Work<'_>) -> Result<(), Fault> {
+    for issuer in issuers::issuers(work.storage)? {
+        refresh(work, &issuer, true)?;
+    }
+    Ok(())
+}
+
+/// The certificate with a serial number.
+///
+/// # Errors
+/// It cannot be read.
+pub fn stored(storage: &mut dyn Storage, serial: &str) -> Result<Option<Certificate>, Fault> {
+    let record = storage.get(&format!("certificate/{serial}"))?;
+    record.map(|bytes| certificate::parse(bytes.expose())).transpose()
+}
+
+/// Revokes the certificate that a call names, by its serial number or itself; with `is_proven`, by whoever has its key.
+///
+/// # Errors
+/// It is not of an issuer of this mount, or is one.
+pub fn revoke(work: &mut Work<'_>, is_proven: bool) -> Result<Answer, Fault> {
+    let body = work.call.body;
+    let (serial, given) = (
+        fields::text(body, "serial_number")?,
+        fields::text(body, "certificate")?,
+    );
+    let certificate = match (serial, given) {
+        (Some(serial), None) => stored(work.storage, &certificate::stored_serial(serial)?)?
+            .ok_or_else(|| Fault::Invalid(format!("certificate with serial {serial} not found")))?,
+        (None, Some(text)) => known(work.storage, text)?,
+        (None, None) => {
+            return Err(Fault::Invalid(
+                "The serial number or certificate to revoke must be provided.".to_owned(),
+            ));
+        }
+        (Some(_), Some(_)) => {
+            return Err(Fault::Invalid(
+                "Must provide either the certificate or the serial to revoke; not both.".to_owned(),
+            ));
+        }
+    };
+    if is_proven {
+        prove(work, &certificate)?;
+    }
+    for issuer in issuers::issuers(work.storage)? {
+        if issuer.certificate()? == certificate {
+            return Err(Fault::Invalid(format!(
+                "the certificate is that of the issuer {}; revoke it by issuer/{}/revoke",
+                issuer.id, issuer.id
+            )));
+        }
+    }
+    if certificate::end(&certificate) <= work.call.now {
+        return Ok(Answer {
+            warnings: vec![format!(
+                "certificate with serial {} already expired; refusing to add to CRL",
+                certificate::serial_text(&certificate)
+            )],
+            ..Answer::default()
+        });
+    }
+    let (revoked, issuer) = mark(work.storage, &certificate, work.call.now)?;
+    if let Some(issuer) = issuer {
+        refresh(work, &issuer, false)?;
+    }
+    let data = Data::new()
+        .with("revocation_time", &revoked.at)?
+        .with(
+            "revocation_time_rfc3339",
+            &rfc3339(Duration::from_secs(revoked.at)),
+        )?
+        .with("state", "revoked")?;
+    Ok(Answer::data(data))
+}
+
+/// A certificate that a client shows, which need not be stored but must be of an issuer of this mount.
+fn known(storage: &mut dyn Storage, text: &str) -> Result<Certificate, Fault> {
+    let blocks = pem::decode(text, "certificate")?;
+    let [(_, bytes)] = blocks.as_slice() else {
+        return Err(Fault::Invalid("certificate must be one block of PEM".to_owned()));
+    };
+    let certificate = certificate::parse(bytes)?;
+    for issuer in issuers::issuers(storage)? {
+        if certificate::is_signed_by(&certificate, &issuer.certificate()?) {
+            return Ok(certificate);
+        }
+    }
+    Err(Fault::Invalid(
+        "the certificate is not signed by an issuer of this mount".to_owned(),
+    ))
+}
+
+fn prove(work: &Work<'_>, certificate: &Certificate) -> Result<(), Fault> {
+    let blocks = pem::decode(fields::required(work.call.body, "private_key")?, "private_key")?;
+    let mut keys = blocks
+        .iter()
+        .filter_map(|(label, bytes)| super::keys::PrivateKey::from_block(label, bytes));
+    let key = keys
+        .next()
+        .ok_or_else(|| Fault::Invalid("private_key holds no key that can be read".to_owned()))?;
+    match key.public()? == certificate.tbs_certificate.subject_public_key_info {
+        true => Ok(()),
+        false => Err(Fault::Invalid(
+            "private_key is not the key of the certificate".to_owned(),
+        )),
+    }
+}
+
+/// Revokes the certificate that a lease was for. The list is signed anew when it is fetched the next time.
+///
+/// # Errors
+/// The list is full.
+pub fn release(call: &Call<'_>, details: &[u8], storage: &mut dyn Storage) -> Result<(), Fault> {
+    let Some(serial) = std::str::from_utf8(details)
+        .ok()
+        .and_then(|text| certificate::stored_serial(text).ok())
+    else {
+        return Ok(());
+    };
+    match stored(storage, &serial)? {
+        Some(certificate) if certificate::end(&certificate) > call.now => {
+            mark(storage, &certificate, call.now).map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Revokes an issuer: it signs no certificates any more, and stands on the list of who issued it, if that is here.
+///
+/// # Errors
+/// The list is full.
+pub fn revoke_issuer(work: &mut Work<'_>, mut issuer: Issuer) -> Result<Issuer, Fault> {
+    if issuer.revoked_at.is_none() {
+        let (_, parent) = mark(work.storage, &issuer.certificate()?, work.call.now)?;
+        issuer.revoked_at = Some(work.call.now.as_secs());
+        issuers::save(work.storage, &issuer)?;
+        if let Some(parent) = parent {
+            refresh(work, &parent, false)?;
+        }
+    }
+    Ok(issuer)
+}
+
+/// Removes what is known of the list of an issuer.
+///
+/// # Errors
+/// It cannot be read.
+pub fn forget(storage: &mut dyn Storage, issuer: &str) -> Result<(), Fault> {
+    storage.delete(&entries_path(issuer))?;
+    storage.delete(&list_path(issuer))
+}
