@@ -435,3 +435,43 @@ pub const MAXIMUM_PKI_KEYS: usize = 256;
 
 /// Certificates on the revocation list of one issuer. A list of so many has about 4 MiB.
 pub const MAXIMUM_PKI_REVOCATIONS: usize = 100_000;
+
+/// Audit devices; one more is refused. Each has a thread and a buffer.
+pub const MAXIMUM_AUDIT_DEVICES: usize = 16;
+
+/// Bytes of the name of an audit device.
+pub const MAXIMUM_AUDIT_NAME_BYTES: usize = 256;
+
+/// Bytes of what an audit device writes in front of each record.
+pub const MAXIMUM_AUDIT_PREFIX_BYTES: usize = 128;
+
+/// Bytes of the parameters of a request, or of the data of an answer, as an audit record shows them. Of more, one keyed hash
+/// is shown.
+pub const MAXIMUM_AUDIT_DATA_BYTES: usize = 2 * 1024 * 1024;
+
+/// Bytes of an audit record; a request that needs more is refused.
+pub const MAXIMUM_AUDIT_RECORD_BYTES: usize = 8 * 1024 * 1024;
+
+/// Records that wait for an audit device; one more is not taken by it.
+pub const MAXIMUM_AUDIT_BUFFER_RECORDS: usize = 4_096;
+
+/// Bytes of the records that wait for an audit device.
+pub const MAXIMUM_AUDIT_BUFFER_BYTES: usize = 32 * 1024 * 1024;
+
+/// Seconds that a request waits for the first audit device that has written its record.
+pub const DEFAULT_AUDIT_WAIT_SECONDS: u64 = 10;
+
+/// Seconds between two attempts to open what an audit device writes to, or to connect to it.
+pub const AUDIT_RETRY_SECONDS: u64 = 1;
+
+/// Seconds that a write to the socket of an audit device takes at most, as in Vault.
+pub const DEFAULT_AUDIT_WRITE_SECONDS: u64 = 2;
+
+/// Seconds that the longest such time may be.
+pub const MAXIMUM_AUDIT_WRITE_SECONDS: u64 = 60;
+
+/// Bytes at the end of an audit file that are searched for the last record when it is opened.
+pub const MAXIMUM_AUDIT_TAIL_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Faults of a chain of audit records that are named one by one; more are counted.
+pub const MAXIMUM_AUDIT_FAULTS: usize = 1_000;

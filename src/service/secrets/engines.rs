@@ -4,6 +4,7 @@
 
 use super::engine::cubbyhole::Cubbyhole;
 use super::engine::kv::{KeyValue, Versioned};
+use super::engine::pki::Pki;
 use super::engine::transit::Transit;
 use super::engine::{Engine, Mount};
 use super::login::{AppRole, Certificates, Jwt, Kubernetes, UserPass};
@@ -22,6 +23,7 @@ pub fn of(mount: &Mount) -> Option<&'static dyn Engine> {
     static JWT: Jwt = Jwt;
     static KEY_VALUE: KeyValue = KeyValue;
     static KUBERNETES: Kubernetes = Kubernetes;
+    static PKI: Pki = Pki;
     static TRANSIT: Transit = Transit;
     static USER_PASS: UserPass = UserPass;
     static VERSIONED: Versioned = Versioned;
@@ -33,6 +35,7 @@ pub fn of(mount: &Mount) -> Option<&'static dyn Engine> {
         "kubernetes" => &KUBERNETES,
         "kv" if mount.options.get("version").is_some_and(|version| version == "2") => &VERSIONED,
         "kv" => &KEY_VALUE,
+        "pki" => &PKI,
         "transit" => &TRANSIT,
         "userpass" => &USER_PASS,
         _ => return None,

@@ -29,6 +29,7 @@
 //! | [`engine`] | what answers for a mounted path: secrets and logins |
 //! | [`login`] | engines that tell who somebody is: passwords, role ids, certificates, JSON Web Tokens |
 //! | [`policy`] | what a token may do, by the rules of its policies |
+//! | [`audit`] | records of requests and answers, chained so that removal shows |
 //! | [`path`], [`parameters`] | what a request names, and how it says what it wants |
 //! | [`store`] | records: where they are, how they are read, and changed in one transaction |
 //! | [`custody`] | the keys of this node: sealed, unsealed, shares changed |
@@ -71,6 +72,7 @@
 //! It never proposes a plaintext, never encrypts or draws random bytes in apply, never shows a key, a share or a plaintext in
 //! a log, an error or a metric, and has no cryptography of its own but the arithmetic of shares.
 
+pub mod audit;
 pub mod barrier;
 pub mod custody;
 pub mod engine;

@@ -31,6 +31,11 @@ pub enum Purpose<'name> {
         /// The name of the device.
         device: &'name str,
     },
+    /// The records that an audit device writes. Not the key of the values: clients may ask for hashes of those.
+    AuditChain {
+        /// The name of the device.
+        device: &'name str,
+    },
 }
 
 impl Purpose<'_> {
@@ -40,6 +45,7 @@ impl Purpose<'_> {
             Self::Token => "stead hash token".to_owned(),
             Self::Accessor => "stead hash accessor".to_owned(),
             Self::Audit { device } => format!("stead hash audit {device}"),
+            Self::AuditChain { device } => format!("stead hash audit-chain {device}"),
         }
     }
 }

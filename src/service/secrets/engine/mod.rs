@@ -14,10 +14,10 @@ pub mod fault;
 pub mod kv;
 pub mod pki;
 pub mod storage;
+#[cfg(test)]
+pub mod testing;
 pub mod times;
 pub mod transit;
-#[cfg(test)]
-pub mod twin;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

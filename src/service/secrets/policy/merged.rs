@@ -40,6 +40,22 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// As audit writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Read => "read",
+            Self::Delete => "delete",
+            Self::List => "list",
+            Self::Patch => "patch",
+            Self::Renew => "renew",
+            Self::Revoke => "revoke",
+            Self::Help => "help",
+        }
+    }
+
     /// What it needs.
     fn capability(self) -> Option<Capability> {
         match self {

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::base::limits::MAXIMUM_SECRET_VALUE_BYTES;
 use crate::service::secrets::engine::kv::tests::{exists, invalid, play_all};
-use crate::service::secrets::engine::twin::Bench;
+use crate::service::secrets::engine::testing::Bench;
 
 fn bench() -> Bench<Cubbyhole> {
     Bench::new(Cubbyhole, "cubbyhole", "cubbyhole/", &[])

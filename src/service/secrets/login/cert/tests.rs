@@ -11,7 +11,7 @@ use super::Certificates;
 use super::chain::{certificates, is_trusted};
 use super::facts::Facts;
 use crate::base::limits::MAXIMUM_CLIENT_CERTIFICATES;
-use crate::service::secrets::engine::twin::Bench;
+use crate::service::secrets::engine::testing::Bench;
 use crate::service::secrets::engine::{Engine, Fault, Login};
 use crate::service::secrets::policy::Operation::{self, Delete, List, Read, Update};
 

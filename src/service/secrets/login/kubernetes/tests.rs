@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::Kubernetes;
-use crate::service::secrets::engine::twin::Bench;
+use crate::service::secrets::engine::testing::Bench;
 use crate::service::secrets::engine::{Engine, Errand, Fault, Login};
 use crate::service::secrets::policy::Operation::{self, Delete, List, Read, Update};
 

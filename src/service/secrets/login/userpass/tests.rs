@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::UserPass;
 use crate::base::limits::{MAXIMUM_LOGIN_FAILURES, MAXIMUM_LOGIN_PASSWORD_BYTES};
-use crate::service::secrets::engine::twin::Bench;
+use crate::service::secrets::engine::testing::Bench;
 use crate::service::secrets::engine::{Engine, Fault, Login};
 use crate::service::secrets::policy::Operation::{self, Delete, List, Read, Update};
 

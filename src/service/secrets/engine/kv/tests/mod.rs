@@ -5,7 +5,7 @@ mod script;
 
 pub(in crate::service::secrets::engine) use script::play_all;
 
-use crate::service::secrets::engine::twin::Bench;
+use crate::service::secrets::engine::testing::Bench;
 use crate::service::secrets::engine::{Answer, Call, Engine, Fault};
 use crate::service::secrets::parameters::Body;
 use crate::service::secrets::policy::Operation;

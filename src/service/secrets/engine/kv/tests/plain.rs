@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{invalid, play_all};
 use crate::base::limits::MAXIMUM_SECRET_VALUE_BYTES;
 use crate::service::secrets::engine::kv::KeyValue;
-use crate::service::secrets::engine::twin::Bench;
+use crate::service::secrets::engine::testing::Bench;
 use crate::service::secrets::policy::Operation;
 
 fn bench() -> Bench<KeyValue> {

@@ -12,7 +12,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::Pki;
 use super::pem;
 use crate::service::secrets::engine::Fault;
-use crate::service::secrets::engine::twin::Bench;
+use crate::service::secrets::engine::testing::Bench;
 use crate::service::secrets::policy::Operation;
 
 fn bench() -> Bench<Pki> {

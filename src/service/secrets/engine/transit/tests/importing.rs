@@ -5,7 +5,7 @@ use rsa::traits::PublicKeyParts;
 
 use super::*;
 use crate::service::secrets::engine::Engine;
-use crate::service::secrets::engine::twin::Twin;
+use crate::service::secrets::engine::testing::Twin;
 use crate::service::secrets::randomness::Counting;
 
 #[test]

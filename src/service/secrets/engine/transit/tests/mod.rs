@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::Transit;
 use super::kind::KeyType;
-use crate::service::secrets::engine::twin::Bench;
+use crate::service::secrets::engine::testing::Bench;
 use crate::service::secrets::engine::{Answer, Fault};
 use crate::service::secrets::policy::Operation;
 

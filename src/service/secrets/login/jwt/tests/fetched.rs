@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::keys::{P256_PRIVATE, P256_X, P256_Y, RSA_SHORT};
 use super::{Jwts, but, claims, p256, role, signed, signed_as};
-use crate::service::secrets::engine::twin::Bench;
+use crate::service::secrets::engine::testing::Bench;
 use crate::service::secrets::engine::{Errand, Fault};
 use crate::service::secrets::login::Jwt;
 use crate::service::secrets::login::jws::VerifyingKey;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use self::keys::{ED_PRIVATE, ED_PUBLIC, P256_PRIVATE, P256_PUBLIC, RSA_PRIVATE, RSA_PUBLIC};
 use super::Jwt;
 use crate::base::limits::MAXIMUM_LOGIN_JWT_BYTES;
-use crate::service::secrets::engine::twin::Bench;
+use crate::service::secrets::engine::testing::Bench;
 use crate::service::secrets::engine::{Engine, Fault, Login};
 use crate::service::secrets::policy::Operation::{self, Update};
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::service::secrets::engine::kv::Versioned;
 use crate::service::secrets::engine::kv::tests::{exists, play_all};
-use crate::service::secrets::engine::twin::Bench;
+use crate::service::secrets::engine::testing::Bench;
 use crate::service::secrets::engine::{Answer, Call, Engine, Fault, Storage};
 use crate::service::secrets::parameters::Body;
 use crate::service::secrets::policy::Operation;
