@@ -149,6 +149,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         service::secrets::Settings {
             seals: config.seals.clone(),
             fetcher: Arc::new(HttpFetcher),
+            audit_directory: config.audit_directory.clone(),
         },
     );
     tokio::spawn(services.clone().run(service_news));
@@ -158,6 +159,17 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         replication.shutdown().await;
         return Err(error.into());
     }
+    let hangups = services.secrets.clone();
+    tokio::spawn(async move {
+        match signal(SignalKind::hangup()) {
+            Ok(mut hangup) => {
+                while hangup.recv().await.is_some() {
+                    hangups.reopen_audit().await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "SIGHUP does not open the files of audit again"),
+        }
+    });
     let publication = tokio::spawn(publish(
         services.clone(),
         config.name.clone(),

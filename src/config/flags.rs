@@ -236,6 +236,11 @@ const USED: &[Flag] = &[
         "Secret of a first token that may do everything, a UUID; none: it is made with /v1/acl/bootstrap",
     ),
     used(
+        "audit-directory",
+        "",
+        "Directory that the audit files of the secret store lie in; none: audit writes only to the log, stdout or syslog",
+    ),
+    used(
         "secrets-seal",
         "",
         "What unseals the secret store of this node by itself: file:PATH, env:NAME or ID=file:PATH, several with commas; none: people do",

@@ -85,6 +85,8 @@ pub struct ServerConfig {
     pub consul_datacenter: String,
     /// The rights on Consul's interface.
     pub consul_acls: AclSettings,
+    /// The directory that the audit files of the secret store lie in.
+    pub audit_directory: Option<PathBuf>,
     /// What unseals the secret store of this node by itself.
     pub seals: Vec<SealSource>,
     /// Most requests of one client address under way on Consul's interface.

@@ -1,4 +1,4 @@
-//! `--secrets-seal`: what unseals the secret store of a node by itself.
+//! `--secrets-seal` and `--audit-directory`: what unseals the secret store of a node by itself, and where it may be audited.
 //!
 //! Never reads a key: that is done when the node wants to be unsealed.
 
@@ -31,6 +31,12 @@ pub(super) fn seals(values: &Values) -> Result<Vec<SealSource>, ConfigError> {
         seals.push(seal);
     }
     Ok(seals)
+}
+
+/// The directory that audit files lie in.
+pub(super) fn audit_directory(values: &Values) -> Option<PathBuf> {
+    let given = values.get("audit-directory");
+    (!given.value.is_empty()).then(|| PathBuf::from(given.value))
 }
 
 fn seal(text: &str) -> Option<SealSource> {

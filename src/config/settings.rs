@@ -172,6 +172,7 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         listen_vault: urls.vault(&values)?,
         consul_datacenter: dns::datacenter(&values)?,
         consul_acls: rights::consul_acls(&values)?,
+        audit_directory: secrets::audit_directory(&values),
         seals: secrets::seals(&values)?,
         consul_requests_per_client: number(&values, "consul-max-requests-per-client", 1..=u32::MAX)?,
         client_tls,

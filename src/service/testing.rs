@@ -31,7 +31,7 @@ pub(crate) struct Node {
     pub services: Services,
     /// Its watches.
     pub hub: WatchHub,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Node {
@@ -58,7 +58,7 @@ impl Node {
                 is_learner: false,
             }],
             new_cluster: true,
-            data_folder: folder.path().join("data"),
+            datafolder: folder.path().join("data"),
             peer_listeners: vec![PeerListener {
                 listener,
                 entrance: Entrance::new(Side::Peer, None),
@@ -113,6 +113,7 @@ impl Node {
         let secrets = super::secrets::Settings {
             seals: Vec::new(),
             fetcher: Arc::new(HttpFetcher),
+            audit_directory: Some(folder.path().join("audit")),
         };
         let services = Services::new(
             replication,
@@ -128,10 +129,15 @@ impl Node {
         let node = Self {
             services,
             hub,
-            _folder: folder,
+            folder: folder,
         };
         node.until(|node| node.services.health.has_leader()).await;
         node
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// Waits for a condition.

@@ -68,7 +68,7 @@ struct Stored {
 
 impl Custody {
     /// A sealed node.
-    pub fn new(core: Arc<Core>, leases: Leases, sources: Vec<SealSource>) -> Self {
+    pub(in crate::service) fn new(core: Arc<Core>, leases: Leases, sources: Vec<SealSource>) -> Self {
         Self {
             core,
             leases,

@@ -73,6 +73,7 @@
 //! a log, an error or a metric, and has no cryptography of its own but the arithmetic of shares.
 
 pub mod audit;
+pub mod auditing;
 pub mod barrier;
 pub mod custody;
 pub mod engine;
@@ -103,6 +104,7 @@ mod token;
 mod work;
 mod wrapping;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -111,6 +113,7 @@ use super::core::Core;
 use super::lease::Leases;
 use super::watch::WatchHub;
 use crate::base::secret::Secret;
+use auditing::Auditing;
 use custody::Custody;
 pub use custody::SealSource;
 pub use error::{ErrorKind, SecretsError};
@@ -127,6 +130,8 @@ pub struct Settings {
     pub seals: Vec<SealSource>,
     /// What fetches for engines.
     pub fetcher: Arc<dyn Fetcher>,
+    /// The directory that audit files lie in; none: there are none.
+    pub audit_directory: Option<PathBuf>,
 }
 
 /// The secret store, as a node's front doors use it. A handle: clones share one store.
@@ -137,6 +142,7 @@ pub struct Secrets {
     hub: WatchHub,
     custody: Arc<Custody>,
     reaper: Arc<Reaper>,
+    auditing: Arc<Auditing>,
     fetcher: Arc<dyn Fetcher>,
 }
 
@@ -144,6 +150,10 @@ impl Secrets {
     pub(super) fn new(core: Arc<Core>, leases: &Leases, hub: WatchHub, settings: Settings) -> Self {
         Self {
             custody: Arc::new(Custody::new(Arc::clone(&core), leases.clone(), settings.seals)),
+            auditing: Arc::new(Auditing::new(
+                &core.settings.member.to_string(),
+                settings.audit_directory,
+            )),
             core,
             leases: leases.clone(),
             hub,
@@ -158,6 +168,23 @@ impl Secrets {
             () = self.custody.run() => {}
             () = self.reap() => {}
         }
+    }
+
+    /// Forgets the keys of this node.
+    pub(super) async fn seal(&self) {
+        self.custody.seal().await;
+        self.auditing.close().await;
+    }
+
+    /// Opens the files of audit again, after they were moved away.
+    pub async fn reopen_audit(&self) {
+        self.auditing.reopen().await;
+    }
+
+    /// The state of each audit device of this node.
+    #[must_use]
+    pub fn audit_status(&self) -> Vec<audit::Status> {
+        self.auditing.status()
     }
 
     /// Answers a request.

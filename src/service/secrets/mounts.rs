@@ -122,12 +122,6 @@ impl Mounts {
         self.iter().filter(|mount| !mount.path.starts_with(AUTH))
     }
 
-    /// The mount with that accessor.
-    #[must_use]
-    pub fn by_accessor(&self, accessor: &str) -> Option<&Mount> {
-        self.iter().find(|mount| mount.accessor == accessor)
-    }
-
     /// Adds a mount.
     ///
     /// # Errors

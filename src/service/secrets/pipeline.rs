@@ -11,11 +11,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Secrets;
+use super::auditing;
 use super::engine::{Errand, Fault};
 use super::error::SecretsError;
 use super::request::{Request, Response, Verb};
 use super::store::commit::Committed;
-use super::store::{Unsealed, keys};
+use super::store::{Draft, Unsealed, keys};
 use super::work::{After, Done, Work};
 use crate::base::clock;
 use crate::service::ServiceError;
@@ -31,8 +32,28 @@ const MAXIMUM_ERRANDS: usize = 8;
 type Fetched = BTreeMap<Errand, Result<Vec<u8>, String>>;
 
 impl Secrets {
+    /// Serves a request, and has it recorded before and after.
     pub(super) async fn serve(&self, request: Request) -> Result<Response, SecretsError> {
         let request = Arc::new(request);
+        let unsealed = self.custody.require()?;
+        let view = self.core.reader.view();
+        unsealed.follow(&view)?;
+        let devices = auditing::read(&mut Draft::new(Arc::clone(&unsealed), view, clock::unix_time()))?;
+        if !self.auditing.follow(&unsealed, &devices).await {
+            return self.answer(&request).await;
+        }
+        let view = self.core.view(false).await?;
+        unsealed.follow(&view)?;
+        let seen = self.work(&request, &unsealed, view, &Arc::default())?.look()?;
+        self.auditing.request(&request, &seen).await?;
+        let outcome = self.answer(&request).await;
+        if self.custody.unsealed().is_some() {
+            self.auditing.outcome(&request, &seen, &outcome).await?;
+        }
+        outcome
+    }
+
+    async fn answer(&self, request: &Arc<Request>) -> Result<Response, SecretsError> {
         let mut fetched = Arc::new(Fetched::new());
         let mut attempts = 0;
         let mut may_be_stale = matches!(request.verb, Verb::Write | Verb::Patch | Verb::Delete);
@@ -40,7 +61,7 @@ impl Secrets {
             let unsealed = self.custody.require()?;
             let view = self.core.view(may_be_stale).await?;
             unsealed.follow(&view)?;
-            let work = self.work(&request, &unsealed, view, &fetched)?;
+            let work = self.work(request, &unsealed, view, &fetched)?;
             if may_be_stale && work.kind() != "kv" {
                 // What this engine does may have nothing to write, and then nothing would tell that it was decided too soon.
                 may_be_stale = false;
@@ -97,9 +118,21 @@ impl Secrets {
         done: Done,
         unsealed: &Arc<Unsealed>,
     ) -> Result<Option<Result<Response, SecretsError>>, SecretsError> {
+        for after in &done.after {
+            if let After::EnableAudit(name, device) = after
+                && let Err(fault) = self.auditing.enable(unsealed, name, device).await
+            {
+                return Ok(Some(Err(fault.into())));
+            }
+        }
         if done.draft.writes() {
             let written = done.draft.commit(&self.core, &self.leases).await?;
             if written == Committed::Conflict {
+                for after in &done.after {
+                    if let After::EnableAudit(name, _) = after {
+                        self.auditing.disable(name).await;
+                    }
+                }
                 return Ok(None);
             }
             if unsealed.must_count() {
@@ -109,7 +142,8 @@ impl Secrets {
         }
         for after in done.after {
             match after {
-                After::Seal => self.custody.seal().await,
+                After::EnableAudit(..) => {}
+                After::Seal => self.seal().await,
                 After::Rotate => self.write_keyring(unsealed, true).await?,
                 After::Tidy => self.reaper.sweep_soon(),
             }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::auditing::{Device, Seen};
 use super::engine::{Answer, Call, Engine, Errand, Fault, Login, Mount, TokenKind, Tuning};
 use super::error::SecretsError;
 use super::mounts::Mounts;
@@ -31,8 +32,10 @@ use crate::base::secret::Secret;
 use crate::state::ReadView;
 
 /// What the node does once the draft of a request is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum After {
+    /// Have an audit device write, before it is written down that there is one.
+    EnableAudit(String, Device),
     /// Seal this node.
     Seal,
     /// Add a term to the keyring.
@@ -64,8 +67,6 @@ pub struct Done {
     pub draft: Draft,
     /// What is to be done then.
     pub after: Vec<After>,
-    /// Whose token it is.
-    pub identity: Option<Identity>,
 }
 
 impl Work {
@@ -104,6 +105,18 @@ impl Work {
             .map_or("", |mount| mount.kind.as_str())
     }
 
+    /// What audit says of the request before it is served.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn look(mut self) -> Result<Seen, SecretsError> {
+        Ok(Seen {
+            identity: self.find()?,
+            mount: self.mounts.owner(&self.request.path).cloned(),
+            operation: self.operation,
+        })
+    }
+
     /// Ends it with an outcome.
     #[must_use]
     pub fn into_done(self, outcome: Result<Response, SecretsError>) -> Done {
@@ -111,7 +124,6 @@ impl Work {
             outcome,
             draft: self.draft,
             after: self.after,
-            identity: self.identity,
         }
     }
 
@@ -384,12 +396,6 @@ impl Work {
     /// Nobody's.
     pub fn identity(&self) -> Result<&Identity, SecretsError> {
         self.identity.as_ref().ok_or(SecretsError::Denied)
-    }
-
-    /// What the token may do; none: there is none.
-    #[must_use]
-    pub fn merged(&self) -> Option<&Arc<Merged>> {
-        self.merged.as_ref()
     }
 
     /// The token of the request; empty: none.

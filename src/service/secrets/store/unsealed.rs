@@ -191,6 +191,12 @@ impl Unsealed {
         hexadecimal(self.tokens.hash(token.as_bytes()).bytes())
     }
 
+    /// A copy of the key of hashes, in memory of its own.
+    #[must_use]
+    pub fn copy_of_hash_key(&self) -> Key {
+        Key::copied_from(self.held.read().keyring.hash_key().expose())
+    }
+
     /// What hashes values for an audit device.
     #[must_use]
     pub fn audit_hasher(&self, device: &str) -> Hasher {

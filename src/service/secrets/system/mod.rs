@@ -3,6 +3,7 @@
 //! What needs no token and has no envelope (`sys/init`, `sys/unseal`, ...) is served by the front doors, with the methods of
 //! [`super::Secrets`]. What is part of Vault's interface and not offered says so. Never holds a secret of another mount.
 
+mod audit;
 mod capabilities;
 mod keys;
 mod mounts;
@@ -109,6 +110,8 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
         }
         "wrapping" if writes || operation == Read => wrapping::handle(work, rest),
         "internal" => preflight::handle(work, rest),
+        "audit" => audit::handle(work, rest),
+        "audit-hash" if writes => audit::hash(work, rest),
         "key-status" if operation == Read => keys::status(work),
         "rotate" => keys::rotate(work, rest),
         // Shares are never kept, so nobody finds them here.

@@ -1,4 +1,6 @@
 //! The secret store on a node with a real disk.
 
+mod audit;
+mod engines;
 mod support;
 mod tokens;

@@ -37,6 +37,11 @@ impl Store {
         }
     }
 
+    /// Where audit files may lie.
+    pub fn audit_directory(&self) -> std::path::PathBuf {
+        self.node.folder().join("audit")
+    }
+
     pub async fn ask(
         &self,
         token: &str,

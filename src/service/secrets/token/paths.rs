@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::make::{New, auth, make};
 use super::roles::{self, Role};
-use super::{ACCESSORS, CHILDREN, Entry, Identity, TOKENS, by_accessor, find, of_id, renew, revoke, text};
+use super::{ACCESSORS, CHILDREN, Entry, Identity, TOKENS, by_accessor, find, of_id, renew, revoke};
 use crate::base::secret::Secret;
 use crate::service::secrets::engine::storage::encode;
 use crate::service::secrets::engine::times::rfc3339;
@@ -464,6 +464,3 @@ fn display_name(work: &Work) -> Result<String, Fault> {
         plain => format!("token-{plain}"),
     })
 }
-
-/// The length of tokens, for who makes a one-time password as long.
-pub const TOKEN_CHARACTERS: usize = text::TOKEN_CHARACTERS;

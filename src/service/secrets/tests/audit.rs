@@ -1,0 +1,49 @@
+//! Audit on a node: nothing is served that is not written down, and nothing secret is.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::support::{Store, refusal};
+use crate::service::secrets::Verb;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_and_its_answer_are_written_down_without_what_is_secret_in_them() {
+    let store = Store::start().await;
+    let directory = store.audit_directory();
+    fs::create_dir_all(&directory).expect("a folder of the test");
+    let file = directory.join("audit.log");
+    let device = json!({"type": "file", "options": {"file_path": file}});
+    store
+        .write("sys/audit/file", device)
+        .await
+        .expect("root enables it");
+    store
+        .write("sys/mounts/secret", json!({"type": "kv"}))
+        .await
+        .expect("root mounts");
+    store
+        .write("secret/app", json!({"password": "canary"}))
+        .await
+        .expect("root writes");
+    store.read("secret/app").await.expect("root reads");
+    let written = fs::read_to_string(&file).expect("it was written");
+    for told in [
+        "\"path\":\"secret/app\"",
+        "\"operation\":\"read\"",
+        "hmac-sha256:",
+    ] {
+        assert!(written.contains(told), "{told} is not in {written}");
+    }
+    assert!(!written.contains("canary") && !written.contains(&store.root));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_outside_of_the_directory_of_audit_is_refused() {
+    let store = Store::start().await;
+    let device = json!({"type": "file", "options": {"file_path": "/tmp/anywhere.log"}});
+    let said = refusal(store.write("sys/audit/file", device).await);
+    assert!(said.contains("directory"), "{said}");
+    let listed = store.ask(&store.root, Verb::Read, "sys/audit", json!({})).await;
+    assert!(listed.expect("root lists").data.expect("data").is_empty());
+}
