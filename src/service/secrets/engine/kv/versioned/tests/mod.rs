@@ -71,14 +71,14 @@ fn an_existing_secret_is_told_from_one_that_is_not_there() {
 fn the_newest_version_takes_two_records_to_read() {
     struct Counted<'storage>(&'storage mut dyn Storage, usize);
     impl Storage for Counted<'_> {
-        fn get(&mut self, path: &str) -> Result<Option<crate::base::Secret<Vec<u8>>>, Fault> {
+        fn get(&mut self, path: &str) -> Result<Option<crate::base::secret::Secret<Vec<u8>>>, Fault> {
             self.1 += 1;
             self.0.get(path)
         }
         fn put(
             &mut self,
             _path: &str,
-            _record: crate::base::Secret<Vec<u8>>,
+            _record: crate::base::secret::Secret<Vec<u8>>,
             _ttl: Option<std::time::Duration>,
         ) -> Result<(), Fault> {
             unreachable!("a read writes nothing")
