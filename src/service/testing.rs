@@ -58,7 +58,7 @@ impl Node {
                 is_learner: false,
             }],
             new_cluster: true,
-            datafolder: folder.path().join("data"),
+            data_folder: folder.path().join("data"),
             peer_listeners: vec![PeerListener {
                 listener,
                 entrance: Entrance::new(Side::Peer, None),
