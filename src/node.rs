@@ -109,10 +109,12 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
     let mut sockets = bind_sockets(&config.listen_sockets)?;
     let metrics_listeners = bind_all("listen-metrics-urls", &config.listen_metrics)?;
     let consul_listeners = bind_all("listen-consul-urls", &config.listen_consul)?;
+    let vault_listeners = bind_all("listen-vault-urls", &config.listen_vault)?;
     let dns_sockets = bind_dns(&config.listen_dns)?;
     let peer_listeners = bind_all("listen-peer-urls", &config.listen_peer)?;
     let stopping = CancellationToken::new();
     let client_tls = protection(config.client_tls.clone(), &stopping)?;
+    let vault_tls = protection(asking(&config), &stopping)?;
     let peer_tls = protection(config.peer_tls.clone(), &stopping)?;
     let metrics = Arc::new(Metrics::new()?);
     let desk = Arc::new(LeaderDesk::default());
@@ -253,6 +255,11 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
                 .serve(asynchronous(listener)?, entrance_of(is_tls)),
         );
     }
+    let vault_doors = FrontDoors::for_vault(&services, connections, stopping.clone());
+    for (listener, is_tls) in vault_listeners {
+        let entrance = Entrance::new(Side::Client, vault_tls.clone().filter(|_| is_tls));
+        doors.spawn(vault_doors.clone().serve(asynchronous(listener)?, entrance));
+    }
     let dns = DnsDoor::new(
         config.dns.clone(),
         services.consul.clone(),
@@ -273,6 +280,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         sockets = ?texts(&config.listen_sockets),
         peers = ?texts(&config.listen_peer),
         consul = ?texts(&config.listen_consul),
+        vault = ?texts(&config.listen_vault),
         dns = ?texts(&config.listen_dns),
         "ready to serve client requests"
     );
@@ -344,6 +352,18 @@ fn protection(settings: Option<TlsSettings>, stopping: &CancellationToken) -> Re
         tokio::spawn(tls.clone().follow(stopping.clone()));
     }
     Ok(tls)
+}
+
+/// TLS for Vault's interface: as for other clients, who are asked for a certificate besides, that may be anybody's. Where
+/// clients must show one of a certain authority, they must here too. None if nothing there is protected.
+fn asking(config: &ServerConfig) -> Option<TlsSettings> {
+    let is_protected = config.listen_vault.iter().any(|address| address.is_tls);
+    let settings = config.client_tls.clone().filter(|_| is_protected)?;
+    Some(TlsSettings {
+        asks_for_certificate: true,
+        names_callers: false,
+        ..settings
+    })
 }
 
 fn texts(addresses: &[impl ToString]) -> Vec<String> {

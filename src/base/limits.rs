@@ -311,6 +311,18 @@ pub const MAXIMUM_SECRET_BODY_BYTES: usize = 32 * 1024 * 1024;
 /// Brackets in the body of a request to the secret store inside each other.
 pub const MAXIMUM_SECRET_BODY_DEPTH: usize = 100;
 
+/// Requests of one client address under way on Vault's interface; one more is refused with 429.
+pub const MAXIMUM_SECRET_REQUESTS_PER_CLIENT: usize = 1_024;
+
+/// Time that a request on Vault's interface may take, its body included, as in Vault (90 s).
+pub const MAXIMUM_SECRET_REQUEST_SECONDS: u64 = 90;
+
+/// Bytes from which on the body of a request to the secret store counts as large, and one whose length is not told.
+pub const LARGE_SECRET_BODY_BYTES: u64 = 1024 * 1024;
+
+/// Large bodies that are read or worked on at a time on Vault's interface; more wait.
+pub const MAXIMUM_LARGE_SECRET_BODIES: usize = 16;
+
 /// Records of the secret store that a node keeps in the form in which it uses them; more than these are read anew.
 pub const MAXIMUM_SECRET_CACHE_ENTRIES: usize = 16_384;
 

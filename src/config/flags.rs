@@ -215,6 +215,11 @@ const USED: &[Flag] = &[
         "",
         "Addresses for Consul's HTTP interface; none: it is off",
     ),
+    used(
+        "listen-vault-urls",
+        "",
+        "Addresses for Vault's HTTP interface, the secret store; none: it is off",
+    ),
     used_switch(
         "consul-acl",
         "false",

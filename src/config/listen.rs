@@ -14,6 +14,7 @@ pub(super) struct Urls {
     listen_http: Vec<HostUrl>,
     listen_metrics: Vec<HostUrl>,
     listen_consul: Vec<HostUrl>,
+    listen_vault: Vec<HostUrl>,
     /// Where other members are listened to.
     pub(super) listen_peer: Vec<HostUrl>,
     advertise_client: Vec<HostUrl>,
@@ -39,6 +40,7 @@ impl Urls {
             listen_http: read_if_given(values, "listen-client-http-urls")?,
             listen_metrics: read_if_given(values, "listen-metrics-urls")?,
             listen_consul: read_if_given(values, "listen-consul-urls")?,
+            listen_vault: read_if_given(values, "listen-vault-urls")?,
             listen_peer: read(values, "listen-peer-urls", HostUrl::parse_list)?,
             advertise_client: read(values, "advertise-client-urls", HostUrl::parse_list_for_clients)?,
             advertise_peer: read(values, "initial-advertise-peer-urls", HostUrl::parse_list)?,
@@ -63,6 +65,7 @@ impl Urls {
             &self.listen_http,
             &self.listen_metrics,
             &self.listen_consul,
+            &self.listen_vault,
         ]
         .concat()
     }
@@ -100,6 +103,11 @@ impl Urls {
     /// The addresses to bind to for Consul's interface.
     pub(super) fn consul(&self, values: &Values) -> Result<Vec<ListenAddress>> {
         addresses(values, "listen-consul-urls", &self.listen_consul)
+    }
+
+    /// The addresses to bind to for Vault's interface.
+    pub(super) fn vault(&self, values: &Values) -> Result<Vec<ListenAddress>> {
+        addresses(values, "listen-vault-urls", &self.listen_vault)
     }
 
     /// The addresses to bind to for other members.

@@ -79,6 +79,8 @@ pub struct ServerConfig {
     pub dns: DnsSettings,
     /// Where to serve Consul's interface; nowhere if empty.
     pub listen_consul: Vec<ListenAddress>,
+    /// Where to serve Vault's interface; nowhere if empty.
+    pub listen_vault: Vec<ListenAddress>,
     /// The datacenter that Consul's interface says the cluster is.
     pub consul_datacenter: String,
     /// The rights on Consul's interface.

@@ -169,6 +169,7 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         dns: dns::settings(&values, &listen_dns)?,
         listen_dns,
         listen_consul: urls.consul(&values)?,
+        listen_vault: urls.vault(&values)?,
         consul_datacenter: dns::datacenter(&values)?,
         consul_acls: rights::consul_acls(&values)?,
         audit_directory: secrets::audit_directory(&values),

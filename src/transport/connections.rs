@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::authority::LenientAuthority;
-use super::{ConnectionSettings, Door, FrontDoors};
+use super::{ConnectionSettings, Door, FrontDoors, Origin};
 use crate::base::gather::Gathered;
 use crate::base::tls::{Carrier, Entrance, Socket};
 
@@ -141,7 +141,10 @@ async fn serve_connection(
         doors,
         is_protected: socket.is_protected(),
         certificate: socket.certificate_name(),
-        client: socket.address(),
+        origin: Origin {
+            address: socket.address(),
+            certificates: socket.certificates().into(),
+        },
     };
     let stream = TokioIo::new(Gathered::new(LenientAuthority::new(socket)));
     let mut connection = std::pin::pin!(builder.serve_connection(stream, door));

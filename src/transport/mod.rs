@@ -7,6 +7,7 @@
 //! The one thing that goes out: the probes of checks, to whatever they are about.
 
 mod authority;
+mod clients;
 mod connections;
 mod consul;
 pub mod dns;
@@ -17,9 +18,10 @@ mod gateway;
 pub mod grpc;
 pub mod http;
 mod probe;
+mod vault;
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -153,6 +155,23 @@ impl FrontDoors {
         }
     }
 
+    /// What `--listen-vault-urls` serves: Vault's HTTP interface.
+    #[must_use]
+    pub fn for_vault(
+        services: &Services,
+        connections: ConnectionSettings,
+        stopping: CancellationToken,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                grpc: None,
+                http: vault::pages(services),
+                connections,
+                stopping,
+            }),
+        }
+    }
+
     /// Serves a listener, behind `entrance`, until the token given to the constructor is cancelled; then lets calls end,
     /// for a bounded time.
     pub async fn serve(self, listener: impl Accept, entrance: Entrance) {
@@ -201,13 +220,24 @@ struct Door {
     is_protected: bool,
     /// Who the client is, if its certificate says so.
     certificate: Option<CertificateName>,
-    /// Where the client is; none on this machine.
-    client: Option<IpAddr>,
+    origin: Origin,
 }
 
-/// In the extensions of a request for a page: where the client is. None on this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ClientAddress(Option<IpAddr>);
+/// In the extensions of a request for a page: where it comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Origin {
+    /// Where the client is; none on this machine.
+    address: Option<SocketAddr>,
+    /// The certificates that it showed over TLS, its own first, as DER.
+    certificates: Arc<[Vec<u8>]>,
+}
+
+impl Origin {
+    /// The address of the client without its port.
+    fn ip(&self) -> Option<IpAddr> {
+        self.address.map(|address| address.ip())
+    }
+}
 
 impl hyper::service::Service<Request<Incoming>> for Door {
     type Response = Response<AnswerBody>;
@@ -217,7 +247,7 @@ impl hyper::service::Service<Request<Incoming>> for Door {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         introduce(&mut request, self.certificate.as_ref());
         if self.doors.shared.grpc.is_none() {
-            request.extensions_mut().insert(ClientAddress(self.client));
+            request.extensions_mut().insert(self.origin.clone());
         }
         self.doors.answer(request, self.is_protected)
     }

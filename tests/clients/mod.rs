@@ -11,6 +11,7 @@ mod java;
 mod node;
 mod python;
 mod rust;
+mod vault;
 mod writes;
 
 use std::path::Path;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need and did not write themselves: a real etcd, etcdctl, the clients for Python (with its own
-# tests), Go, Node and Java, those of Consul for Python and Go, programs that ask DNS, and what building the Rust client
-# needs, with its tests.
+# tests), Go, Node and Java, those of Consul and of Vault for Python and Go, programs that ask DNS, and what building the
+# Rust client needs, with its tests.
 # What is there already is left alone, so that the script can run before every test.
 #
 # Everything but the Debian packages goes to $STEAD_TEST_CLIENTS, by default stead-test-clients in the user's cache
@@ -34,6 +34,7 @@ command -v protoc >/dev/null 2>&1 || missing="$missing protobuf-compiler libprot
 command -v dig >/dev/null 2>&1 || missing="$missing bind9-dnsutils"
 command -v haproxy >/dev/null 2>&1 || missing="$missing haproxy"
 command -v prometheus >/dev/null 2>&1 || missing="$missing prometheus"
+command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
 command -v go >/dev/null 2>&1 || missing="$missing golang-go"
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
@@ -82,6 +83,22 @@ if ! cmp -s "$here/python-consul-requirements.txt" "$clients/python-consul-venv/
     cp "$here/python-consul-requirements.txt" "$clients/python-consul-venv/requirements.txt"
 fi
 
+# The Python client of Vault. The certificate with which its tests connect has run out: they get another.
+if ! cmp -s "$here/hvac-requirements.txt" "$clients/hvac-venv/requirements.txt"; then
+    say "making the Python environment $clients/hvac-venv"
+    python3 -m venv --clear "$clients/hvac-venv"
+    "$clients/hvac-venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/hvac-requirements.txt"
+    # Its own tests come with its source alone, of which nothing else is taken.
+    source=$clients/hvac-venv/hvac-source
+    mkdir "$source"
+    "$clients/hvac-venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary hvac \
+        --dest "$source" "$(grep '^hvac==' "$here/hvac-requirements.txt")"
+    tar -xzf "$source"/hvac-*.tar.gz -C "$source" --strip-components=1 --wildcards '*/tests'
+    openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=client \
+        -keyout "$source/tests/config_files/client-key.pem" -out "$source/tests/config_files/client-cert.pem" 2>/dev/null
+    cp "$here/hvac-requirements.txt" "$clients/hvac-venv/requirements.txt"
+fi
+
 # Cargo builds nothing of Go: the program is built here, when its sources are newer. It tells what it has called of the
 # library, where GOCOVERDIR says so.
 if [ -n "$(find "$here/go" -newer "$clients/go-client" -type f 2>/dev/null || echo missing)" ]; then
@@ -95,6 +112,13 @@ if [ -n "$(find "$here/consul_go" -newer "$clients/consul-go-client" -type f 2>/
     say "building the program of Consul's Go client"
     (cd "$here/consul_go" && go build -o "$clients/consul-go-client" .)
     touch "$clients/consul-go-client"
+fi
+
+# The program of Vault's Go client.
+if [ -n "$(find "$here/vault_go" -newer "$clients/vault-go-client" -type f 2>/dev/null || echo missing)" ]; then
+    say "building the program of Vault's Go client"
+    (cd "$here/vault_go" && go build -o "$clients/vault-go-client" .)
+    touch "$clients/vault-go-client"
 fi
 
 # CoreDNS, with the plugin that reads from an etcd alone.

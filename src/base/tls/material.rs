@@ -14,6 +14,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use zeroize::Zeroizing;
 
+use super::anybody::Anybody;
 use super::certificate::RevokedCertificates;
 use super::protocol;
 use super::settings::{CertificateFiles, Identity, Part, Side, TlsError, TlsSettings};
@@ -112,6 +113,9 @@ fn accepting(
             .build()
             .map_err(|error| no_file(Part::Authorities, &error))?;
         builder.with_client_cert_verifier(Arc::new(Callers { chains, rules }))
+    } else if settings.asks_for_certificate {
+        let provider = Arc::clone(provider);
+        builder.with_client_cert_verifier(Arc::new(Anybody { rules, provider }))
     } else {
         builder.with_no_client_auth()
     };

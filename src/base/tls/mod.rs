@@ -10,6 +10,7 @@
 //! so that every connection is checked. Never decides what a certificate's owner may do.
 
 mod accept;
+mod anybody;
 mod carrier;
 mod certificate;
 mod connect;

@@ -83,6 +83,9 @@ pub struct TlsSettings {
     pub revocations: Option<PathBuf>,
     /// Whether who connects must show a certificate.
     pub requires_certificate: bool,
+    /// Whether who connects is asked for a certificate and may show any, or none: that it has the key is proved, and nothing
+    /// else. Without effect where one is required.
+    pub asks_for_certificate: bool,
     /// Whether the common name of a client's certificate says who it is.
     pub names_callers: bool,
     /// Which certificates are accepted.
@@ -115,6 +118,7 @@ impl TlsSettings {
             authorities: None,
             revocations: None,
             requires_certificate: false,
+            asks_for_certificate: false,
             names_callers: false,
             allowed: AllowedNames::All,
             checks_address: false,

@@ -1,7 +1,7 @@
 //! A connection, protected or not. Bytes only.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -62,13 +62,24 @@ impl Socket {
 
     /// Where the other side is. None on this machine, and where it is gone.
     #[must_use]
-    pub fn address(&self) -> Option<IpAddr> {
+    pub fn address(&self) -> Option<SocketAddr> {
         let carrier = match self {
             Self::Plain(carrier) => carrier,
             Self::Protected(protected) => protected.stream.get_ref().0,
         };
         let address = carrier.address().ok().flatten()?;
-        Some(address.ip().to_canonical())
+        Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    }
+
+    /// The certificates that the other side has shown, its own first, as DER.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Vec<u8>> {
+        let shown = match self {
+            Self::Plain(_) => None,
+            Self::Protected(protected) => protected.stream.get_ref().1.peer_certificates(),
+        };
+        let shown = shown.unwrap_or_default().iter();
+        shown.map(|certificate| certificate.to_vec()).collect()
     }
 
     /// Who the other side is by its certificate, if certificates say so on this side.

@@ -45,9 +45,15 @@ const DEFAULT_DNS_PORT: u16 = 8_600;
 /// How far those of further nodes are from them.
 const DEFAULT_CONSUL_STEP: u16 = 10_000;
 
+/// The port of the first node for Vault's interface if nobody says otherwise, which is Vault's own, and how far those of
+/// further nodes are from it: the one between is what Vault's members speak on.
+const DEFAULT_VAULT_PORT: u16 = 8_200;
+const DEFAULT_VAULT_STEP: u16 = 2;
+
 /// How far they are above the port for clients if a base port is given.
 const CHOSEN_CONSUL_OFFSET: u16 = 2;
 const CHOSEN_DNS_OFFSET: u16 = 3;
+const CHOSEN_VAULT_OFFSET: u16 = 4;
 
 /// How far ports are apart if another base port is given.
 const CHOSEN_STEP: u16 = 10;
@@ -73,7 +79,7 @@ pub(super) struct Dev {
     /// Where the data and logs are kept
     #[arg(long, default_value = "stead-dev")]
     data_dir: PathBuf,
-    /// Client port of the first node; the others follow in steps of 10, peers one above, Consul's interface two, DNS three [default: 2379, 22379, 32379; Consul 8500, 18500, 28500; DNS 8600, 18600, 28600]
+    /// Client port of the first node; the others follow in steps of 10, peers one above, Consul's interface two, DNS three, Vault's interface four [default: 2379, 22379, 32379; Consul 8500, 18500, 28500; DNS 8600, 18600, 28600; Vault 8200, 8202, 8204]
     #[arg(long)]
     base_port: Option<u16>,
 }
@@ -90,17 +96,31 @@ impl Dev {
             check_port(*port)?;
             check_port(port + 1)?;
         }
-        let dns_ports = self.others(&ports, DEFAULT_DNS_PORT, CHOSEN_DNS_OFFSET);
+        let dns_ports = self.others(&ports, DEFAULT_DNS_PORT, DEFAULT_CONSUL_STEP, CHOSEN_DNS_OFFSET);
         for port in &dns_ports {
             check_port(*port)?;
             check_datagram_port(*port)?;
         }
         let folder = DevFolder::open(&self.data_dir, &ports, self.fresh)?;
-        let consul_ports = self.others(&ports, DEFAULT_CONSUL_PORT, CHOSEN_CONSUL_OFFSET);
+        let consul_ports = self.others(
+            &ports,
+            DEFAULT_CONSUL_PORT,
+            DEFAULT_CONSUL_STEP,
+            CHOSEN_CONSUL_OFFSET,
+        );
         for port in &consul_ports {
             check_port(*port)?;
         }
-        let nodes = node::describe(folder.path(), &ports, &consul_ports, &dns_ports);
+        let vault_ports = self.others(
+            &ports,
+            DEFAULT_VAULT_PORT,
+            DEFAULT_VAULT_STEP,
+            CHOSEN_VAULT_OFFSET,
+        );
+        for port in &vault_ports {
+            check_port(*port)?;
+        }
+        let nodes = node::describe(folder.path(), &ports, &consul_ports, &vault_ports, &dns_ports);
         let mut children = Vec::new();
         for node in &nodes {
             children.push(node.start()?);
@@ -155,7 +175,7 @@ impl Dev {
         };
         ports
             .filter(|ports| {
-                let last = u16::MAX - CHOSEN_DNS_OFFSET;
+                let last = u16::MAX - CHOSEN_VAULT_OFFSET;
                 ports.iter().all(|port| (1..=last).contains(port))
             })
             .ok_or_else(|| {
@@ -166,9 +186,9 @@ impl Dev {
     }
 
     /// A further port of each node: in steps from the first one's, or so far above its port for clients.
-    fn others(&self, client_ports: &[u16], first: u16, offset: u16) -> Vec<u16> {
+    fn others(&self, client_ports: &[u16], first: u16, step: u16, offset: u16) -> Vec<u16> {
         let of_node = |(client_port, index): (&u16, u16)| match self.base_port {
-            None => first + index * DEFAULT_CONSUL_STEP,
+            None => first + index * step,
             Some(_) => client_port + offset,
         };
         client_ports.iter().zip(0_u16..).map(of_node).collect()
@@ -278,6 +298,7 @@ fn show(nodes: &[DevNode], processes: &[u32], dev: &Dev, format: Format) -> Resu
                     "endpoint": node.endpoint(),
                     "peer": node.peer_address(),
                     "consul": node.consul_address(),
+                    "vault": node.vault_address(),
                     "dns": node.dns_address(),
                     "process": process,
                     "log": node.log,
@@ -301,17 +322,18 @@ fn show(nodes: &[DevNode], processes: &[u32], dev: &Dev, format: Format) -> Resu
     )?;
     writeln!(
         out,
-        "  {:<5} {:<16} {:<16} {:<16} {:<16} {:<8} log",
-        "node", "clients", "peers", "Consul", "DNS", "process"
+        "  {:<5} {:<16} {:<16} {:<16} {:<16} {:<16} {:<8} log",
+        "node", "clients", "peers", "Consul", "Vault", "DNS", "process"
     )?;
     for (node, process) in nodes.iter().zip(processes) {
         writeln!(
             out,
-            "  {:<5} {:<16} {:<16} {:<16} {:<16} {:<8} {}",
+            "  {:<5} {:<16} {:<16} {:<16} {:<16} {:<16} {:<8} {}",
             node.name,
             node.endpoint(),
             node.peer_address(),
             node.consul_address(),
+            node.vault_address(),
             node.dns_address(),
             process,
             node.log.display()
@@ -351,11 +373,30 @@ mod tests {
         assert_eq!(dev("5", None).ports().unwrap().last(), Some(&52_379));
         assert_eq!(dev("3", Some(7_000)).ports().unwrap(), [7_000, 7_010, 7_020]);
         assert_eq!(
-            dev("3", None).others(&[2_379, 22_379, 32_379], DEFAULT_DNS_PORT, CHOSEN_DNS_OFFSET),
+            dev("3", None).others(
+                &[2_379, 22_379, 32_379],
+                DEFAULT_DNS_PORT,
+                DEFAULT_CONSUL_STEP,
+                CHOSEN_DNS_OFFSET
+            ),
             [8_600, 18_600, 28_600]
         );
         assert_eq!(
-            dev("3", Some(7_000)).others(&[7_000, 7_010, 7_020], DEFAULT_DNS_PORT, CHOSEN_DNS_OFFSET),
+            dev("3", None).others(
+                &[2_379, 22_379, 32_379],
+                DEFAULT_VAULT_PORT,
+                DEFAULT_VAULT_STEP,
+                CHOSEN_VAULT_OFFSET
+            ),
+            [8_200, 8_202, 8_204]
+        );
+        assert_eq!(
+            dev("3", Some(7_000)).others(
+                &[7_000, 7_010, 7_020],
+                DEFAULT_DNS_PORT,
+                DEFAULT_CONSUL_STEP,
+                CHOSEN_DNS_OFFSET
+            ),
             [7_003, 7_013, 7_023]
         );
         assert!(

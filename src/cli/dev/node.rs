@@ -41,15 +41,17 @@ pub(super) struct DevNode {
     data: PathBuf,
     client_port: u16,
     consul_port: u16,
+    vault_port: u16,
     dns_port: u16,
     initial_cluster: String,
 }
 
-/// The nodes of a cluster on these ports for clients, for Consul's interface and for DNS.
+/// The nodes of a cluster on these ports for clients, for Consul's and Vault's interfaces and for DNS.
 pub(super) fn describe(
     folder: &Path,
     client_ports: &[u16],
     consul_ports: &[u16],
+    vault_ports: &[u16],
     dns_ports: &[u16],
 ) -> Vec<DevNode> {
     let named = || (1..).map(|number: usize| format!("n{number}")).zip(client_ports);
@@ -57,12 +59,13 @@ pub(super) fn describe(
         .map(|(name, port)| format!("{name}=http://127.0.0.1:{}", port + 1))
         .collect();
     named()
-        .zip(consul_ports.iter().zip(dns_ports))
-        .map(|((name, port), (consul_port, dns_port))| DevNode {
+        .zip(consul_ports.iter().zip(vault_ports).zip(dns_ports))
+        .map(|((name, port), ((consul_port, vault_port), dns_port))| DevNode {
             log: folder.join(format!("{name}.log")),
             data: folder.join(&name),
             client_port: *port,
             consul_port: *consul_port,
+            vault_port: *vault_port,
             dns_port: *dns_port,
             initial_cluster: initial_cluster.join(","),
             name,
@@ -84,6 +87,11 @@ impl DevNode {
     /// Where it answers clients of Consul.
     pub(super) fn consul_address(&self) -> String {
         format!("127.0.0.1:{}", self.consul_port)
+    }
+
+    /// Where it answers clients of Vault.
+    pub(super) fn vault_address(&self) -> String {
+        format!("127.0.0.1:{}", self.vault_port)
     }
 
     /// Where it answers DNS.
@@ -130,6 +138,7 @@ impl DevNode {
             .arg(format!("--initial-advertise-peer-urls={peer_url}"))
             .arg(format!("--initial-cluster={}", self.initial_cluster))
             .arg(format!("--listen-consul-urls=http://{}", self.consul_address()))
+            .arg(format!("--listen-vault-urls=http://{}", self.vault_address()))
             .arg("--initial-cluster-token=stead-dev")
             .arg(format!("--listen-dns={}", self.dns_address()))
             .arg("--log-format=console")

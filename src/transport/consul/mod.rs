@@ -15,7 +15,6 @@ mod answer;
 mod blocking;
 mod call;
 mod catalog;
-mod clients;
 mod definition;
 mod error;
 mod event;
@@ -51,11 +50,11 @@ use percent_encoding::percent_decode_str;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
-use super::ClientAddress;
+use super::Origin;
+use super::clients::Clients;
 use crate::service::consul::{Consul, ConsulError};
 use answer::{Answer, refusal};
 use call::Call;
-use clients::Clients;
 use parameters::{Parameters, ReadOptions};
 use routes::Route;
 
@@ -80,8 +79,7 @@ pub(super) fn pages(consul: &Consul, requests_per_client: usize, stopping: Cance
 }
 
 async fn answer_request(State(door): State<Arc<Door>>, request: Request) -> Response<Body> {
-    let client = request.extensions().get::<ClientAddress>();
-    let client = client.and_then(|ClientAddress(address)| *address);
+    let client = request.extensions().get::<Origin>().and_then(Origin::ip);
     let Some(_place) = door.clients.enter(client) else {
         return refusal(
             StatusCode::TOO_MANY_REQUESTS,

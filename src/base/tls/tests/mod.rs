@@ -1,5 +1,6 @@
 //! Handshakes over real sockets, with certificates made for each test.
 
+mod anybody;
 mod follow;
 
 use std::fs;

@@ -114,6 +114,10 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
         "audit-hash" if writes => audit::hash(work, rest),
         "key-status" if operation == Read => keys::status(work),
         "rotate" => keys::rotate(work, rest),
+        // Shares are never kept, so nobody finds them here.
+        "rekey" if rest == "backup" && operation == Read => {
+            Err(Fault::Invalid("no backed-up keys found".to_owned()).into())
+        }
         "seal" if writes => {
             work.then(After::Seal);
             Ok(Response::default())

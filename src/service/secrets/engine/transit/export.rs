@@ -125,7 +125,8 @@ pub fn backup(storage: &mut dyn Storage, name: &str) -> Result<Answer, Fault> {
         return Err(Fault::Invalid("exporting is disallowed on the policy".to_owned()));
     }
     if !opened.key.plaintext_backup {
-        return Err(Fault::Invalid(
+        // As in Vault, with the status of a failure: clients tell the two by it.
+        return Err(Fault::Internal(
             "plaintext backup is disallowed on the policy".to_owned(),
         ));
     }
@@ -168,7 +169,7 @@ pub fn restore(call: &Call<'_>, storage: &mut dyn Storage, name: Option<&str>) -
     let name = name.unwrap_or(&whole.name);
     if let Some(there) = Opened::load(storage, name)? {
         if !fields.switch("force")?.unwrap_or(false) {
-            return Err(Fault::Invalid(format!("key {name:?} already exists")));
+            return Err(Fault::Internal(format!("key {name:?} already exists")));
         }
         there.delete(storage)?;
     }

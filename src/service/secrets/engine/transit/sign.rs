@@ -254,8 +254,9 @@ fn scheme(fields: Fields<'_>, algorithm: Option<&str>, signs_hashes: bool) -> Re
 fn salt(value: Option<&Value>) -> Result<Salt, Fault> {
     let length = |value: &Value| match value.as_str() {
         Some("" | "auto") => Some(Salt::Auto),
-        Some("hash") => Some(Salt::Hash),
+        Some("hash" | "-1") => Some(Salt::Hash),
         Some(text) => text.parse().ok().map(Salt::Bytes),
+        None if value.as_i64() == Some(-1) => Some(Salt::Hash),
         None => value
             .as_u64()
             .and_then(|bytes| usize::try_from(bytes).ok())

@@ -126,7 +126,11 @@ fn a_restored_key_does_what_the_key_did() {
                 "{kind}"
             );
             let refusal = format!("key {name:?} already exists");
-            assert_eq!(second.refusal(path, json!({ "backup": backup })), refusal);
+            let fault = second.fault(Operation::Update, path, json!({ "backup": backup }));
+            assert!(
+                matches!(&fault, Fault::Internal(text) if *text == refusal),
+                "{fault:?}"
+            );
             second.rotate(name);
             second.write(path, json!({ "backup": backup, "force": true }));
             assert_eq!(second.read(&format!("keys/{name}"))["latest_version"], 2);

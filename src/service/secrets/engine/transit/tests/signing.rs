@@ -41,6 +41,8 @@ fn what_was_signed_is_verified_and_nothing_else_is() {
             json!({ "hash_algorithm": "sha1", "marshaling_algorithm": "jws" }),
             json!({ "hash_algorithm": "sha3-384", "signature_algorithm": "pkcs1v15" }),
             json!({ "signature_algorithm": "pss", "salt_length": "hash" }),
+            json!({ "signature_algorithm": "pss", "salt_length": "-1" }),
+            json!({ "signature_algorithm": "pss", "salt_length": -1 }),
             json!({ "signature_algorithm": "pss", "salt_length": 20 }),
             json!({ "signature_algorithm": "pss", "salt_length": "0" }),
         ] {
@@ -163,8 +165,8 @@ fn what_cannot_be_signed_like_that_is_refused() {
         ),
         (
             "rsa-2048",
-            json!({ "input": "", "salt_length": "-1" }),
-            "invalid salt length \"-1\"; write auto, hash or a number of bytes",
+            json!({ "input": "", "salt_length": "-2" }),
+            "invalid salt length \"-2\"; write auto, hash or a number of bytes",
         ),
         (
             "rsa-2048",
