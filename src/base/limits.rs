@@ -310,3 +310,9 @@ pub const MAXIMUM_SECRET_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// Brackets in the body of a request to the secret store inside each other.
 pub const MAXIMUM_SECRET_BODY_DEPTH: usize = 100;
+
+/// Paths that one watch of the secret store follows.
+pub const MAXIMUM_WATCHED_SECRETS: usize = 64;
+
+/// Milliseconds between two looks at what a watch of the secret store follows, while the store changes.
+pub const SECRET_WATCH_PAUSE_MILLISECONDS: u64 = 1_000;

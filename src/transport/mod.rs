@@ -203,7 +203,10 @@ struct Door {
     client: Option<IpAddr>,
 }
 
-/// In the extensions of a request for a page: where the client is. None on this machine.
+/// What the paths of calls to the secret store begin with.
+const SECRET_CALLS: &str = "/stead.secrets.v1.";
+
+/// In the extensions of a request for a page, or of a call to the secret store: where the client is. None on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ClientAddress(Option<IpAddr>);
 
@@ -214,7 +217,7 @@ impl hyper::service::Service<Request<Incoming>> for Door {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         introduce(&mut request, self.certificate.as_ref());
-        if self.doors.shared.grpc.is_none() {
+        if self.doors.shared.grpc.is_none() || request.uri().path().starts_with(SECRET_CALLS) {
             request.extensions_mut().insert(ClientAddress(self.client));
         }
         self.doors.answer(request, self.is_protected)

@@ -28,6 +28,7 @@
 //! | [`randomness`] | where keys and nonces come from |
 //! | [`engine`] | what answers for a mounted path: secrets and logins |
 //! | [`policy`] | what a token may do, by the rules of its policies |
+//! | [`changes`] | tells who reads secrets when they may have changed |
 //! | [`path`], [`parameters`] | what a request names, and how it says what it wants |
 //!
 //! # What is defended against
@@ -66,6 +67,7 @@
 //! a log, an error or a metric, and has no cryptography of its own but the arithmetic of shares.
 
 pub mod barrier;
+pub mod changes;
 pub mod engine;
 pub mod error;
 #[cfg(fuzzing)]
