@@ -30,7 +30,9 @@ use crate::service::leader::LeaderDesk;
 use crate::service::watch::{WatchHub, WatchSettings};
 use crate::service::{self, Services};
 use crate::transport::dns::DnsDoor;
-use crate::transport::{CallSettings, ConnectionSettings, FrontDoors, HttpSettings, Names, Probes};
+use crate::transport::{
+    CallSettings, ConnectionSettings, FrontDoors, HttpFetcher, HttpSettings, Names, Probes,
+};
 
 /// Applied batches that one consumer of news may lag behind before apply waits for it.
 const MAXIMUM_PENDING_NEWS: usize = 1_024;
@@ -142,6 +144,10 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         service_settings(&config, &replication),
         tokens,
         Arc::new(Probes::new(config.checks.clone())),
+        service::secrets::Settings {
+            seals: config.seals.clone(),
+            fetcher: Arc::new(HttpFetcher),
+        },
     );
     tokio::spawn(services.clone().run(service_news));
     if config.corruption_checks.initial

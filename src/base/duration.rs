@@ -1,6 +1,6 @@
 //! Durations as Go writes them, and so etcd's flags and Vault's requests: `5s`, `1h30m`, `1.5h`, `100ms`.
 //!
-//! Never negative: nothing that takes one has a use for it.
+//! What is read is never negative: few that take one have a use for it.
 
 use std::time::Duration;
 
@@ -60,6 +60,38 @@ fn scaled(number: &str, factor: u64) -> Option<u64> {
     Some(total)
 }
 
+/// A span of time as Go shows it: `10s`, `1m30s`, `1.5ms`, `-1s`.
+#[must_use]
+pub fn shown(nanoseconds: i64) -> String {
+    let sign = if nanoseconds < 0 { "-" } else { "" };
+    let amount = nanoseconds.unsigned_abs();
+    let fraction = |amount: u64, unit: u64, name: &str| {
+        let (whole, part) = (amount / unit, amount % unit);
+        let width = unit.ilog10();
+        let digits = format!("{part:0width$}", width = usize::try_from(width).unwrap_or(0));
+        match digits.trim_end_matches('0') {
+            "" => format!("{whole}{name}"),
+            digits => format!("{whole}.{digits}{name}"),
+        }
+    };
+    let text = match amount {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{amount}ns"),
+        1_000..1_000_000 => fraction(amount, 1_000, "µs"),
+        1_000_000..1_000_000_000 => fraction(amount, 1_000_000, "ms"),
+        _ => {
+            let minutes = amount / 60_000_000_000;
+            let seconds = fraction(amount % 60_000_000_000, 1_000_000_000, "s");
+            match (minutes / 60, minutes % 60) {
+                (0, 0) => seconds,
+                (0, minutes) => format!("{minutes}m{seconds}"),
+                (hours, minutes) => format!("{hours}h{minutes}m{seconds}"),
+            }
+        }
+    };
+    format!("{sign}{text}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +116,24 @@ mod tests {
     fn what_is_no_duration_is_none() {
         for text in ["", "5", "s", "-1s", "5 s", "5d", "1.2.3s", ".s", "99999999999h"] {
             assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_span_is_shown_as_go_shows_it() {
+        for (nanoseconds, text) in [
+            (10_000_000_000, "10s"),
+            (90_000_000_000, "1m30s"),
+            (86_400_000_000_000, "24h0m0s"),
+            (1_500_000, "1.5ms"),
+            (1_000_000, "1ms"),
+            (1_500, "1.5µs"),
+            (0, "0s"),
+            (7, "7ns"),
+            (-5_000_000_000, "-5s"),
+            (60_250_000_000, "1m0.25s"),
+        ] {
+            assert_eq!(shown(nanoseconds), text);
         }
     }
 }

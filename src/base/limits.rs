@@ -311,6 +311,101 @@ pub const MAXIMUM_SECRET_BODY_BYTES: usize = 32 * 1024 * 1024;
 /// Brackets in the body of a request to the secret store inside each other.
 pub const MAXIMUM_SECRET_BODY_DEPTH: usize = 100;
 
+/// Records of the secret store that a node keeps in the form in which it uses them; more than these are read anew.
+pub const MAXIMUM_SECRET_CACHE_ENTRIES: usize = 16_384;
+
+/// Records of the secret store that one request removes.
+pub const MAXIMUM_SECRET_CLEARED_RECORDS: usize = 4_096;
+
+/// Mounts of the secret store, those that are always there among them.
+pub const MAXIMUM_SECRET_MOUNTS: usize = 2_048;
+
+/// Tokens that descend from each other in the secret store, from the first to the last.
+pub const MAXIMUM_TOKEN_GENERATIONS: usize = 64;
+
+/// Bytes of what is fetched for a login: keys of who signs tokens, or the review of one.
+pub const MAXIMUM_FETCHED_BYTES: usize = 1024 * 1024;
+
+/// Bytes of one version of a secret as JSON, and of a secret without versions: with its name and its metadata it fits into
+/// the largest request of the log.
+pub const MAXIMUM_SECRET_VALUE_BYTES: usize = 1024 * 1024;
+
+/// Versions that are kept of a secret where neither it nor its mount says, as in Vault.
+pub const DEFAULT_SECRET_VERSIONS: u32 = 10;
+
+/// Versions that may be kept of a secret; each has 30 bytes at most in the record that every read of the secret reads.
+pub const MAXIMUM_SECRET_VERSIONS: u32 = 1_000;
+
+/// Longest time after which versions of a secret are deleted by themselves: a hundred years of 366 days.
+pub const MAXIMUM_VERSION_LIFE_SECONDS: u64 = 100 * 366 * 24 * 3_600;
+
+/// Pairs of custom metadata of a secret (Vault: 64).
+pub const MAXIMUM_CUSTOM_METADATA_PAIRS: usize = 64;
+
+/// Bytes of a key in custom metadata of a secret (Vault: 128).
+pub const MAXIMUM_CUSTOM_METADATA_KEY_BYTES: usize = 128;
+
+/// Bytes of a value in custom metadata of a secret (Vault: 512).
+pub const MAXIMUM_CUSTOM_METADATA_VALUE_BYTES: usize = 512;
+
+/// Bytes of the name of a role, a user or a certificate of a login method.
+pub const MAXIMUM_LOGIN_NAME_BYTES: usize = 256;
+
+/// Bytes of a role id or a secret id, as in Vault.
+pub const MAXIMUM_ROLE_ID_BYTES: usize = 4_096;
+
+/// Bytes of a password of `userpass`: what bcrypt takes.
+pub const MAXIMUM_LOGIN_PASSWORD_BYTES: usize = 72;
+
+/// Wrong passwords within [`LOGIN_FAILURE_SECONDS`] that lock a user out, as in Vault.
+pub const MAXIMUM_LOGIN_FAILURES: usize = 5;
+
+/// Time after which a wrong password is forgotten, as in Vault.
+pub const LOGIN_FAILURE_SECONDS: u64 = 900;
+
+/// Time for which a user is locked out, as in Vault.
+pub const LOGIN_LOCK_SECONDS: u64 = 900;
+
+/// Bytes of a JSON Web Token that somebody logs in with.
+pub const MAXIMUM_LOGIN_JWT_BYTES: usize = 64 * 1024;
+
+/// Keys that one set of keys for JSON Web Tokens may hold; no more are looked at.
+pub const MAXIMUM_JWT_KEYS: usize = 100;
+
+/// Bits of the shortest RSA key that JSON Web Tokens may be signed with (RFC 7518, 3.3).
+pub const MINIMUM_JWT_RSA_BITS: usize = 2_048;
+
+/// Bytes of PEM in one field of a login method: certificates, keys, revocation lists.
+pub const MAXIMUM_LOGIN_PEM_BYTES: usize = 1024 * 1024;
+
+/// Certificates that a client may show to log in, its own among them.
+pub const MAXIMUM_CLIENT_CERTIFICATES: usize = 16;
+
+/// Bytes of the name of a key of transit.
+pub const MAXIMUM_TRANSIT_NAME_BYTES: usize = 256;
+
+/// Versions of a key of transit that are kept; one more is refused until older ones are trimmed. Rotated every hour, the
+/// shortest time there is, they last for more than a year.
+pub const MAXIMUM_TRANSIT_VERSIONS: u32 = 10_000;
+
+/// Items of one batch of transit.
+pub const MAXIMUM_TRANSIT_BATCH_ITEMS: usize = 10_000;
+
+/// Random bytes that transit gives at a time, as in Vault.
+pub const MAXIMUM_TRANSIT_RANDOM_BYTES: usize = 128 * 1024;
+
+/// Bytes of a key of transit that is for HMAC alone: the fewest, and how many there are where nobody says.
+pub const MINIMUM_TRANSIT_HMAC_KEY_BYTES: usize = 32;
+
+/// Bytes of a key of transit that is for HMAC alone: the most.
+pub const MAXIMUM_TRANSIT_HMAC_KEY_BYTES: usize = 512;
+
+/// Seconds between two rotations of a key of transit that is rotated by itself: the fewest.
+pub const MINIMUM_TRANSIT_ROTATION_SECONDS: u64 = 3_600;
+
+/// Bytes of a backup of a key of transit, in base64, that is restored.
+pub const MAXIMUM_TRANSIT_BACKUP_BYTES: usize = 16 * 1024 * 1024;
+
 /// Paths that one watch of the secret store follows.
 pub const MAXIMUM_WATCHED_SECRETS: usize = 64;
 

@@ -231,6 +231,11 @@ const USED: &[Flag] = &[
         "Secret of a first token that may do everything, a UUID; none: it is made with /v1/acl/bootstrap",
     ),
     used(
+        "secrets-seal",
+        "",
+        "What unseals the secret store of this node by itself: file:PATH, env:NAME or ID=file:PATH, several with commas; none: people do",
+    ),
+    used(
         "consul-max-requests-per-client",
         "200",
         "Most requests of one client address under way on Consul's interface, waiting ones included",

@@ -17,6 +17,7 @@ pub mod fuzzing;
 mod help;
 mod listen;
 mod rights;
+mod secrets;
 mod settings;
 mod sources;
 mod tls;
@@ -37,6 +38,7 @@ use crate::replication::PeerMember;
 use crate::service::auth::TokenSettings;
 use crate::service::checks::Policy;
 use crate::service::consul::acl::AclSettings;
+use crate::service::secrets::SealSource;
 use crate::transport::dns::DnsSettings;
 
 /// The etcd whose behaviour and flags Stead follows; what it reports as its version, since clients switch features on
@@ -81,6 +83,8 @@ pub struct ServerConfig {
     pub consul_datacenter: String,
     /// The rights on Consul's interface.
     pub consul_acls: AclSettings,
+    /// What unseals the secret store of this node by itself.
+    pub seals: Vec<SealSource>,
     /// Most requests of one client address under way on Consul's interface.
     pub consul_requests_per_client: u32,
     /// TLS on addresses for clients and metrics; none if none of them has it.

@@ -13,7 +13,7 @@ use super::tls::Addresses;
 use super::url::HostUrl;
 use super::{
     AutoCompaction, Keepalive, LogConfig, LogFormat, LogLevel, LogOutput, ServerConfig, auth, checks,
-    corruption, dns, parse_switch, rights, tls,
+    corruption, dns, parse_switch, rights, secrets, tls,
 };
 use crate::base::limits::{DEFAULT_QUOTA_BYTES, GRPC_OVERHEAD_BYTES};
 use crate::base::{duration, identity};
@@ -171,6 +171,7 @@ pub(super) fn build(mut values: Values, dial_map: &str) -> Result<ServerConfig> 
         listen_consul: urls.consul(&values)?,
         consul_datacenter: dns::datacenter(&values)?,
         consul_acls: rights::consul_acls(&values)?,
+        seals: secrets::seals(&values)?,
         consul_requests_per_client: number(&values, "consul-max-requests-per-client", 1..=u32::MAX)?,
         client_tls,
         peer_tls,

@@ -157,6 +157,7 @@ impl Services {
         settings: Settings,
         tokens: Tokens,
         prober: Arc<dyn Prober>,
+        secrets: secrets::Settings,
     ) -> Self {
         if let Err(error) = metrics.describe(
             maintenance::ETCD_VERSION,
@@ -191,6 +192,7 @@ impl Services {
         );
         let checks = Checks::new(Arc::clone(&core), &registry, prober, announcement);
         desk.open(&core, &lessor, checks.desk());
+        let secrets = Secrets::new(Arc::clone(&core), &leases, hub.clone(), secrets);
         let contests = Contests::new(kv.clone(), leases.clone(), hub, Arc::clone(&core));
         Self {
             kv,
@@ -199,7 +201,7 @@ impl Services {
             elections: Elections::new(contests),
             registry,
             consul,
-            secrets: Secrets {},
+            secrets,
             cluster: Cluster::new(Arc::clone(&core)),
             users: Users::new(Arc::clone(&core)),
             gate,
@@ -256,6 +258,7 @@ impl Services {
             () = self.registry.run() => {}
             () = self.consul.run() => {}
             () = self.checks.run() => {}
+            () = self.secrets.run() => {}
         }
     }
 

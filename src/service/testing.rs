@@ -16,7 +16,7 @@ use crate::base::metrics::Metrics;
 use crate::base::tls::{Entrance, Side};
 use crate::base::{ClusterId, MemberId};
 use crate::replication::{self, News, PeerListener, PeerMember, Replication};
-use crate::transport::Probes;
+use crate::transport::{HttpFetcher, Probes};
 
 /// Bound of every wait: a test that needs longer is broken, however slow the machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -110,7 +110,20 @@ impl Node {
         let ttl = Duration::from_secs(300);
         let tokens = Tokens::open(TokenSettings::Simple { ttl }).unwrap();
         let prober = Arc::new(Probes::new(settings.checks.clone()));
-        let services = Services::new(replication, hub.clone(), metrics, &desk, settings, tokens, prober);
+        let secrets = super::secrets::Settings {
+            seals: Vec::new(),
+            fetcher: Arc::new(HttpFetcher),
+        };
+        let services = Services::new(
+            replication,
+            hub.clone(),
+            metrics,
+            &desk,
+            settings,
+            tokens,
+            prober,
+            secrets,
+        );
         tokio::spawn(services.clone().run(service_news));
         let node = Self {
             services,

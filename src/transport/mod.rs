@@ -10,6 +10,7 @@ mod authority;
 mod connections;
 mod consul;
 pub mod dns;
+mod fetch;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gateway;
@@ -39,6 +40,7 @@ use crate::service::Services;
 use crate::service::consul::Consul;
 use crate::service::watch::WatchHub;
 pub use connections::Accept;
+pub use fetch::HttpFetcher;
 use grpc::GrpcDoor;
 pub use http::{HttpSettings, Names};
 pub use probe::Probes;

@@ -111,6 +111,24 @@ impl Leases {
         })
     }
 
+    /// Creates a lease for records of the node itself, which needs no right to it.
+    ///
+    /// # Errors
+    /// As [`Leases::grant`].
+    pub(super) async fn grant_own(&self, ttl_seconds: i64) -> Result<LeaseId, ServiceError> {
+        if ttl_seconds > MAXIMUM_LEASE_TTL_SECONDS {
+            return Err(ServiceError::LeaseTtlTooLarge);
+        }
+        self.core.admission.lease_grant()?;
+        let id = clock::random_lease_id();
+        let ttl_seconds = self.least(ttl_seconds);
+        let pick = |answer| matches!(answer, Answer::LeaseGrant { .. }).then_some(());
+        let grant = Command::LeaseGrant { id, ttl_seconds }.by_node();
+        self.core.propose(grant, pick).await?;
+        self.core.metrics.leases_granted.inc();
+        Ok(id)
+    }
+
     /// The time to live that is granted to whoever asks for `ttl_seconds`.
     #[must_use]
     pub(super) fn least(&self, ttl_seconds: i64) -> i64 {

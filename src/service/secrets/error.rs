@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::barrier::BarrierError;
+use super::barrier::{BarrierError, NameError};
 use super::engine::{Data, Fault};
 use super::parameters::ParameterError;
 use super::path::PathError;
@@ -24,6 +24,9 @@ pub enum SecretsError {
     /// No right to it, or no valid token (403).
     #[error("permission denied")]
     Denied,
+    /// No right to anything in the mount of a path, as command lines are told (403).
+    #[error("{0}")]
+    Preflight(String),
     /// The token is none, or none any more (403).
     #[error("bad token")]
     BadToken,
@@ -72,7 +75,7 @@ impl SecretsError {
         match self {
             Self::Sealed | Self::NotInitialized | Self::Contended(_) => ErrorKind::Unavailable,
             Self::AlreadyInitialized | Self::Seal(_) => ErrorKind::Invalid,
-            Self::Denied | Self::BadToken => ErrorKind::Denied,
+            Self::Denied | Self::BadToken | Self::Preflight(_) => ErrorKind::Denied,
             Self::Fault(fault) => match fault {
                 Fault::Invalid(_) | Fault::InvalidWith { .. } => ErrorKind::Invalid,
                 Fault::Denied => ErrorKind::Denied,
@@ -119,6 +122,12 @@ fn of_service(error: &ServiceError) -> ErrorKind {
 impl From<BarrierError> for SecretsError {
     fn from(error: BarrierError) -> Self {
         Self::Fault(error.into())
+    }
+}
+
+impl From<NameError> for SecretsError {
+    fn from(error: NameError) -> Self {
+        Self::Fault(Fault::Internal(error.to_string()))
     }
 }
 

@@ -27,9 +27,15 @@
 //! | [`memory`] | key material: wiped, not shown, kept out of swap and core dumps |
 //! | [`randomness`] | where keys and nonces come from |
 //! | [`engine`] | what answers for a mounted path: secrets and logins |
+//! | [`login`] | engines that tell who somebody is: passwords, role ids, certificates, JSON Web Tokens |
 //! | [`policy`] | what a token may do, by the rules of its policies |
 //! | [`changes`] | tells who reads secrets when they may have changed |
 //! | [`path`], [`parameters`] | what a request names, and how it says what it wants |
+//! | [`store`] | records: where they are, how they are read, and changed in one transaction |
+//! | [`custody`] | the keys of this node: sealed, unsealed, shares changed |
+//! | `work`, `pipeline` | one request, from its token to its answer |
+//! | `token`, `policies`, `mounts`, `leases`, `wrapping`, `system` | what all engines share |
+//! | `reaper` | takes away what ended tokens and leases leave behind |
 //!
 //! # What is defended against
 //!
@@ -68,36 +74,98 @@
 
 pub mod barrier;
 pub mod changes;
+pub mod custody;
 pub mod engine;
+mod engines;
 pub mod error;
+pub mod fetch;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod leases;
+pub mod login;
 pub mod memory;
+mod mounts;
 pub mod parameters;
 pub mod path;
+mod pipeline;
+mod policies;
 pub mod policy;
 pub mod randomness;
+mod reaper;
 pub mod request;
 pub mod seal;
 pub mod status;
+pub mod store;
+mod system;
+#[cfg(test)]
+mod tests;
+mod token;
+mod work;
+mod wrapping;
 
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::core::Core;
+use super::lease::Leases;
+use super::watch::WatchHub;
+use crate::base::secret::Secret;
+use custody::Custody;
+pub use custody::SealSource;
 pub use error::{ErrorKind, SecretsError};
+pub use fetch::Fetcher;
+use reaper::Reaper;
 pub use request::{Request, Response, Verb};
 use seal::Share;
 use status::{AttemptStatus, InitSettings, Initialized, Rekeyed, RootMade, SealStatus};
-use uuid::Uuid;
+
+/// What the secret store is told.
+#[derive(Clone)]
+pub struct Settings {
+    /// The seals of this node that unseal it by themselves.
+    pub seals: Vec<SealSource>,
+    /// What fetches for engines.
+    pub fetcher: Arc<dyn Fetcher>,
+}
 
 /// The secret store, as a node's front doors use it. A handle: clones share one store.
 #[derive(Clone)]
-pub struct Secrets {}
+pub struct Secrets {
+    core: Arc<Core>,
+    leases: Leases,
+    hub: WatchHub,
+    custody: Arc<Custody>,
+    reaper: Arc<Reaper>,
+    fetcher: Arc<dyn Fetcher>,
+}
 
 impl Secrets {
+    pub(super) fn new(core: Arc<Core>, leases: &Leases, hub: WatchHub, settings: Settings) -> Self {
+        Self {
+            custody: Arc::new(Custody::new(Arc::clone(&core), leases.clone(), settings.seals)),
+            core,
+            leases: leases.clone(),
+            hub,
+            reaper: Arc::default(),
+            fetcher: settings.fetcher,
+        }
+    }
+
+    /// Unseals this node where its seals do so by themselves, and takes away what ended; for as long as the node runs.
+    pub(super) async fn run(&self) {
+        tokio::select! {
+            () = self.custody.run() => {}
+            () = self.reap() => {}
+        }
+    }
+
     /// Answers a request.
     ///
     /// # Errors
     /// Sealed, no right, or what the engine of that path says.
-    pub async fn handle(&self, _request: Request) -> Result<Response, SecretsError> {
-        Err(SecretsError::Sealed)
+    pub async fn handle(&self, request: Request) -> Result<Response, SecretsError> {
+        self.serve(request).await
     }
 
     /// Where the seal of this node stands.
@@ -105,23 +173,23 @@ impl Secrets {
     /// # Errors
     /// What is stored cannot be read.
     pub async fn status(&self) -> Result<SealStatus, SecretsError> {
-        Err(SecretsError::Sealed)
+        self.custody.status().await
     }
 
     /// Initialises the store, and unseals this node.
     ///
     /// # Errors
     /// It was initialised before, or the numbers of shares cannot be.
-    pub async fn initialize(&self, _settings: InitSettings) -> Result<Initialized, SecretsError> {
-        Err(SecretsError::Sealed)
+    pub async fn initialize(&self, settings: InitSettings) -> Result<Initialized, SecretsError> {
+        self.custody.initialize(settings).await
     }
 
     /// Takes a share for the unsealing of this node.
     ///
     /// # Errors
     /// Not initialised, or the shares that were given are wrong.
-    pub async fn unseal(&self, _share: Share) -> Result<SealStatus, SecretsError> {
-        Err(SecretsError::Sealed)
+    pub async fn unseal(&self, share: Share) -> Result<SealStatus, SecretsError> {
+        self.custody.unseal(share).await
     }
 
     /// Drops the shares that this node was given.
@@ -129,7 +197,7 @@ impl Secrets {
     /// # Errors
     /// As [`Secrets::status`].
     pub async fn reset_unsealing(&self) -> Result<SealStatus, SecretsError> {
-        Err(SecretsError::Sealed)
+        self.custody.reset().await
     }
 
     /// How far a change of the shares is, on this node.
@@ -137,15 +205,15 @@ impl Secrets {
     /// # Errors
     /// Sealed.
     pub async fn rekeying(&self) -> Result<AttemptStatus, SecretsError> {
-        Err(SecretsError::Sealed)
+        self.custody.rekeying().await
     }
 
     /// Begins a change of the shares.
     ///
     /// # Errors
     /// Sealed, one is under way, or the numbers cannot be.
-    pub async fn begin_rekeying(&self, _settings: InitSettings) -> Result<AttemptStatus, SecretsError> {
-        Err(SecretsError::Sealed)
+    pub async fn begin_rekeying(&self, settings: InitSettings) -> Result<AttemptStatus, SecretsError> {
+        self.custody.begin_rekeying(settings).await
     }
 
     /// Gives up a change of the shares.
@@ -153,15 +221,15 @@ impl Secrets {
     /// # Errors
     /// Sealed.
     pub async fn cancel_rekeying(&self) -> Result<(), SecretsError> {
-        Err(SecretsError::Sealed)
+        self.custody.cancel_rekeying().await
     }
 
     /// Takes one of the present shares for a change of them.
     ///
     /// # Errors
     /// Sealed, none is under way, another nonce, or the shares are wrong.
-    pub async fn offer_to_rekeying(&self, _share: Share, _nonce: Uuid) -> Result<Rekeyed, SecretsError> {
-        Err(SecretsError::Sealed)
+    pub async fn offer_to_rekeying(&self, share: Share, nonce: Uuid) -> Result<Rekeyed, SecretsError> {
+        self.custody.offer_to_rekeying(share, nonce).await
     }
 
     /// How far the making of a root token is, on this node.
@@ -169,15 +237,15 @@ impl Secrets {
     /// # Errors
     /// Sealed.
     pub async fn making_root(&self) -> Result<AttemptStatus, SecretsError> {
-        Err(SecretsError::Sealed)
+        self.custody.making_root().await
     }
 
     /// Begins to make a root token, for who knows `password`.
     ///
     /// # Errors
     /// Sealed, one is under way, or the password has not the length of a token.
-    pub async fn begin_making_root(&self, _password: String) -> Result<AttemptStatus, SecretsError> {
-        Err(SecretsError::Sealed)
+    pub async fn begin_making_root(&self, password: Secret<String>) -> Result<AttemptStatus, SecretsError> {
+        self.custody.begin_making_root(password).await
     }
 
     /// Gives up making a root token.
@@ -185,14 +253,14 @@ impl Secrets {
     /// # Errors
     /// Sealed.
     pub async fn cancel_making_root(&self) -> Result<(), SecretsError> {
-        Err(SecretsError::Sealed)
+        self.custody.cancel_making_root().await
     }
 
     /// Takes a share for a root token.
     ///
     /// # Errors
     /// Sealed, none is under way, another nonce, or the shares are wrong.
-    pub async fn offer_to_making_root(&self, _share: Share, _nonce: Uuid) -> Result<RootMade, SecretsError> {
-        Err(SecretsError::Sealed)
+    pub async fn offer_to_making_root(&self, share: Share, nonce: Uuid) -> Result<RootMade, SecretsError> {
+        self.custody.offer_to_making_root(share, nonce).await
     }
 }

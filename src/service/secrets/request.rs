@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::engine::{Data, Peer, Raw, TokenKind};
+use super::engine::{Answer, Data, Fault, Peer, Raw, TokenKind};
 use super::parameters::Body;
 use crate::base::secret::Secret;
 
@@ -68,6 +68,29 @@ pub struct Response {
     pub goes_on: bool,
     /// Bytes instead of all else.
     pub raw: Option<Raw>,
+}
+
+impl Response {
+    /// An answer of data.
+    #[must_use]
+    pub fn data(data: Data) -> Self {
+        Self {
+            data: Some(data),
+            ..Self::default()
+        }
+    }
+
+    /// An answer to a list.
+    ///
+    /// # Errors
+    /// There is nothing: that is told as such.
+    pub fn list(keys: Vec<String>) -> Result<Self, Fault> {
+        let answer = Answer::list(keys)?;
+        Ok(Self {
+            data: answer.data,
+            ..Self::default()
+        })
+    }
 }
 
 /// A token that was made or renewed.

@@ -72,8 +72,16 @@ impl Names {
     /// # Errors
     /// An empty segment, or a limit: [`NameError`].
     pub fn encode(&self, path: &str) -> Result<Vec<u8>, NameError> {
+        self.encode_below(ROOT_DIRECTORY, path)
+    }
+
+    /// The storage key of `path` below `directory` (its storage key). The limits are those of `path` alone.
+    ///
+    /// # Errors
+    /// As [`Names::encode`].
+    pub fn encode_below(&self, directory: &[u8], path: &str) -> Result<Vec<u8>, NameError> {
         check_path(path)?;
-        let mut storage_key = Vec::new();
+        let mut storage_key = directory.to_vec();
         for name in path.split('/') {
             let sealed = self.seal(&storage_key, name)?;
             storage_key.extend_from_slice(&sealed);

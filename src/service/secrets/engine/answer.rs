@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroize;
 
-use super::Fault;
+use super::{Fault, storage};
 
 /// An answer. That of a write that has nothing to say is the default.
 #[derive(Debug, Default)]
@@ -28,8 +28,13 @@ pub struct Answer {
     pub advice: Option<Duration>,
     /// Whether the data are those of something that is gone: they come with 404.
     pub is_gone: bool,
+    /// The status that the answer has whatever else is said: that of a batch of which a part failed.
+    pub status: Option<u16>,
     /// Bytes that are the whole answer, instead of data.
     pub raw: Option<Raw>,
+    /// The request is refused after all, and what was changed for it stays: a wrong password was counted. Nothing else of
+    /// the answer is told then.
+    pub refused: Option<Fault>,
 }
 
 impl Answer {
@@ -38,6 +43,24 @@ impl Answer {
     pub fn data(data: Data) -> Self {
         Self {
             data: Some(data),
+            ..Self::default()
+        }
+    }
+
+    /// A refusal that leaves what was changed.
+    #[must_use]
+    pub fn refused(fault: Fault) -> Self {
+        Self {
+            refused: Some(fault),
+            ..Self::default()
+        }
+    }
+
+    /// A token that is to be made.
+    #[must_use]
+    pub fn login(login: Login) -> Self {
+        Self {
+            login: Some(login),
             ..Self::default()
         }
     }
@@ -65,7 +88,7 @@ pub struct Raw {
 }
 
 /// Fields of JSON, by name.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Data(BTreeMap<String, Box<RawValue>>);
 
@@ -90,8 +113,9 @@ impl Data {
     /// # Errors
     /// As [`Data::with`].
     pub fn set(&mut self, name: impl Into<String>, value: &(impl Serialize + ?Sized)) -> Result<(), Fault> {
-        let text =
-            serde_json::value::to_raw_value(value).map_err(|error| Fault::Internal(error.to_string()))?;
+        let mut bytes = storage::json(value)?;
+        let text = String::from_utf8(std::mem::take(&mut *bytes)).map_err(|_| unwritten())?;
+        let text = RawValue::from_string(text).map_err(|_| unwritten())?;
         self.0.insert(name.into(), text);
         Ok(())
     }
@@ -123,6 +147,10 @@ impl Data {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+fn unwritten() -> Fault {
+    Fault::Internal("an answer cannot be written as JSON".to_owned())
 }
 
 impl fmt::Debug for Data {

@@ -1,7 +1,7 @@
 //! Why an engine refused. The texts go to clients: they never hold a secret, and say nothing of what the client may not
 //! know.
 
-use std::io;
+use std::{fmt, io};
 
 use thiserror::Error;
 
@@ -50,7 +50,7 @@ pub enum Fault {
 }
 
 /// What is to be fetched over HTTP for an engine.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Errand {
     /// From where: `https://` or `http://`.
     pub url: String,
@@ -60,6 +60,13 @@ pub struct Errand {
     pub body: Option<String>,
     /// The bearer token that is sent; empty: none.
     pub bearer: String,
+}
+
+/// Says where it goes, and nothing of what is sent.
+impl fmt::Debug for Errand {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "[errand to {}]", self.url)
+    }
 }
 
 impl From<ParameterError> for Fault {

@@ -9,9 +9,12 @@
 //! what it is told.
 
 pub mod answer;
+pub mod cubbyhole;
 pub mod fault;
+pub mod kv;
 pub mod storage;
 pub mod times;
+pub mod transit;
 #[cfg(test)]
 pub mod twin;
 

@@ -89,13 +89,18 @@ pub fn write(
 /// # Errors
 /// It cannot be written as JSON.
 pub fn encode(record: &impl Serialize) -> Result<Secret<Vec<u8>>, Fault> {
+    json(record).map(|mut bytes| Secret::new(std::mem::take(&mut *bytes)))
+}
+
+/// A value as JSON, in bytes that were never moved.
+pub(super) fn json(value: &(impl Serialize + ?Sized)) -> Result<Zeroizing<Vec<u8>>, Fault> {
     // Measured first: what grows leaves copies behind.
     let mut counted = Counted(0);
     let failed = |error: serde_json::Error| Fault::Internal(error.to_string());
-    serde_json::to_writer(&mut counted, record).map_err(failed)?;
+    serde_json::to_writer(&mut counted, value).map_err(failed)?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(counted.0));
-    serde_json::to_writer(&mut *bytes, record).map_err(failed)?;
-    Ok(Secret::new(std::mem::take(&mut *bytes)))
+    serde_json::to_writer(&mut *bytes, value).map_err(failed)?;
+    Ok(bytes)
 }
 
 struct Counted(usize);

@@ -78,7 +78,8 @@ fn below(directory: &str) -> String {
     }
 }
 
-/// An engine with its storage, its time and a caller. A request that is refused changes nothing.
+/// An engine with its storage, its time and a caller. A request that is refused changes nothing, unless
+/// the answer says that it does ([`Answer::refused`]).
 pub struct Bench<E> {
     /// The engine.
     pub engine: E,
@@ -159,10 +160,16 @@ impl<E: Engine> Bench<E> {
         let answer = self
             .engine
             .handle(&call, &mut self.storage, &mut SystemRandomness);
-        if answer.is_err() {
-            self.storage.records = before;
+        match answer {
+            Err(fault) => {
+                self.storage.records = before;
+                Err(fault)
+            }
+            Ok(Answer {
+                refused: Some(fault), ..
+            }) => Err(fault),
+            Ok(answer) => Ok(answer),
         }
-        answer
     }
 
     /// The same; the data as JSON, `null` where there are none.

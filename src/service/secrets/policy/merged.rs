@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::capability::{Capabilities, Capability};
 use super::index::Index;
+use super::pattern::Pattern;
 use super::rule::Rule;
 use super::template::Values;
 use super::{Policy, PolicyError, sudo};
@@ -83,6 +84,8 @@ impl Decision {
 pub struct Merged {
     is_root: bool,
     index: Index,
+    /// What is not only denied.
+    granted: Vec<Pattern>,
 }
 
 impl Merged {
@@ -116,9 +119,17 @@ impl Merged {
         if is_root && policy_count > 1 {
             return Err(PolicyError::RootWithOthers);
         }
+        let grants = |rule: &Rule| {
+            Capability::ALL
+                .into_iter()
+                .any(|capability| capability != Capability::Deny && rule.capabilities.contains(capability))
+        };
+        let granted = rules.iter().filter(|(_, rule)| grants(rule));
+        let granted = granted.map(|(pattern, _)| pattern.clone()).collect();
         Ok(Self {
             is_root,
             index: Index::new(rules),
+            granted,
         })
     }
 
@@ -126,6 +137,12 @@ impl Merged {
     #[must_use]
     pub fn is_root(&self) -> bool {
         self.is_root
+    }
+
+    /// Whether some rule allows something at or below a directory, which ends with a slash.
+    #[must_use]
+    pub fn has_rights_below(&self, directory: &str) -> bool {
+        self.is_root || self.granted.iter().any(|pattern| pattern.reaches(directory))
     }
 
     /// Whether an operation on a path, with parameters at the top of its body, may be served. `wrap_ttl` is how long the

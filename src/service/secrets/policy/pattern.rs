@@ -48,6 +48,22 @@ impl Pattern {
         segments.join("/")
     }
 
+    /// Whether it matches something at or below a directory, which ends with a slash.
+    pub fn reaches(&self, directory: &str) -> bool {
+        let mut segments = self.segments.iter().peekable();
+        for name in directory.trim_end_matches('/').split('/') {
+            match segments.next() {
+                None => return false,
+                Some(Segment::Literal(text)) if segments.peek().is_none() && self.is_prefix => {
+                    return name.starts_with(text.as_str());
+                }
+                Some(Segment::Literal(text)) if text != name => return false,
+                Some(_) => {}
+            }
+        }
+        true
+    }
+
     /// Whether there is a `+` among the segments.
     pub fn has_any(&self) -> bool {
         self.segments.contains(&Segment::Any)

@@ -104,6 +104,28 @@ impl WrappedKeys {
         Ok(keys)
     }
 
+    /// With `root` wrapped anew by `seal`, in place of what the seal of that id wrapped, if there was one. The others stay.
+    ///
+    /// # Errors
+    /// As [`WrappedKeys::wrap`].
+    pub fn replaced(
+        &self,
+        root: &Key,
+        seal: &dyn SealKey,
+        randomness: &mut dyn Randomness,
+    ) -> Result<Self, SealError> {
+        let others = self.0.iter().filter(|key| key.id != seal.id());
+        let mut keys: Vec<WrappedKey> = others.cloned().collect();
+        keys.push(WrappedKey {
+            id: seal.id().to_owned(),
+            kind: seal.kind(),
+            wrapped: Bytes::from(seal.wrap(root, randomness)?),
+        });
+        let keys = Self(keys);
+        keys.check()?;
+        Ok(keys)
+    }
+
     /// The root key, by one seal.
     ///
     /// # Errors

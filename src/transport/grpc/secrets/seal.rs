@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::envelope::status;
+use crate::base::secret::Secret;
 use crate::proto::secrets as wire;
 use crate::proto::secrets::seal_server::Seal as Service;
 use crate::service::secrets::engine::Fault;
@@ -81,7 +82,7 @@ impl Service for SealDoor {
     }
 
     async fn begin_root(&self, request: Request<wire::BeginRootRequest>) -> Answered<wire::AttemptStatus> {
-        let password = request.into_inner().password;
+        let password = Secret::new(request.into_inner().password);
         told(self.0.begin_making_root(password).await, attempt)
     }
 

@@ -1,0 +1,201 @@
+//! Certificates: who showed one over TLS that a role trusts, itself or by who signed it, logs in.
+//!
+//! ```text
+//! config           settings of the mount
+//! cert/<name>      a role: what is trusted, and what is given for it
+//! crl/<name>       a list of certificates that are not trusted any more
+//! ```
+//!
+//! Never looks at a key: the handshake proved that who showed the certificate has it.
+
+mod chain;
+mod facts;
+mod revoked;
+mod role;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use self::facts::Facts;
+use self::revoked::List;
+use self::role::Role;
+use super::{fields, is_write, listed, name, no_path, segments};
+use crate::base::limits::MAXIMUM_CLIENT_CERTIFICATES;
+use crate::service::secrets::engine::storage::{read, write};
+use crate::service::secrets::engine::{Answer, Call, Data, Engine, Fault, Storage};
+use crate::service::secrets::policy::Operation;
+use crate::service::secrets::randomness::Randomness;
+
+const CONFIG_PATH: &str = "config";
+const CRL: &str = "crl";
+const ROLE: &str = "cert";
+
+/// The engine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Certificates;
+
+/// Settings of the mount.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Config {
+    /// Told back and nothing more: no renewal asks for a certificate.
+    disable_binding: bool,
+    /// Told back and nothing more.
+    enable_identity_alias_metadata: bool,
+}
+
+impl Engine for Certificates {
+    fn handle(
+        &self,
+        call: &Call<'_>,
+        storage: &mut dyn Storage,
+        _randomness: &mut dyn Randomness,
+    ) -> Result<Answer, Fault> {
+        let is_list = call.operation == Operation::List;
+        match segments(call).as_slice() {
+            ["config"] => config(call, storage),
+            ["certs"] if is_list => listed(storage, ROLE),
+            ["certs", given] => role(call, &name(given)?, storage),
+            ["crls"] if is_list => listed(storage, CRL),
+            ["crls", given] => crl(call, &name(given)?, storage),
+            ["login"] if is_write(call.operation) => login(call, storage),
+            ["certs" | "crls" | "login"] => Err(Fault::Unsupported),
+            _ => Err(no_path(call)),
+        }
+    }
+
+    fn exists(&self, call: &Call<'_>, storage: &mut dyn Storage) -> Result<Option<bool>, Fault> {
+        match segments(call).as_slice() {
+            ["certs", given] => Ok(Some(storage.get(&path(ROLE, &name(given)?))?.is_some())),
+            ["crls", given] => Ok(Some(storage.get(&path(CRL, &name(given)?))?.is_some())),
+            _ => Ok(None),
+        }
+    }
+
+    fn is_open(&self, path: &str) -> bool {
+        path == "login"
+    }
+}
+
+fn path(directory: &str, name: &str) -> String {
+    format!("{directory}/{name}")
+}
+
+fn config(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {
+    let mut config: Config = read(storage, CONFIG_PATH)?.unwrap_or_default();
+    match call.operation {
+        Operation::Read => Ok(Answer::data(
+            Data::new()
+                .with("disable_binding", &config.disable_binding)?
+                .with(
+                    "enable_identity_alias_metadata",
+                    &config.enable_identity_alias_metadata,
+                )?,
+        )),
+        Operation::Create | Operation::Update => {
+            if let Some(value) = call.body.get("disable_binding") {
+                config.disable_binding = fields::switch("disable_binding", value)?;
+            }
+            if let Some(value) = call.body.get("enable_identity_alias_metadata") {
+                config.enable_identity_alias_metadata =
+                    fields::switch("enable_identity_alias_metadata", value)?;
+            }
+            write(storage, CONFIG_PATH, &config, None)?;
+            Ok(Answer::default())
+        }
+        _ => Err(Fault::Unsupported),
+    }
+}
+
+fn role(call: &Call<'_>, name: &str, storage: &mut dyn Storage) -> Result<Answer, Fault> {
+    let path = path(ROLE, name);
+    match call.operation {
+        Operation::Read => {
+            let role: Role = read(storage, &path)?.ok_or(Fault::Missing)?;
+            Ok(Answer::data(role.show()?))
+        }
+        Operation::Create | Operation::Update => {
+            let mut role: Role = read(storage, &path)?.unwrap_or_default();
+            role.update(name, call.body)?;
+            write(storage, &path, &role, None)?;
+            Ok(Answer::default())
+        }
+        Operation::Delete => {
+            storage.delete(&path)?;
+            Ok(Answer::default())
+        }
+        _ => Err(Fault::Unsupported),
+    }
+}
+
+fn crl(call: &Call<'_>, name: &str, storage: &mut dyn Storage) -> Result<Answer, Fault> {
+    let path = path(CRL, name);
+    match call.operation {
+        Operation::Read => {
+            let list: List = read(storage, &path)?.ok_or(Fault::Missing)?;
+            Ok(Answer::data(list.show()?))
+        }
+        Operation::Create | Operation::Update => {
+            write(storage, &path, &List::of(call.body)?, None)?;
+            Ok(Answer::default())
+        }
+        Operation::Delete => {
+            storage.delete(&path)?;
+            Ok(Answer::default())
+        }
+        _ => Err(Fault::Unsupported),
+    }
+}
+
+fn login(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {
+    let shown = call.peer.certificates.as_slice();
+    let Some((own, above)) = shown.split_first() else {
+        return Err(Fault::Invalid("client certificate must be supplied".to_owned()));
+    };
+    if shown.len() > MAXIMUM_CLIENT_CERTIFICATES {
+        return Err(Fault::Invalid(format!(
+            "the client shows {} certificates; the most is {MAXIMUM_CLIENT_CERTIFICATES}",
+            shown.len()
+        )));
+    }
+    let wrong = || Fault::Invalid("invalid certificate or no client certificate supplied".to_owned());
+    let facts = Facts::of(own).ok_or_else(wrong)?;
+    let mut lists: Vec<List> = Vec::new();
+    for name in storage.list(CRL)? {
+        lists.extend(read::<List>(storage, &path(CRL, &name))?);
+    }
+    let names = match fields::given(call.body, "name")? {
+        Some(given) if given.contains('/') => return Err(wrong()),
+        Some(given) => vec![name(&given)?],
+        None => storage.list(ROLE)?,
+    };
+    let mut is_elsewhere = false;
+    for name in names {
+        let Some(role) = read::<Role>(storage, &path(ROLE, &name))? else {
+            continue;
+        };
+        let is_good = chain::is_trusted(&role.certificate, own, above, call.now, &lists)
+            && role.is_for(&facts)
+            && !facts.common_name.is_empty();
+        if !is_good {
+            continue;
+        }
+        if !role.settings.admits(call.peer) {
+            is_elsewhere = true;
+            continue;
+        }
+        let mut metadata: BTreeMap<String, String> = role.metadata(&facts);
+        metadata.insert("cert_name".to_owned(), name);
+        let display_name = role.display_name.clone();
+        return Ok(Answer::login(role.settings.login(
+            &facts.common_name,
+            &display_name,
+            metadata,
+        )));
+    }
+    Err(if is_elsewhere { Fault::Denied } else { wrong() })
+}
+
+#[cfg(test)]
+mod tests;

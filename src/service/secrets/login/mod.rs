@@ -1,0 +1,74 @@
+//! Login methods: engines that are mounted at `auth/<path>/`, find out who somebody is and say which token is to be made.
+//!
+//! | module | who somebody is |
+//! |---|---|
+//! | [`approle`] | a program that knows a role id, and mostly a secret id that was handed to it |
+//! | [`userpass`] | somebody with a name and a password |
+//! | [`cert`] | who showed a certificate over TLS |
+//! | [`jwt`] | who has a JSON Web Token of somebody who is trusted |
+//! | [`kubernetes`] | a service account, as the cluster's own interface says |
+//!
+//! [`settings`] are the parameters of the tokens, the same for all; [`fields`], [`glob`] and [`jws`] are what they share.
+//!
+//! Never makes a token, and never tells why a login was refused where that would say who exists.
+
+pub mod approle;
+pub mod cert;
+pub mod fields;
+pub mod glob;
+pub mod jws;
+pub mod jwt;
+pub mod kubernetes;
+pub mod settings;
+pub mod userpass;
+
+pub use approle::AppRole;
+pub use cert::Certificates;
+pub use jwt::Jwt;
+pub use kubernetes::Kubernetes;
+pub use settings::Settings;
+pub use userpass::UserPass;
+
+use super::engine::{Answer, Call, Fault, Storage};
+use super::policy::Operation;
+use crate::base::limits::MAXIMUM_LOGIN_NAME_BYTES;
+
+/// The segments of the path of a request; a list's without the empty one at its end.
+fn segments<'call>(call: &Call<'call>) -> Vec<&'call str> {
+    call.path
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect()
+}
+
+/// Whether something is written.
+fn is_write(operation: Operation) -> bool {
+    matches!(operation, Operation::Create | Operation::Update)
+}
+
+/// A name in the form in which it is stored.
+///
+/// # Errors
+/// It is too long.
+fn name(given: &str) -> Result<String, Fault> {
+    if given.len() > MAXIMUM_LOGIN_NAME_BYTES {
+        return Err(Fault::Invalid(format!(
+            "the name has {} bytes; the most is {MAXIMUM_LOGIN_NAME_BYTES}",
+            given.len()
+        )));
+    }
+    Ok(given.to_lowercase())
+}
+
+/// No such path.
+fn no_path(call: &Call<'_>) -> Fault {
+    Fault::NoPath(format!("unsupported path: {}", call.path))
+}
+
+/// The names in a directory.
+fn listed(storage: &mut dyn Storage, directory: &str) -> Result<Answer, Fault> {
+    Answer::list(storage.list(directory)?)
+}
+
+#[cfg(test)]
+mod tests;

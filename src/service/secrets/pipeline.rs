@@ -1,0 +1,170 @@
+//! From a request to its answer: served on a state, written, and served anew where somebody else was faster.
+//!
+//! Reads see every write that was acknowledged before they came. A write is decided on what was read, by a transaction that
+//! holds only if that is still so: it may begin with what this node knows, as nothing it decides stands unless it is written.
+//!
+//! Never holds a lock while it waits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Secrets;
+use super::engine::{Errand, Fault};
+use super::error::SecretsError;
+use super::request::{Request, Response, Verb};
+use super::store::commit::Committed;
+use super::store::{Unsealed, keys};
+use super::work::{After, Done, Work};
+use crate::base::clock;
+use crate::service::ServiceError;
+use crate::state::ReadView;
+use crate::state::applied::Answer;
+use crate::state::command::{Command, Compare, CompareTarget, Comparison, Operation, Put, Txn};
+
+/// How often a request is served anew because others were faster.
+const MAXIMUM_ATTEMPTS: usize = 32;
+/// How much may be fetched for one request.
+const MAXIMUM_ERRANDS: usize = 8;
+
+type Fetched = BTreeMap<Errand, Result<Vec<u8>, String>>;
+
+impl Secrets {
+    pub(super) async fn serve(&self, request: Request) -> Result<Response, SecretsError> {
+        let request = Arc::new(request);
+        let mut fetched = Arc::new(Fetched::new());
+        let mut attempts = 0;
+        let mut may_be_stale = matches!(request.verb, Verb::Write | Verb::Patch | Verb::Delete);
+        loop {
+            let unsealed = self.custody.require()?;
+            let view = self.core.view(may_be_stale).await?;
+            unsealed.follow(&view)?;
+            let work = self.work(&request, &unsealed, view, &fetched)?;
+            if may_be_stale && work.kind() != "kv" {
+                // What this engine does may have nothing to write, and then nothing would tell that it was decided too soon.
+                may_be_stale = false;
+                continue;
+            }
+            let done = run(work).await?;
+            match &done.outcome {
+                Err(SecretsError::Fault(Fault::Fetch(errand))) if fetched.len() < MAXIMUM_ERRANDS => {
+                    let brought = self.fetcher.fetch(errand).await;
+                    let mut all = Fetched::clone(&fetched);
+                    all.insert(errand.clone(), brought);
+                    fetched = Arc::new(all);
+                    continue;
+                }
+                Ok(_) if done.draft.writes() => {}
+                _ if may_be_stale => {
+                    may_be_stale = false;
+                    continue;
+                }
+                _ => {}
+            }
+            match self.finish(done, &unsealed).await? {
+                Some(outcome) => return outcome,
+                None if attempts < MAXIMUM_ATTEMPTS => {
+                    attempts += 1;
+                    may_be_stale = false;
+                }
+                None => return Err(SecretsError::Contended(attempts)),
+            }
+        }
+    }
+
+    /// A request as it begins to be served.
+    pub(super) fn work(
+        &self,
+        request: &Arc<Request>,
+        unsealed: &Arc<Unsealed>,
+        view: Arc<ReadView>,
+        fetched: &Arc<Fetched>,
+    ) -> Result<Work, SecretsError> {
+        let now = clock::unix_time();
+        Work::new(
+            Arc::clone(request),
+            Arc::clone(unsealed),
+            view,
+            now,
+            Arc::clone(fetched),
+        )
+    }
+
+    /// Writes what a request is to write, and does what it has done then; none: somebody else was faster.
+    pub(super) async fn finish(
+        &self,
+        done: Done,
+        unsealed: &Arc<Unsealed>,
+    ) -> Result<Option<Result<Response, SecretsError>>, SecretsError> {
+        if done.draft.writes() {
+            let written = done.draft.commit(&self.core, &self.leases).await?;
+            if written == Committed::Conflict {
+                return Ok(None);
+            }
+            if unsealed.must_count() {
+                let (secrets, unsealed) = (self.clone(), Arc::clone(unsealed));
+                tokio::spawn(async move { secrets.count(&unsealed).await });
+            }
+        }
+        for after in done.after {
+            match after {
+                After::Seal => self.custody.seal().await,
+                After::Rotate => self.write_keyring(unsealed, true).await?,
+                After::Tidy => self.reaper.sweep_soon(),
+            }
+        }
+        Ok(Some(done.outcome))
+    }
+
+    /// Writes down what this node encrypted, and rotates where that is due.
+    async fn count(&self, unsealed: &Arc<Unsealed>) {
+        let is_due = unsealed.key_status().is_ok_and(|status| status.is_rotation_due());
+        if let Err(error) = self.write_keyring(unsealed, is_due).await {
+            tracing::warn!(%error, "the count of encryptions is not written; it is tried again");
+        }
+    }
+
+    /// Writes the keyring anew, with what this node encrypted and, if asked for, another term.
+    async fn write_keyring(&self, unsealed: &Arc<Unsealed>, rotates: bool) -> Result<(), SecretsError> {
+        for _ in 0..MAXIMUM_ATTEMPTS {
+            let view = self.core.view(false).await?;
+            let rotate = rotates.then(|| clock::unix_time().as_secs());
+            let (before, sealed, written) = unsealed.next_keyring(&view, rotate)?;
+            let txn = Txn {
+                compare: vec![Compare {
+                    keys: keys::single(before.key.clone()),
+                    comparison: Comparison::Equal,
+                    target: CompareTarget::Modification(before.modification_revision),
+                }],
+                success: vec![Operation::Put(Put {
+                    namespace: keys::single(Bytes::new()).namespace,
+                    key: before.key,
+                    value: sealed,
+                    ..Put::default()
+                })],
+                failure: Vec::new(),
+            };
+            self.core.admission.txn(&txn)?;
+            let pick = |answer| match answer {
+                Answer::Txn(txn) => Some(txn),
+                _ => None,
+            };
+            let (_, answer) = self.core.propose(Command::Txn(txn).by_node(), pick).await?;
+            if answer.succeeded {
+                return unsealed.stored(&self.core.reader.view(), &written);
+            }
+        }
+        Err(SecretsError::Contended(MAXIMUM_ATTEMPTS))
+    }
+}
+
+/// Runs what may take long (hashes of passwords, new keys) on a thread that may block.
+pub(super) async fn run(work: Work) -> Result<Done, SecretsError> {
+    if matches!(work.kind(), "" | "kv" | "cubbyhole" | "system" | "token") {
+        return Ok(work.run());
+    }
+    let run = tokio::task::spawn_blocking(move || work.run());
+    run.await
+        .map_err(|_| SecretsError::Service(ServiceError::Stopped))
+}

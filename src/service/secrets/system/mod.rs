@@ -1,0 +1,115 @@
+//! What is served below `sys/`: mounts, policies, leases, wrapping, keys.
+//!
+//! What needs no token and has no envelope (`sys/init`, `sys/unseal`, ...) is served by the front doors, with the methods of
+//! [`super::Secrets`]. What is part of Vault's interface and not offered says so. Never holds a secret of another mount.
+
+mod capabilities;
+mod keys;
+mod mounts;
+mod policies;
+mod preflight;
+mod shapes;
+
+use super::engine::{Data, Fault};
+use super::error::SecretsError;
+use super::policy::Operation;
+use super::request::Response;
+use super::work::{After, Work};
+use super::{leases, wrapping};
+
+/// Parts of Vault's interface that are known and not offered.
+const NOT_OFFERED: [&str; 19] = [
+    "config",
+    "control-group",
+    "experiments",
+    "host-info",
+    "in-flight-req",
+    "license",
+    "locked-users",
+    "loggers",
+    "managed-keys",
+    "metrics",
+    "mfa",
+    "monitor",
+    "namespaces",
+    "plugins",
+    "pprof",
+    "quotas",
+    "raw",
+    "storage",
+    "sync",
+];
+
+/// Whether a path below `sys/` is served without a token.
+#[must_use]
+pub fn is_open(path: &str) -> bool {
+    path == "wrapping/lookup" || path == "internal/ui/mounts" || path.starts_with("internal/ui/mounts/")
+}
+
+/// Serves a path below `sys/`.
+///
+/// # Errors
+/// What the client is told.
+pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
+    use Operation::{Create, List, Read, Update};
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    let operation = work.operation();
+    let writes = matches!(operation, Create | Update);
+    match first {
+        "mounts" | "auth" => mounts::handle(work, first == "auth", rest),
+        "remount" if writes && rest.is_empty() => mounts::remount(work),
+        "remount" if operation == Read => mounts::remounted(rest),
+        "policy" => policies::handle(work, rest, "rules"),
+        "policies" => match rest.split_once('/').unwrap_or((rest, "")) {
+            ("acl", name) => policies::handle(work, name, "policy"),
+            (kind, _) => Err(Fault::Unimplemented(format!("the kind of policies {kind:?}")).into()),
+        },
+        "capabilities" | "capabilities-self" | "capabilities-accessor" if writes => {
+            capabilities::handle(work, first)
+        }
+        "leases" => match rest.split_once('/').unwrap_or((rest, "")) {
+            ("lookup", prefix) if operation == List => leases::list(work, prefix),
+            ("lookup", id) if writes => leases::lookup(work, id),
+            ("renew", id) if writes => leases::renew(work, id),
+            ("revoke", id) if writes => leases::revoke(work, id),
+            ("revoke-prefix", prefix) if writes => leases::revoke_below(work, prefix, false),
+            ("revoke-force", prefix) if writes => leases::revoke_below(work, prefix, true),
+            ("tidy", "") if writes => {
+                work.then(After::Tidy);
+                Ok(Response {
+                    goes_on: true,
+                    warnings: vec!["Tidy operation successfully started.".to_owned()],
+                    ..Response::default()
+                })
+            }
+            _ => Err(Fault::Unsupported.into()),
+        },
+        "renew" if writes => leases::renew(work, rest),
+        "revoke" if writes => leases::revoke(work, rest),
+        "revoke-prefix" if writes => leases::revoke_below(work, rest, false),
+        "revoke-force" if writes => leases::revoke_below(work, rest, true),
+        "wrapping" if writes || operation == Read => wrapping::handle(work, rest),
+        "internal" => preflight::handle(work, rest),
+        "key-status" if operation == Read => keys::status(work),
+        "rotate" => keys::rotate(work, rest),
+        "seal" if writes => {
+            work.then(After::Seal);
+            Ok(Response::default())
+        }
+        "version-history" | "ha-status" | "step-down" => {
+            Err(Fault::Unimplemented(format!("sys/{first}")).into())
+        }
+        "replication" if rest.ends_with("status") => {
+            let disabled = serde_json::json!({"mode": "disabled"});
+            let data = Data::new()
+                .with("dr", &disabled)?
+                .with("performance", &disabled)?;
+            Ok(Response::data(data))
+        }
+        other if NOT_OFFERED.contains(&other) => Err(Fault::Unimplemented(format!("sys/{path}")).into()),
+        _ => Err(Fault::NoPath(format!(
+            "no handler for route \"sys/{path}\". route entry not found."
+        ))
+        .into()),
+    }
+}

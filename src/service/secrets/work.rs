@@ -1,0 +1,521 @@
+//! One request being served: what it asks for, who asks, and the draft of what it changes.
+//!
+//! ```text
+//!  mounts -> route -> whose token -> create or update -> policies -> engine -> token, lease, wrapping -> uses
+//! ```
+//!
+//! All of it reads one state and writes one draft, uses of the token included, so that a request happens once or not at all.
+//! Who has no right to a path is told nothing about it, not even whether it is there.
+//!
+//! Never waits.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::engine::{Answer, Call, Engine, Errand, Fault, Login, Mount, TokenKind, Tuning};
+use super::error::SecretsError;
+use super::mounts::Mounts;
+use super::parameters::{Body, ParameterError};
+use super::policies;
+use super::policy::{Merged, Operation};
+use super::randomness::{Randomness, SystemRandomness};
+use super::request::{Request, Response, Verb};
+use super::store::{Draft, Room, Unsealed};
+use super::token::{self, Identity, New};
+use super::{engines, leases, mounts, system, wrapping};
+use crate::base::secret::Secret;
+use crate::state::ReadView;
+
+/// What the node does once the draft of a request is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// Seal this node.
+    Seal,
+    /// Add a term to the keyring.
+    Rotate,
+    /// Take away what tokens and leases left behind.
+    Tidy,
+}
+
+/// See the module.
+pub struct Work {
+    request: Arc<Request>,
+    draft: Draft,
+    mounts: Arc<Mounts>,
+    identity: Option<Identity>,
+    merged: Option<Arc<Merged>>,
+    operation: Operation,
+    is_privileged: bool,
+    fetched: Arc<BTreeMap<Errand, Result<Vec<u8>, String>>>,
+    after: Vec<After>,
+}
+
+/// What a request came to.
+pub struct Done {
+    /// What the client is told.
+    pub outcome: Result<Response, SecretsError>,
+    /// What is to be written.
+    pub draft: Draft,
+    /// What is to be done then.
+    pub after: Vec<After>,
+    /// Whose token it is.
+    pub identity: Option<Identity>,
+}
+
+impl Work {
+    /// Begins to serve a request on a state.
+    ///
+    /// # Errors
+    /// The mounts cannot be read.
+    pub fn new(
+        request: Arc<Request>,
+        unsealed: Arc<Unsealed>,
+        view: Arc<ReadView>,
+        now: Duration,
+        fetched: Arc<BTreeMap<Errand, Result<Vec<u8>, String>>>,
+    ) -> Result<Self, SecretsError> {
+        let mut draft = Draft::new(unsealed, view, now);
+        let mounts = Mounts::read(&mut draft)?;
+        Ok(Self {
+            operation: operation_of(request.verb),
+            request,
+            draft,
+            mounts,
+            identity: None,
+            merged: None,
+            is_privileged: false,
+            fetched,
+            after: Vec::new(),
+        })
+    }
+
+    /// Which engine the request is for; empty: none.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.mounts
+            .owner(&self.request.path)
+            .map_or("", |mount| mount.kind.as_str())
+    }
+
+    /// Ends it with an outcome.
+    #[must_use]
+    pub fn into_done(self, outcome: Result<Response, SecretsError>) -> Done {
+        Done {
+            outcome,
+            draft: self.draft,
+            after: self.after,
+            identity: self.identity,
+        }
+    }
+
+    /// Serves the request.
+    #[must_use]
+    pub fn run(mut self) -> Done {
+        let outcome = self.serve();
+        let identity = self.identity.clone();
+        let outcome = match (outcome, &identity) {
+            (Ok(response), Some(identity)) => self.count_use(identity).map(|()| response),
+            // What is refused changes nothing but that the token was used.
+            (Err(error), Some(identity)) if !matches!(error, SecretsError::Fault(Fault::Fetch(_))) => {
+                self.draft.discard();
+                self.after.clear();
+                self.count_use(identity).and(Err(error))
+            }
+            (outcome, _) => outcome,
+        };
+        self.into_done(outcome)
+    }
+
+    fn serve(&mut self) -> Result<Response, SecretsError> {
+        let request = Arc::clone(&self.request);
+        let path = request.path.as_str();
+        let mount = self.mounts.owner(path).cloned();
+        let below = mount.as_ref().map_or("", |mount| below(&mount.path, path));
+        let engine = mount.as_ref().and_then(engines::of);
+        let is_open = match (&mount, engine) {
+            (Some(mount), _) if mount.kind == "system" => system::is_open(below),
+            (_, Some(engine)) => engine.is_open(below),
+            _ => false,
+        };
+        if is_open {
+            // Who shows a token all the same is told what that one may see.
+            self.identity = self.find()?;
+        } else {
+            self.identify()?;
+            self.decide_operation(mount.as_ref(), engine, below)?;
+            self.authorize(path, engine.is_some_and(|engine| engine.needs_sudo(below)))?;
+        }
+        let Some(mount) = mount else {
+            return Err(
+                Fault::NoPath(format!("no handler for route {path:?}. route entry not found.")).into(),
+            );
+        };
+        let mut response = match mount.kind.as_str() {
+            "system" => system::handle(self, below)?,
+            "token" => token::paths::handle(self, below)?,
+            _ => match engine {
+                Some(engine) => {
+                    let answer = self.ask(engine, &mount, below, is_open)?;
+                    self.answer(answer, &mount)?
+                }
+                None => {
+                    return Err(Fault::Unimplemented(format!("the engine {:?}", mount.kind)).into());
+                }
+            },
+        };
+        if response.mount_kind.is_empty() {
+            response.mount_kind = mount.kind.clone();
+        }
+        match request.wrap {
+            Some(ttl) if !wrapping::is_exempt(path) => wrapping::wrap(self, response, ttl, path),
+            _ => Ok(response),
+        }
+    }
+
+    fn find(&mut self) -> Result<Option<Identity>, SecretsError> {
+        let request = Arc::clone(&self.request);
+        let Some(token) = &request.token else {
+            return Ok(None);
+        };
+        let found = token::find(&mut self.draft, token.expose())?;
+        Ok(found.filter(|identity| self.may_come_from_here(identity)))
+    }
+
+    fn identify(&mut self) -> Result<(), SecretsError> {
+        self.identity = self.find()?;
+        if self.identity.is_none() && wrapping::takes_own_token(&self.request.path) {
+            return Err(wrapping::unknown().into());
+        }
+        let identity = self.identity.clone().ok_or(SecretsError::Denied)?;
+        let merged = policies::merged(&mut self.draft, &identity.entry.policies)?;
+        self.merged = Some(merged);
+        Ok(())
+    }
+
+    fn may_come_from_here(&self, identity: &Identity) -> bool {
+        let bound = &identity.entry.bound_cidrs;
+        let is_in = |address: IpAddr| bound.iter().any(|net| net.contains(&address.to_canonical()));
+        bound.is_empty() || self.request.peer.address.is_some_and(is_in)
+    }
+
+    /// Whether a write creates or updates: as the engine says what is there.
+    fn decide_operation(
+        &mut self,
+        mount: Option<&Mount>,
+        engine: Option<&'static dyn Engine>,
+        below: &str,
+    ) -> Result<(), SecretsError> {
+        if self.request.verb == Verb::Write
+            && let (Some(mount), Some(engine)) = (mount, engine)
+        {
+            self.operation = Operation::Update;
+            let exists = self.with_call(mount, below, false, |call, room, _| engine.exists(call, room))?;
+            if exists == Some(false) {
+                self.operation = Operation::Create;
+            }
+        }
+        Ok(())
+    }
+
+    fn authorize(&mut self, path: &str, needs_sudo: bool) -> Result<(), SecretsError> {
+        let merged = self.merged.as_ref().ok_or(SecretsError::Denied)?;
+        let decision = merged.decide(
+            self.operation,
+            path,
+            self.request.body.fields(),
+            self.request.wrap,
+        );
+        self.is_privileged = match decision {
+            super::policy::Decision::Allowed { is_privileged } => is_privileged,
+            super::policy::Decision::Denied => return Err(SecretsError::Denied),
+        };
+        if needs_sudo && !self.is_privileged {
+            return Err(SecretsError::Denied);
+        }
+        Ok(())
+    }
+
+    /// Asks an engine.
+    ///
+    /// # Errors
+    /// What it says.
+    fn ask(
+        &mut self,
+        engine: &dyn Engine,
+        mount: &Mount,
+        below: &str,
+        is_open: bool,
+    ) -> Result<Answer, Fault> {
+        self.with_call(mount, below, is_open, |call, room, randomness| {
+            engine.handle(call, room, randomness)
+        })
+    }
+
+    /// Calls an engine in its room.
+    fn with_call<T>(
+        &mut self,
+        mount: &Mount,
+        below: &str,
+        is_open: bool,
+        call: impl FnOnce(&Call<'_>, &mut Room<'_>, &mut dyn Randomness) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let request = Arc::clone(&self.request);
+        let fetched = Arc::clone(&self.fetched);
+        let caller = self.identity.as_ref().map(Identity::caller);
+        let made = Call {
+            operation: self.operation,
+            path: below,
+            body: &request.body,
+            mount,
+            caller: caller.as_ref().filter(|_| !is_open),
+            peer: &request.peer,
+            now: self.draft.now(),
+            is_privileged: self.is_privileged,
+            fetched: &fetched,
+        };
+        let mut room = Room::new(&mut self.draft, &mounts::directory(&mount.uuid))?;
+        call(&made, &mut room, &mut SystemRandomness)
+    }
+
+    /// What an engine's answer comes to: with the token and the lease that go with it.
+    fn answer(&mut self, answer: Answer, mount: &Mount) -> Result<Response, SecretsError> {
+        let mut response = Response {
+            data: answer.data,
+            warnings: answer.warnings,
+            is_gone: answer.is_gone,
+            raw: answer.raw,
+            lease_seconds: answer.advice.unwrap_or_default().as_secs(),
+            ..Response::default()
+        };
+        if let Some(login) = answer.login {
+            let new = login_token(login, mount, &self.request.path)?;
+            let made =
+                self.with_randomness(|draft, randomness| token::make(draft, new, &mount.tuning, randomness))?;
+            response.auth = Some(made.auth);
+            response.warnings.extend(made.warnings);
+        }
+        if let Some(leased) = answer.leased {
+            let owner = self.identity()?.clone();
+            let path = self.request.path.clone();
+            let lease = self.with_randomness(|draft, randomness| {
+                leases::make(draft, leased, &owner, mount, &path, randomness)
+            })?;
+            response.lease_id = lease.id;
+            response.lease_seconds = lease.seconds;
+            response.is_renewable = lease.is_renewable;
+        }
+        Ok(response)
+    }
+
+    /// Counts the use of a token whose uses are limited; the last one ends it.
+    fn count_use(&mut self, identity: &Identity) -> Result<(), SecretsError> {
+        let Some(uses) = identity.entry.uses else {
+            return Ok(());
+        };
+        let name = self.draft.name(&format!("{}/{}", token::TOKENS, identity.id))?;
+        if !self.draft.has(&name)? {
+            return Ok(());
+        }
+        if uses <= 1 {
+            return Ok(self.draft.delete(&name)?);
+        }
+        let entry = token::Entry {
+            uses: Some(uses - 1),
+            ..token::Entry::clone(&identity.entry)
+        };
+        let left = entry.ends.map(|ends| ends.saturating_sub(self.draft.now()));
+        self.draft
+            .put(&name, super::engine::storage::encode(&entry)?, left);
+        Ok(())
+    }
+
+    /// The draft.
+    pub fn draft(&mut self) -> &mut Draft {
+        &mut self.draft
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> &Arc<Request> {
+        &self.request
+    }
+
+    /// Its body.
+    #[must_use]
+    pub fn body(&self) -> &Body {
+        &self.request.body
+    }
+
+    /// What is to be done.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// The mounts.
+    #[must_use]
+    pub fn mounts(&self) -> &Arc<Mounts> {
+        &self.mounts
+    }
+
+    /// Whether the caller is root or has `sudo` on the path.
+    #[must_use]
+    pub fn is_privileged(&self) -> bool {
+        self.is_privileged
+    }
+
+    /// Whose token it is.
+    ///
+    /// # Errors
+    /// Nobody's.
+    pub fn identity(&self) -> Result<&Identity, SecretsError> {
+        self.identity.as_ref().ok_or(SecretsError::Denied)
+    }
+
+    /// What the token may do; none: there is none.
+    #[must_use]
+    pub fn merged(&self) -> Option<&Arc<Merged>> {
+        self.merged.as_ref()
+    }
+
+    /// The token of the request; empty: none.
+    #[must_use]
+    pub fn own_token(&self) -> Secret<String> {
+        self.request.token.clone().unwrap_or_default()
+    }
+
+    /// The settings of the mount that a path is of.
+    #[must_use]
+    pub fn tuning_of(&self, path: &str) -> Tuning {
+        self.mounts
+            .owner(path)
+            .map(|mount| mount.tuning.clone())
+            .unwrap_or_default()
+    }
+
+    /// A field of the body, as `read` reads it; none: it is not there.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn field<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&Value) -> Result<T, ParameterError>,
+    ) -> Result<Option<T>, Fault> {
+        match self.request.body.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                let read = read(value).map_err(|error| Fault::Invalid(format!("{name:?}: {error}")))?;
+                Ok(Some(read))
+            }
+        }
+    }
+
+    /// A field of the body that is text; none: it is not there.
+    ///
+    /// # Errors
+    /// It is no text.
+    pub fn text(&self, name: &str) -> Result<Option<String>, Fault> {
+        match self.request.body.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(Fault::Invalid(format!("{name:?} is no text"))),
+        }
+    }
+
+    /// Does what needs random bytes with the draft.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn with_randomness<T>(
+        &mut self,
+        make: impl FnOnce(&mut Draft, &mut dyn Randomness) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        make(&mut self.draft, &mut SystemRandomness)
+    }
+
+    /// Has something done once the draft is written.
+    pub fn then(&mut self, after: After) {
+        self.after.push(after);
+    }
+
+    /// Calls the engine of a lease or of a mount in its room, as one that may do everything.
+    ///
+    /// # Errors
+    /// What it says.
+    pub fn with_engine<T>(
+        &mut self,
+        mount: &Mount,
+        below: &str,
+        call: impl FnOnce(&'static dyn Engine, &Call<'_>, &mut Room<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let engine =
+            engines::of(mount).ok_or_else(|| Fault::Unimplemented(format!("the engine {:?}", mount.kind)))?;
+        self.with_call(mount, below, false, |made, room, _| call(engine, made, room))
+    }
+}
+
+fn operation_of(verb: Verb) -> Operation {
+    match verb {
+        Verb::Read => Operation::Read,
+        Verb::Write => Operation::Update,
+        Verb::Patch => Operation::Patch,
+        Verb::Delete => Operation::Delete,
+        Verb::List => Operation::List,
+    }
+}
+
+/// What of a path lies below a mount.
+#[must_use]
+pub fn below<'path>(mount: &str, path: &'path str) -> &'path str {
+    path.strip_prefix(mount).unwrap_or_default()
+}
+
+/// The token that a login gives.
+fn login_token(login: Login, mount: &Mount, path: &str) -> Result<New, Fault> {
+    let kind = match (mount.tuning.token_type.as_str(), login.kind) {
+        ("service", _) => TokenKind::Service,
+        ("batch", _) => TokenKind::Batch,
+        (_, Some(kind)) => kind,
+        ("default-batch", None) => TokenKind::Batch,
+        (_, None) => TokenKind::Service,
+    };
+    if kind == TokenKind::Batch && (!login.period.is_zero() || login.uses > 0) {
+        return Err(Fault::Invalid(
+            "a batch token can have neither a period nor a number of uses".to_owned(),
+        ));
+    }
+    let method = mount.path.strip_prefix(mounts::AUTH).unwrap_or(&mount.path);
+    let method = method.trim_end_matches('/').replace('/', "-");
+    let display_name = match login.display_name.as_str() {
+        "" => method,
+        name => format!("{method}-{name}"),
+    };
+    let policies: Vec<String> = login
+        .policies
+        .into_iter()
+        .filter(|name| name != super::policy::ROOT)
+        .collect();
+    Ok(New {
+        id: None,
+        parent: None,
+        policies: token::paths::complete(policies, !login.no_default_policy),
+        path: path.to_owned(),
+        metadata: login.metadata,
+        display_name,
+        uses: login.uses,
+        ttl: login.ttl,
+        max_ttl: login.max_ttl,
+        explicit_max_ttl: login.explicit_max_ttl,
+        period: login.period,
+        is_renewable: !login.is_fixed,
+        role: String::new(),
+        bound_cidrs: login.bound_cidrs,
+        kind,
+        wraps: String::new(),
+    })
+}
