@@ -39,15 +39,19 @@ pub(super) struct DevNode {
     /// Where its process writes its log.
     pub(super) log: PathBuf,
     data: PathBuf,
+    /// The file with the key that unseals its secret store.
+    key: PathBuf,
     client_port: u16,
     consul_port: u16,
     dns_port: u16,
     initial_cluster: String,
 }
 
-/// The nodes of a cluster on these ports for clients, for Consul's interface and for DNS.
+/// The nodes of a cluster on these ports for clients, for Consul's interface and for DNS; `key`: the file with the key that
+/// unseals their secret store.
 pub(super) fn describe(
     folder: &Path,
+    key: &Path,
     client_ports: &[u16],
     consul_ports: &[u16],
     dns_ports: &[u16],
@@ -61,6 +65,7 @@ pub(super) fn describe(
         .map(|((name, port), (consul_port, dns_port))| DevNode {
             log: folder.join(format!("{name}.log")),
             data: folder.join(&name),
+            key: key.to_owned(),
             client_port: *port,
             consul_port: *consul_port,
             dns_port: *dns_port,
@@ -132,6 +137,7 @@ impl DevNode {
             .arg(format!("--listen-consul-urls=http://{}", self.consul_address()))
             .arg("--initial-cluster-token=stead-dev")
             .arg(format!("--listen-dns={}", self.dns_address()))
+            .arg(format!("--secrets-seal=file:{}", self.key.display()))
             .arg("--log-format=console")
             .arg("--data-dir")
             .arg(&self.data)
