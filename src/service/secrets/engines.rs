@@ -2,13 +2,41 @@
 //!
 //! Never knows what is mounted.
 
+use super::engine::cubbyhole::Cubbyhole;
+use super::engine::kv::{KeyValue, Versioned};
+use super::engine::transit::Transit;
 use super::engine::{Engine, Mount};
+use super::login::{AppRole, Certificates, Jwt, Kubernetes, UserPass};
 
-/// The engine of a mount; none: it is part of the store itself, or there is no such engine.
+/// Kinds that can be mounted below `auth/`.
+const LOGINS: [&str; 6] = ["approle", "cert", "jwt", "kubernetes", "oidc", "userpass"];
+/// Kinds that can be mounted elsewhere.
+const SECRETS: [&str; 3] = ["kv", "pki", "transit"];
+
+/// The engine of a mount; none: it is part of the store itself.
 #[must_use]
 pub fn of(mount: &Mount) -> Option<&'static dyn Engine> {
-    let _ = mount;
-    None
+    static APP_ROLE: AppRole = AppRole;
+    static CERTIFICATES: Certificates = Certificates;
+    static CUBBYHOLE: Cubbyhole = Cubbyhole;
+    static JWT: Jwt = Jwt;
+    static KEY_VALUE: KeyValue = KeyValue;
+    static KUBERNETES: Kubernetes = Kubernetes;
+    static TRANSIT: Transit = Transit;
+    static USER_PASS: UserPass = UserPass;
+    static VERSIONED: Versioned = Versioned;
+    Some(match mount.kind.as_str() {
+        "approle" => &APP_ROLE,
+        "cert" => &CERTIFICATES,
+        "cubbyhole" => &CUBBYHOLE,
+        "jwt" | "oidc" => &JWT,
+        "kubernetes" => &KUBERNETES,
+        "kv" if mount.options.get("version").is_some_and(|version| version == "2") => &VERSIONED,
+        "kv" => &KEY_VALUE,
+        "transit" => &TRANSIT,
+        "userpass" => &USER_PASS,
+        _ => return None,
+    })
 }
 
 /// Whether something of that kind can be mounted below `auth/`.
@@ -22,6 +50,3 @@ pub fn is_login(kind: &str) -> bool {
 pub fn is_secrets(kind: &str) -> bool {
     SECRETS.contains(&kind)
 }
-
-const LOGINS: [&str; 5] = ["approle", "cert", "jwt", "kubernetes", "userpass"];
-const SECRETS: [&str; 3] = ["kv", "pki", "transit"];

@@ -64,6 +64,8 @@ pub struct Response {
     pub mount_kind: String,
     /// Whether the data are those of something that is gone: 404 with a body.
     pub is_gone: bool,
+    /// The status of HTTP, where it is another than that of a success: a batch of which a part failed.
+    pub status: Option<u16>,
     /// Whether work goes on after the answer (202).
     pub goes_on: bool,
     /// Bytes instead of all else.

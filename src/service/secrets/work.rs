@@ -52,6 +52,8 @@ pub struct Work {
     is_privileged: bool,
     fetched: Arc<BTreeMap<Errand, Result<Vec<u8>, String>>>,
     after: Vec<After>,
+    /// Whether what is refused is written all the same, as an engine wants it: a failure that is counted.
+    keeps_refused: bool,
 }
 
 /// What a request came to.
@@ -90,6 +92,7 @@ impl Work {
             is_privileged: false,
             fetched,
             after: Vec::new(),
+            keeps_refused: false,
         })
     }
 
@@ -121,7 +124,9 @@ impl Work {
             (Ok(response), Some(identity)) => self.count_use(identity).map(|()| response),
             // What is refused changes nothing but that the token was used.
             (Err(error), Some(identity)) if !matches!(error, SecretsError::Fault(Fault::Fetch(_))) => {
-                self.draft.discard();
+                if !self.keeps_refused {
+                    self.draft.discard();
+                }
                 self.after.clear();
                 self.count_use(identity).and(Err(error))
             }
@@ -283,7 +288,12 @@ impl Work {
 
     /// What an engine's answer comes to: with the token and the lease that go with it.
     fn answer(&mut self, answer: Answer, mount: &Mount) -> Result<Response, SecretsError> {
+        if let Some(refused) = answer.refused {
+            self.keeps_refused = true;
+            return Err(refused.into());
+        }
         let mut response = Response {
+            status: answer.status,
             data: answer.data,
             warnings: answer.warnings,
             is_gone: answer.is_gone,

@@ -10,6 +10,9 @@ mod policies;
 mod preflight;
 mod shapes;
 
+use std::sync::Arc;
+
+use super::engine::transit::tools;
 use super::engine::{Data, Fault};
 use super::error::SecretsError;
 use super::policy::Operation;
@@ -88,6 +91,22 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
         "revoke" if writes => leases::revoke(work, rest),
         "revoke-prefix" if writes => leases::revoke_below(work, rest, false),
         "revoke-force" if writes => leases::revoke_below(work, rest, true),
+        "tools" if writes => {
+            let segments: Vec<&str> = rest.split('/').filter(|segment| !segment.is_empty()).collect();
+            let answer = match segments.as_slice() {
+                ["random", how @ ..] => {
+                    let request = Arc::clone(work.request());
+                    work.with_randomness(|_, randomness| tools::random(&request.body, how, randomness))?
+                }
+                ["hash"] => tools::hash(work.body(), None)?,
+                ["hash", algorithm] => tools::hash(work.body(), Some(algorithm))?,
+                _ => return Err(Fault::Unsupported.into()),
+            };
+            Ok(Response {
+                data: answer.data,
+                ..Response::default()
+            })
+        }
         "wrapping" if writes || operation == Read => wrapping::handle(work, rest),
         "internal" => preflight::handle(work, rest),
         "key-status" if operation == Read => keys::status(work),
