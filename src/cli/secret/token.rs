@@ -218,7 +218,10 @@ impl Token {
                 let (suffix, body) = which.named()?;
                 if suffix == "-self" {
                     let answer = session.secrets.read("auth/token/lookup-self", "").await?;
-                    return show::answer(format, &answer, "");
+                    let mut fields = show::fields(&answer.data);
+                    // It is the token itself.
+                    fields.remove("id");
+                    return format.note(&show::lines(&fields).join("\n"), || &fields);
                 }
                 (format!("auth/token/lookup{suffix}"), body, "")
             }
