@@ -8,7 +8,7 @@ use std::{env, fs};
 use prost::Message;
 
 /// What clients speak. Their descriptors go into the program: the JSON gateway translates by them, and tools ask for them.
-const CLIENT_FILES: [&str; 7] = [
+const CLIENT_FILES: [&str; 8] = [
     "etcd/auth.proto",
     "etcd/election.proto",
     "etcd/health.proto",
@@ -16,6 +16,7 @@ const CLIENT_FILES: [&str; 7] = [
     "etcd/mvcc.proto",
     "etcd/rpc.proto",
     "registry/registry.proto",
+    "secrets/secrets.proto",
 ];
 
 /// What members speak among themselves.

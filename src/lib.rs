@@ -41,6 +41,9 @@ pub mod proto {
     pub mod registry {
         tonic::include_proto!("stead.registry.v1");
     }
+    pub mod secrets {
+        tonic::include_proto!("stead.secrets.v1");
+    }
     pub mod health {
         tonic::include_proto!("grpc.health.v1");
     }

@@ -475,3 +475,9 @@ pub const MAXIMUM_AUDIT_TAIL_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Faults of a chain of audit records that are named one by one; more are counted.
 pub const MAXIMUM_AUDIT_FAULTS: usize = 1_000;
+
+/// Paths that one watch of the secret store follows.
+pub const MAXIMUM_WATCHED_SECRETS: usize = 64;
+
+/// Milliseconds between two looks at what a watch of the secret store follows, while the store changes.
+pub const SECRET_WATCH_PAUSE_MILLISECONDS: u64 = 1_000;

@@ -18,7 +18,7 @@ use super::{Arguments, ClientArguments};
 use crate::config::ETCD_VERSION;
 
 /// Commands that etcdctl does not have.
-const OWN_COMMANDS: [&str; 6] = ["server", "dev", "service", "import", "export", "man"];
+const OWN_COMMANDS: [&str; 7] = ["server", "dev", "service", "secret", "import", "export", "man"];
 
 /// Variables of etcdctl that shape the answer, and count only under its name.
 const SHAPES: [&str; 2] = ["write-out", "hex"];

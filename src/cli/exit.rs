@@ -41,6 +41,8 @@ pub enum Exit {
     Interrupted,
     /// What was looked at is not healthy.
     Unhealthy,
+    /// The node that was asked is sealed: as in Vault's own command line.
+    Sealed,
     /// The command line is wrong.
     BadArguments,
     /// A program that was run for the user ended with this code.
@@ -51,7 +53,7 @@ pub enum Exit {
 pub(super) const EXIT_CODES_HELP: &str = "Exit codes:
   0    done
   1    failed for another reason
-  2    no endpoint answered; a change that was sent may have been made
+  2    no endpoint answered; a change that was sent may have been made; sealed (secret status)
   3    invalid input
   4    the server refused or failed
   5    interrupted, or not healthy
@@ -74,6 +76,7 @@ impl Exit {
             Self::Unsupported => (4, 4),
             Self::Interrupted => (5, 5),
             Self::Unhealthy => (5, 1),
+            Self::Sealed => (2, 2),
             Self::BadArguments => (128, 128),
             Self::Program(code) => (code, code),
         };

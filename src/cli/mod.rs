@@ -29,6 +29,7 @@ mod move_leader;
 mod output;
 mod program;
 mod role;
+mod secret;
 mod security;
 mod server;
 mod service;
@@ -231,6 +232,13 @@ Examples:
   stead service list web
   stead service watch web")]
     Service(service::Service),
+    /// Keep secrets, and give them to programs
+    #[command(after_help = "Examples:
+  stead secret init
+  stead secret put secret/db/app password=@password.txt
+  stead secret get secret/db/app --field password
+  stead secret run --env DB_PASSWORD=secret/db/app#password -- ./my-server")]
+    Secret(Box<secret::Secret>),
     /// Hold a lock while a command runs, or until ctrl-C
     #[command(
         after_help = "The command finds the key of the lock in ETCD_LOCK_KEY, and in ETCD_LOCK_REV a number that is
@@ -403,6 +411,7 @@ async fn dispatch(called: Called, command: &Command, arguments: &ClientArguments
         Command::User(user) => user.run(&client()?, format).await,
         Command::Role(role) => role.run(&client()?, format).await,
         Command::Service(service) => service.run(&client()?, format).await,
+        Command::Secret(secret) => secret.run(client()?, format).await,
         Command::Lock(lock) => lock.run(&client()?, format).await,
         Command::Elect(elect) => elect.run(&client()?, format).await,
         Command::Compaction(compact) => compact.run(&client()?, format).await,

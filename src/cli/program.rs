@@ -19,9 +19,25 @@ use super::exit::{CliError, Exit};
 pub(super) fn start(
     program: &OsStr,
     arguments: &[OsString],
-    environment: impl IntoIterator<Item = (&'static str, OsString)>,
+    environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
+) -> Result<Child, CliError> {
+    start_without(&[], program, arguments, environment)
+}
+
+/// The same, without some variables of this process.
+///
+/// # Errors
+/// As [`start`].
+pub(super) fn start_without(
+    removed: &[&str],
+    program: &OsStr,
+    arguments: &[OsString],
+    environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
 ) -> Result<Child, CliError> {
     let mut command = Command::new(program);
+    for name in removed {
+        command.env_remove(name);
+    }
     command.args(arguments).envs(environment);
     let parent = getpid();
     // SAFETY: between fork and exec only two system calls are made, and no memory is touched.
@@ -46,13 +62,18 @@ fn end_with(parent: Pid) -> io::Result<()> {
 
 /// Asks a program to end.
 pub(super) fn terminate(child: &Child) {
+    send(child, Signal::TERM);
+}
+
+/// Sends a program a signal.
+pub(super) fn send(child: &Child, signal: Signal) {
     let process = child
         .id()
         .and_then(|id| i32::try_from(id).ok())
         .and_then(Pid::from_raw);
     if let Some(process) = process {
         // One that has ended already needs no signal.
-        let _ = kill_process(process, Signal::TERM);
+        let _ = kill_process(process, signal);
     }
 }
 

@@ -20,6 +20,8 @@ use crate::proto::etcdserverpb::lease_client::LeaseClient;
 use crate::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use crate::proto::etcdserverpb::watch_client::WatchClient;
 use crate::proto::registry::registry_client::RegistryClient;
+use crate::proto::secrets::seal_client::SealClient;
+use crate::proto::secrets::secrets_client::SecretsClient;
 use crate::proto::v3electionpb::election_client::ElectionClient;
 use crate::proto::v3lockpb::lock_client::LockClient;
 
@@ -175,6 +177,16 @@ impl Node {
     /// The registry of services.
     pub(crate) fn registry(&self) -> RegistryClient<Connection> {
         RegistryClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
+    }
+
+    /// The secret store.
+    pub(crate) fn secrets(&self) -> SecretsClient<Connection> {
+        SecretsClient::new(self.connection()).max_decoding_message_size(MAXIMUM_ANSWER_BYTES)
+    }
+
+    /// The seal of its node.
+    pub(crate) fn seal(&self) -> SealClient<Connection> {
+        SealClient::new(self.connection())
     }
 
     /// The cluster service.

@@ -40,6 +40,7 @@ use crate::base::metrics::Metrics;
 use crate::base::tls::{CertificateName, Entrance};
 use crate::service::Services;
 use crate::service::consul::Consul;
+use crate::service::secrets::engine::Peer;
 use crate::service::watch::WatchHub;
 pub use connections::Accept;
 pub use fetch::HttpFetcher;
@@ -223,13 +224,26 @@ struct Door {
     origin: Origin,
 }
 
-/// In the extensions of a request for a page: where it comes from.
+/// What the paths of calls to the secret store begin with.
+const SECRET_CALLS: &str = "/stead.secrets.v1.";
+
+/// In the extensions of a request for a page, or of a call to the secret store: where it comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Origin {
     /// Where the client is; none on this machine.
     address: Option<SocketAddr>,
     /// The certificates that it showed over TLS, its own first, as DER.
     certificates: Arc<[Vec<u8>]>,
+}
+
+impl From<&Origin> for Peer {
+    fn from(origin: &Origin) -> Self {
+        Self {
+            address: origin.ip(),
+            port: origin.address.map_or(0, |address| address.port()),
+            certificates: origin.certificates.to_vec(),
+        }
+    }
 }
 
 impl Origin {
@@ -246,7 +260,7 @@ impl hyper::service::Service<Request<Incoming>> for Door {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         introduce(&mut request, self.certificate.as_ref());
-        if self.doors.shared.grpc.is_none() {
+        if self.doors.shared.grpc.is_none() || request.uri().path().starts_with(SECRET_CALLS) {
             request.extensions_mut().insert(self.origin.clone());
         }
         self.doors.answer(request, self.is_protected)

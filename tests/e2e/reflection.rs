@@ -16,7 +16,7 @@ use crate::support::{Cluster, Program, Result, TestResult};
 const MAXIMUM_WAIT: Duration = Duration::from_secs(30);
 
 /// What clients speak: every etcd client, and those of the registry.
-const SERVICES: [&str; 10] = [
+const SERVICES: [&str; 12] = [
     "etcdserverpb.Auth",
     "etcdserverpb.Cluster",
     "etcdserverpb.KV",
@@ -25,6 +25,8 @@ const SERVICES: [&str; 10] = [
     "etcdserverpb.Watch",
     "grpc.health.v1.Health",
     "stead.registry.v1.Registry",
+    "stead.secrets.v1.Seal",
+    "stead.secrets.v1.Secrets",
     "v3electionpb.Election",
     "v3lockpb.Lock",
 ];

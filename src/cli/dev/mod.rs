@@ -5,6 +5,7 @@
 
 mod folder;
 mod node;
+mod secrets;
 
 use std::env;
 use std::io::{self, Write as _};
@@ -120,7 +121,15 @@ impl Dev {
         for port in &vault_ports {
             check_port(*port)?;
         }
-        let nodes = node::describe(folder.path(), &ports, &consul_ports, &vault_ports, &dns_ports);
+        let key = secrets::key_file(folder.path())?;
+        let nodes = node::describe(
+            folder.path(),
+            &key,
+            &ports,
+            &consul_ports,
+            &vault_ports,
+            &dns_ports,
+        );
         let mut children = Vec::new();
         for node in &nodes {
             children.push(node.start()?);
@@ -131,6 +140,9 @@ impl Dev {
             .collect();
         let serving = async {
             wait_until_serving(&nodes, &mut children).await?;
+            if let Err(error) = initialize_secrets(&nodes).await {
+                writeln!(io::stderr(), "the secret store cannot be used yet: {error}")?;
+            }
             show(&nodes, &processes, self, format)
         };
         let mut stopped = pin!(stopped);
@@ -246,6 +258,13 @@ async fn wait_until_serving(nodes: &[DevNode], children: &mut [Child]) -> Result
     Ok(())
 }
 
+/// Everything else serves whether the secret store does or not.
+async fn initialize_secrets(nodes: &[DevNode]) -> Result<(), CliError> {
+    let endpoints: Vec<String> = nodes.iter().map(DevNode::endpoint).collect();
+    let client = Client::new(&endpoints.join(","), &Security::default(), Times::default())?;
+    secrets::initialize(&client).await
+}
+
 fn did_not_start(node: &DevNode, what: &str) -> CliError {
     CliError::failure(format!(
         "{} {what}; the end of its log, {}:\n{}",
@@ -346,6 +365,7 @@ fn show(nodes: &[DevNode], processes: &[u32], dev: &Dev, format: Format) -> Resu
          {program} put{flag} greeting hello\n  \
          {program} get{flag} greeting\n  \
          {program} watch{flag} greeting\n  \
+         {program} secret{flag} put secret/db/app password=-\n  \
          {program} endpoint{flag} status --cluster\n  \
          ETCDCTL_API=3 etcdctl --endpoints={endpoints} get greeting\n  \
          kill -9 {victim}    # the others go on, and the node is started again\n\n\

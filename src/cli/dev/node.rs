@@ -39,6 +39,8 @@ pub(super) struct DevNode {
     /// Where its process writes its log.
     pub(super) log: PathBuf,
     data: PathBuf,
+    /// The file with the key that unseals its secret store.
+    key: PathBuf,
     client_port: u16,
     consul_port: u16,
     vault_port: u16,
@@ -46,9 +48,11 @@ pub(super) struct DevNode {
     initial_cluster: String,
 }
 
-/// The nodes of a cluster on these ports for clients, for Consul's and Vault's interfaces and for DNS.
+/// The nodes of a cluster on these ports for clients, for Consul's and Vault's interfaces and for DNS; `key`: the file with
+/// the key that unseals their secret store.
 pub(super) fn describe(
     folder: &Path,
+    key: &Path,
     client_ports: &[u16],
     consul_ports: &[u16],
     vault_ports: &[u16],
@@ -63,6 +67,7 @@ pub(super) fn describe(
         .map(|((name, port), ((consul_port, vault_port), dns_port))| DevNode {
             log: folder.join(format!("{name}.log")),
             data: folder.join(&name),
+            key: key.to_owned(),
             client_port: *port,
             consul_port: *consul_port,
             vault_port: *vault_port,
@@ -141,6 +146,7 @@ impl DevNode {
             .arg(format!("--listen-vault-urls=http://{}", self.vault_address()))
             .arg("--initial-cluster-token=stead-dev")
             .arg(format!("--listen-dns={}", self.dns_address()))
+            .arg(format!("--secrets-seal=file:{}", self.key.display()))
             .arg("--log-format=console")
             .arg("--data-dir")
             .arg(&self.data)

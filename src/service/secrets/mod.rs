@@ -30,6 +30,7 @@
 //! | [`login`] | engines that tell who somebody is: passwords, role ids, certificates, JSON Web Tokens |
 //! | [`policy`] | what a token may do, by the rules of its policies |
 //! | [`audit`] | records of requests and answers, chained so that removal shows |
+//! | [`changes`] | tells who reads secrets when they may have changed |
 //! | [`path`], [`parameters`] | what a request names, and how it says what it wants |
 //! | [`store`] | records: where they are, how they are read, and changed in one transaction |
 //! | [`custody`] | the keys of this node: sealed, unsealed, shares changed |
@@ -75,6 +76,7 @@
 pub mod audit;
 pub mod auditing;
 pub mod barrier;
+pub mod changes;
 pub mod custody;
 pub mod engine;
 mod engines;

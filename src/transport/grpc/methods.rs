@@ -1,5 +1,5 @@
-//! Every method of etcd's interface and the registry's: where it is served, and its counters, resolved once so that a call
-//! costs some atomic additions and no look at a table of labels.
+//! The methods of the [`super::interface`] with their counters, resolved once so that a call costs some atomic additions
+//! and no look at a table of labels.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -8,193 +8,10 @@ use std::time::Duration;
 use prometheus::{Histogram, HistogramVec, IntCounter};
 use tonic::Code;
 
+pub(super) use super::interface::{Kind, Target};
+use super::interface::{STREAMS, UNARY};
 use crate::base::metrics::CallMetrics;
 use crate::transport::CallSettings;
-
-/// Who serves a method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
-    Kv,
-    Watch,
-    Lease,
-    Cluster,
-    Maintenance,
-    Auth,
-    Lock,
-    Election,
-    Registry,
-    Health,
-    Reflection,
-    ReflectionAlpha,
-}
-
-/// Who sends how many messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Unary,
-    ServerStream,
-    BidirectionalStream,
-}
-
-impl Kind {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Unary => "unary",
-            Self::ServerStream => "server_stream",
-            Self::BidirectionalStream => "bidi_stream",
-        }
-    }
-}
-
-/// The methods of each service that take and give one message.
-const UNARY: [(&str, Target, &[&str]); 12] = [
-    (
-        "etcdserverpb.KV",
-        Target::Kv,
-        &["Range", "Put", "DeleteRange", "Txn", "Compact"],
-    ),
-    (
-        "etcdserverpb.Lease",
-        Target::Lease,
-        &["LeaseGrant", "LeaseRevoke", "LeaseTimeToLive", "LeaseLeases"],
-    ),
-    (
-        "etcdserverpb.Cluster",
-        Target::Cluster,
-        &[
-            "MemberAdd",
-            "MemberRemove",
-            "MemberUpdate",
-            "MemberList",
-            "MemberPromote",
-        ],
-    ),
-    (
-        "etcdserverpb.Maintenance",
-        Target::Maintenance,
-        &[
-            "Alarm",
-            "Status",
-            "Defragment",
-            "Hash",
-            "HashKV",
-            "MoveLeader",
-            "Downgrade",
-        ],
-    ),
-    (
-        "etcdserverpb.Auth",
-        Target::Auth,
-        &[
-            "AuthEnable",
-            "AuthDisable",
-            "AuthStatus",
-            "Authenticate",
-            "UserAdd",
-            "UserGet",
-            "UserList",
-            "UserDelete",
-            "UserChangePassword",
-            "UserGrantRole",
-            "UserRevokeRole",
-            "RoleAdd",
-            "RoleGet",
-            "RoleList",
-            "RoleDelete",
-            "RoleGrantPermission",
-            "RoleRevokePermission",
-        ],
-    ),
-    ("grpc.health.v1.Health", Target::Health, &["Check", "List"]),
-    ("v3lockpb.Lock", Target::Lock, &["Lock", "Unlock"]),
-    (
-        "v3electionpb.Election",
-        Target::Election,
-        &["Campaign", "Proclaim", "Leader", "Resign"],
-    ),
-    (
-        "stead.registry.v1.Registry",
-        Target::Registry,
-        &[
-            "Register",
-            "Deregister",
-            "Get",
-            "List",
-            "ListServices",
-            "SetMaintenance",
-            "UpdateCheck",
-            "RegisterNode",
-            "DeregisterNode",
-            "ListNodes",
-        ],
-    ),
-    ("etcdserverpb.Watch", Target::Watch, &[]),
-    ("grpc.reflection.v1.ServerReflection", Target::Reflection, &[]),
-    (
-        "grpc.reflection.v1alpha.ServerReflection",
-        Target::ReflectionAlpha,
-        &[],
-    ),
-];
-
-/// The methods that stream.
-const STREAMS: [(&str, Target, &str, Kind); 10] = [
-    (
-        "grpc.reflection.v1.ServerReflection",
-        Target::Reflection,
-        "ServerReflectionInfo",
-        Kind::BidirectionalStream,
-    ),
-    (
-        "grpc.reflection.v1alpha.ServerReflection",
-        Target::ReflectionAlpha,
-        "ServerReflectionInfo",
-        Kind::BidirectionalStream,
-    ),
-    ("etcdserverpb.KV", Target::Kv, "RangeStream", Kind::ServerStream),
-    (
-        "etcdserverpb.Watch",
-        Target::Watch,
-        "Watch",
-        Kind::BidirectionalStream,
-    ),
-    (
-        "etcdserverpb.Lease",
-        Target::Lease,
-        "LeaseKeepAlive",
-        Kind::BidirectionalStream,
-    ),
-    (
-        "etcdserverpb.Maintenance",
-        Target::Maintenance,
-        "Snapshot",
-        Kind::ServerStream,
-    ),
-    (
-        "grpc.health.v1.Health",
-        Target::Health,
-        "Watch",
-        Kind::ServerStream,
-    ),
-    (
-        "v3electionpb.Election",
-        Target::Election,
-        "Observe",
-        Kind::ServerStream,
-    ),
-    (
-        "stead.registry.v1.Registry",
-        Target::Registry,
-        "Watch",
-        Kind::ServerStream,
-    ),
-    (
-        "stead.registry.v1.Registry",
-        Target::Registry,
-        "Heartbeat",
-        Kind::BidirectionalStream,
-    ),
-];
 
 /// The codes in the order of their numbers, under the names that etcd's metrics use.
 const CODES: [&str; 17] = [
@@ -334,7 +151,9 @@ fn is_for_learners(target: Target, name: &str) -> bool {
         | Target::Auth
         | Target::Lock
         | Target::Election
-        | Target::Registry => false,
+        | Target::Registry
+        | Target::Seal
+        | Target::Secrets => false,
     }
 }
 
@@ -439,7 +258,7 @@ mod tests {
     fn every_method_of_the_interface_is_known_and_anything_else_has_etcds_text() {
         let metrics = Metrics::new().expect("metrics register once");
         let methods = Methods::new(&metrics.calls, SETTINGS);
-        assert_eq!(methods.by_path.len(), 66);
+        assert_eq!(methods.by_path.len(), 84);
         let text = |path: &str| methods.at(path).err();
         assert_eq!(text("/etcdserverpb.KV/Range"), None);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The gRPC front door: etcd's services on the client port, the registry, health and reflection. Translation only.
+//! The gRPC front door: etcd's services on the client port, the registry, secrets, health and reflection. Translation only.
 //!
 //! A call is sent to its service by its path, without a router in between: this is the path of every request. Unary calls
 //! cost no task and no timer of their own.
@@ -10,6 +10,7 @@ mod cluster;
 mod election;
 pub mod error;
 mod health;
+mod interface;
 mod kv;
 mod lease;
 mod lock;
@@ -17,6 +18,7 @@ mod maintenance;
 mod methods;
 mod reflection;
 mod registry;
+mod secrets;
 pub mod translate;
 mod versions;
 pub mod watch;
@@ -46,6 +48,8 @@ use crate::proto::etcdserverpb::lease_server::LeaseServer;
 use crate::proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use crate::proto::health::health_server::HealthServer;
 use crate::proto::registry::registry_server::RegistryServer;
+use crate::proto::secrets::seal_server::SealServer;
+use crate::proto::secrets::secrets_server::SecretsServer;
 use crate::proto::v3electionpb::election_server::ElectionServer;
 use crate::proto::v3lockpb::lock_server::LockServer;
 use crate::service::auth::Pass;
@@ -72,6 +76,8 @@ pub(super) struct GrpcDoor {
     lock: LockServer<lock::LockDoor>,
     election: ElectionServer<election::ElectionDoor>,
     registry: RegistryServer<registry::RegistryDoor>,
+    seal: SealServer<secrets::SealDoor>,
+    secrets: SecretsServer<secrets::SecretsDoor>,
     health: HealthServer<health::HealthDoor>,
     reflection: Reflection,
     methods: Methods,
@@ -98,6 +104,8 @@ impl GrpcDoor {
             stopping,
         };
         let headers = services.headers.clone();
+        let seal = secrets::SealDoor(services.secrets.clone());
+        let secrets = secrets::SecretsDoor::new(services.secrets.clone(), hub.clone());
         let watch = WatchServer::new(
             hub,
             Arc::new(move |revision| translate::header(&headers.at(revision))),
@@ -125,6 +133,8 @@ impl GrpcDoor {
             lock: server!(LockServer, lock::LockDoor(services.locks.clone())),
             election: server!(ElectionServer, election::ElectionDoor(services.elections.clone())),
             registry: server!(RegistryServer, registry::RegistryDoor(services.registry.clone())),
+            seal: server!(SealServer, seal),
+            secrets: server!(SecretsServer, secrets),
             health: server!(HealthServer, health::HealthDoor),
             reflection: Reflection::new(),
             methods: Methods::new(metrics, settings),
@@ -197,6 +207,8 @@ impl GrpcDoor {
             Target::Lock => self.lock.clone().call(request),
             Target::Election => self.election.clone().call(request),
             Target::Registry => self.registry.clone().call(request),
+            Target::Seal => self.seal.clone().call(request),
+            Target::Secrets => self.secrets.clone().call(request),
             Target::Health => self.health.clone().call(request),
             Target::Reflection => self.reflection.call(request),
             Target::ReflectionAlpha => self.reflection.call_alpha(request),

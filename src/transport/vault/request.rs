@@ -120,11 +120,7 @@ pub(super) fn whole(
         body,
         token: token(headers)?,
         wrap: wrap(headers)?,
-        peer: Peer {
-            address: origin.ip(),
-            port: origin.address.map_or(0, |address| address.port()),
-            certificates: origin.certificates.to_vec(),
-        },
+        peer: Peer::from(origin),
     })
 }
 

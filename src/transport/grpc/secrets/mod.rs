@@ -1,0 +1,195 @@
+//! `stead.secrets.v1`: the secret store and its seal. Translation only.
+
+mod envelope;
+mod seal;
+
+use std::time::Duration;
+
+use futures::stream::{BoxStream, StreamExt, unfold};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use self::envelope::{json, peer, status, token};
+pub(super) use self::seal::SealDoor;
+use crate::proto::secrets as wire;
+use crate::proto::secrets::secrets_server::Secrets as Service;
+use crate::service::secrets::engine::TokenKind;
+use crate::service::secrets::parameters::Body;
+use crate::service::secrets::{self, Secrets, SecretsError, Verb, path};
+use crate::service::watch::WatchHub;
+
+type Answered = Result<Response<wire::SecretResponse>, Status>;
+
+/// The front door of what is behind the seal.
+pub(super) struct SecretsDoor {
+    secrets: Secrets,
+    hub: WatchHub,
+}
+
+impl SecretsDoor {
+    /// The door to `secrets`, whose changes `hub` tells.
+    pub fn new(secrets: Secrets, hub: WatchHub) -> Self {
+        Self { secrets, hub }
+    }
+
+    async fn answer(&self, verb: Verb, request: Request<wire::SecretRequest>) -> Answered {
+        let (metadata, extensions, asked) = request.into_parts();
+        let wrap = (asked.wrap_ttl_seconds != 0).then(|| Duration::from_secs(asked.wrap_ttl_seconds));
+        let id = Uuid::new_v4().to_string();
+        let request = secrets::Request {
+            id: id.clone(),
+            verb,
+            path: normal(&asked.path, verb == Verb::List).map_err(|error| status(&error))?,
+            body: Body::parse(&asked.data).map_err(|error| status(&error.into()))?,
+            token: token(&metadata),
+            wrap,
+            peer: peer(&extensions),
+        };
+        let answer = self.secrets.handle(request).await;
+        Ok(Response::new(response(
+            id,
+            answer.map_err(|error| status(&error))?,
+        )?))
+    }
+}
+
+#[tonic::async_trait]
+impl Service for SecretsDoor {
+    type WatchStream = BoxStream<'static, Result<wire::WatchSecretsResponse, Status>>;
+
+    async fn read(&self, request: Request<wire::SecretRequest>) -> Answered {
+        self.answer(Verb::Read, request).await
+    }
+
+    async fn write(&self, request: Request<wire::SecretRequest>) -> Answered {
+        self.answer(Verb::Write, request).await
+    }
+
+    async fn patch(&self, request: Request<wire::SecretRequest>) -> Answered {
+        self.answer(Verb::Patch, request).await
+    }
+
+    async fn delete(&self, request: Request<wire::SecretRequest>) -> Answered {
+        self.answer(Verb::Delete, request).await
+    }
+
+    async fn list(&self, request: Request<wire::SecretRequest>) -> Answered {
+        self.answer(Verb::List, request).await
+    }
+
+    async fn watch(
+        &self,
+        request: Request<wire::WatchSecretsRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let (metadata, extensions, asked) = request.into_parts();
+        let paths = asked.paths.iter().map(|path| normal(path, false));
+        let paths: Vec<String> = paths.collect::<Result<_, _>>().map_err(|error| status(&error))?;
+        let changes = self
+            .secrets
+            .changes(&self.hub, paths, token(&metadata), peer(&extensions))
+            .await
+            .map_err(|error| status(&error))?;
+        let begun = wire::WatchSecretsResponse::default();
+        let told = unfold(Some(changes), |open| async move {
+            let mut changes = open?;
+            // An error is the last that is said.
+            Some(match changes.next().await {
+                Ok(paths) => (Ok(wire::WatchSecretsResponse { paths }), Some(changes)),
+                Err(error) => (Err(status(&error)), None),
+            })
+        });
+        let told = futures::stream::once(async { Ok(begun) }).chain(told);
+        Ok(Response::new(told.boxed()))
+    }
+}
+
+/// A path in its one form. It is not encoded for a URL: a percent sign is one.
+fn normal(plain: &str, is_list: bool) -> Result<String, SecretsError> {
+    Ok(path::normalise(&plain.replace('%', "%25"), is_list)?)
+}
+
+fn response(request_id: String, answer: secrets::Response) -> Result<wire::SecretResponse, Status> {
+    let data = answer.data.as_ref().map(json).transpose()?;
+    let has_lease = !answer.lease_id.is_empty() || answer.lease_seconds != 0;
+    Ok(wire::SecretResponse {
+        request_id,
+        data: data.unwrap_or_default(),
+        warnings: answer.warnings,
+        lease: has_lease.then_some(wire::Lease {
+            id: answer.lease_id,
+            seconds: answer.lease_seconds,
+            is_renewable: answer.is_renewable,
+        }),
+        auth: answer.auth.map(auth),
+        wrapped: answer.wrapped.map(wrapped),
+        mount_kind: answer.mount_kind,
+        is_gone: answer.is_gone,
+        goes_on: answer.goes_on,
+        raw: answer.raw.map(|raw| wire::Raw {
+            content_type: raw.content_type.to_owned(),
+            bytes: raw.bytes.into(),
+        }),
+    })
+}
+
+fn auth(auth: secrets::request::Auth) -> wire::Auth {
+    let kind = match auth.kind {
+        TokenKind::Service => "service",
+        TokenKind::Batch => "batch",
+    };
+    wire::Auth {
+        token: auth.token.expose().clone(),
+        accessor: auth.accessor,
+        policies: auth.policies,
+        metadata: auth.metadata.into_iter().collect(),
+        lease_seconds: auth.lease_seconds,
+        is_renewable: auth.is_renewable,
+        is_orphan: auth.is_orphan,
+        kind: kind.to_owned(),
+        uses: auth.uses,
+    }
+}
+
+fn wrapped(wrapped: secrets::request::Wrapped) -> wire::Wrapped {
+    wire::Wrapped {
+        token: wrapped.token.expose().clone(),
+        accessor: wrapped.accessor,
+        ttl_seconds: wrapped.ttl_seconds,
+        created_milliseconds: u64::try_from(wrapped.created.as_millis()).unwrap_or(u64::MAX),
+        creation_path: wrapped.creation_path,
+        wrapped_accessor: wrapped.wrapped_accessor.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_not_decoded_and_has_one_form() {
+        assert_eq!(
+            normal("/secret//data/a%2fb/", false).unwrap(),
+            "secret/data/a%2fb"
+        );
+        assert_eq!(normal("secret/metadata", true).unwrap(), "secret/metadata/");
+        assert!(normal("secret/../sys/seal", false).is_err());
+    }
+
+    #[test]
+    fn an_answer_says_what_is_leased_only_where_something_is() {
+        let answer = |answer| response("id".to_owned(), answer).unwrap();
+        let nothing = answer(secrets::Response::default());
+        assert_eq!(
+            nothing,
+            wire::SecretResponse {
+                request_id: "id".to_owned(),
+                ..wire::SecretResponse::default()
+            }
+        );
+        let advised = answer(secrets::Response {
+            lease_seconds: 60,
+            ..secrets::Response::default()
+        });
+        assert_eq!(advised.lease.map(|lease| lease.seconds), Some(60));
+    }
+}
