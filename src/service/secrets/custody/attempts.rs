@@ -147,7 +147,7 @@ impl Custody {
         };
         let view = self.core.view(false).await?;
         let mut draft = Draft::new(self.require()?, view, clock::unix_time());
-        draft.expect(&stored.seals);
+        draft.needs_unchanged(&stored.seals);
         draft.put_plain(keys::SEALS, wrapped.encode()?);
         draft.put_plain(keys::SHARES, Bytes::from(encode(&numbers)?.expose().clone()));
         match draft.commit(&self.core, &self.leases).await? {

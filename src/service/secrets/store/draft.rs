@@ -185,7 +185,7 @@ impl Draft {
     }
 
     /// What is written holds only if a record is still the one that was read.
-    pub fn expect(&mut self, record: &KeyValue) {
+    pub fn needs_unchanged(&mut self, record: &KeyValue) {
         let seen = Seen {
             revision: record.modification_revision,
             version: record.version,
