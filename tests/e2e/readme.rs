@@ -28,6 +28,10 @@ const DNS_PORT: &str = "-p 8600";
 const CONSUL_OFFSET: u16 = 2;
 const CONSUL_PORT: &str = "8500";
 
+/// How far the port of Vault's interface is above that for clients, and the first one without flags.
+const VAULT_OFFSET: u16 = 4;
+const VAULT_PORT: &str = "8200";
+
 /// The client ports of `stead dev` without flags.
 const DEV_PORTS: [&str; 3] = ["2379", "22379", "32379"];
 
@@ -85,7 +89,8 @@ fn base_port() -> Result<u16> {
         let base = free_port()?;
         let free = (0..3_u16)
             .flat_map(|node| {
-                [0, 1, CONSUL_OFFSET, DNS_OFFSET].map(|offset| base + node * DEV_PORT_STEP + offset)
+                [0, 1, CONSUL_OFFSET, DNS_OFFSET, VAULT_OFFSET]
+                    .map(|offset| base + node * DEV_PORT_STEP + offset)
             })
             .all(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
         if free {
@@ -148,6 +153,7 @@ fn every_command_of_the_readme_works() -> TestResult {
         ports.insert(port.to_owned(), base + node * DEV_PORT_STEP);
     }
     ports.insert(CONSUL_PORT.to_owned(), base + CONSUL_OFFSET);
+    ports.insert(VAULT_PORT.to_owned(), base + VAULT_OFFSET);
     let binaries = program.parent().ok_or("the program has no folder")?.to_owned();
     let path = std::env::var("PATH")?;
     let path = format!("{}:{path}", binaries.display());

@@ -10,7 +10,7 @@ mod secrets;
 use std::env;
 use std::io::{self, Write as _};
 use std::net::{TcpListener, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -140,7 +140,7 @@ impl Dev {
             .collect();
         let serving = async {
             wait_until_serving(&nodes, &mut children).await?;
-            if let Err(error) = initialize_secrets(&nodes).await {
+            if let Err(error) = initialize_secrets(&nodes, folder.path()).await {
                 writeln!(io::stderr(), "the secret store cannot be used yet: {error}")?;
             }
             show(&nodes, &processes, self, format)
@@ -259,10 +259,10 @@ async fn wait_until_serving(nodes: &[DevNode], children: &mut [Child]) -> Result
 }
 
 /// Everything else serves whether the secret store does or not.
-async fn initialize_secrets(nodes: &[DevNode]) -> Result<(), CliError> {
+async fn initialize_secrets(nodes: &[DevNode], folder: &Path) -> Result<(), CliError> {
     let endpoints: Vec<String> = nodes.iter().map(DevNode::endpoint).collect();
     let client = Client::new(&endpoints.join(","), &Security::default(), Times::default())?;
-    secrets::initialize(&client).await
+    secrets::initialize(&client, folder).await
 }
 
 fn did_not_start(node: &DevNode, what: &str) -> CliError {

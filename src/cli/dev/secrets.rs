@@ -19,6 +19,9 @@ use crate::proto::secrets::{InitializeRequest, InitializeResponse, SealStatusReq
 /// The name of the file with the key that unseals the nodes.
 const KEY_FILE: &str = "secrets-seal.key";
 
+/// The name of the file with the first token.
+const TOKEN_FILE: &str = "root-token";
+
 /// Bytes of the key.
 const KEY_BYTES: usize = 32;
 
@@ -28,31 +31,35 @@ const KEY_BYTES: usize = 32;
 /// It cannot be written.
 pub(super) fn key_file(folder: &Path) -> Result<PathBuf, CliError> {
     let path = folder.join(KEY_FILE);
-    let made = || -> io::Result<()> {
-        let mut key = Zeroizing::new([0_u8; KEY_BYTES]);
-        clock::fill_from_system(&mut *key)?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
-        file.write_all(&*key)?;
-        file.sync_all()
-    };
-    match made() {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(CliError::failure(format!(
-            "cannot write {}: {error}",
-            path.display()
-        ))),
+    let mut key = Zeroizing::new([0_u8; KEY_BYTES]);
+    let drawn = clock::fill_from_system(&mut *key);
+    match drawn.and_then(|()| write_once(&path, &*key)) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(cannot_write(&path, &error)),
         _ => Ok(path),
     }
 }
 
-/// Initializes the store unless that was done, mounts a store of versions at `secret/`, and shows the keys.
+/// Writes a file that is not there yet, for its user alone.
+fn write_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> CliError {
+    CliError::failure(format!("cannot write {}: {error}", path.display()))
+}
+
+/// Initializes the store unless that was done, mounts a store of versions at `secret/`, shows the keys, and keeps the token in
+/// the folder.
 ///
 /// # Errors
 /// The cluster refused it.
-pub(super) async fn initialize(client: &Client) -> Result<(), CliError> {
+pub(super) async fn initialize(client: &Client, folder: &Path) -> Result<(), CliError> {
     let status = client
         .read(|node| async move { node.seal().status(SealStatusRequest {}).await })
         .await?;
@@ -68,6 +75,8 @@ pub(super) async fn initialize(client: &Client) -> Result<(), CliError> {
         .await?;
     // Shown first: whatever fails after it, the keys are not lost.
     show(&made)?;
+    let path = folder.join(TOKEN_FILE);
+    write_once(&path, made.root_token.as_bytes()).map_err(|error| cannot_write(&path, &error))?;
     let secrets = Secrets::of(client.clone(), Some(&made.root_token))?;
     let mount = r#"{"type": "kv", "options": {"version": "2"}, "description": "to try things out"}"#;
     secrets.write("sys/mounts/secret", mount).await?;

@@ -1,4 +1,4 @@
-//! `stead secret audit|mount|auth`: what is mounted, and who is told of every request. Never shows a secret.
+//! `stead secret mount|auth`: what is mounted, and what turning something on or off takes. Never shows a secret.
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -20,7 +20,7 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
 
 /// What is turned on.
 #[derive(Debug, Clone, Args)]
-struct Enable {
+pub(super) struct Enable {
     /// What: the kind of engine, of method or of device
     kind: String,
     /// Where [default: the kind]
@@ -36,30 +36,9 @@ struct Enable {
 
 /// What is turned off.
 #[derive(Debug, Clone, Args)]
-struct Disable {
+pub(super) struct Disable {
     /// Where it is
-    path: String,
-}
-
-/// The arguments of `stead secret audit`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Audit {
-    #[command(subcommand)]
-    command: AuditCommand,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-enum AuditCommand {
-    /// Record every request and its answer with a device
-    #[command(after_help = "Examples:
-  stead secret audit enable file --option file_path=/var/log/stead-audit.log")]
-    Enable(Enable),
-    /// Record no more with a device
-    #[command(after_help = "Examples:\n  stead secret audit disable file")]
-    Disable(Disable),
-    /// List the devices
-    #[command(after_help = "Examples:\n  stead secret audit list -o json")]
-    List,
+    pub(super) path: String,
 }
 
 /// The arguments of `stead secret mount` and `stead secret auth`.
@@ -98,11 +77,11 @@ enum MountCommand {
 }
 
 impl Enable {
-    fn at(&self) -> &str {
+    pub(super) fn at(&self) -> &str {
         self.path.as_deref().unwrap_or(&self.kind).trim_matches('/')
     }
 
-    fn body(&self) -> Map<String, Value> {
+    pub(super) fn body(&self) -> Map<String, Value> {
         let options: Map<String, Value> = self
             .options
             .iter()
@@ -117,20 +96,6 @@ impl Enable {
             body.insert("options".to_owned(), options.into());
         }
         body
-    }
-}
-
-impl Audit {
-    /// Asks and shows the answer.
-    ///
-    /// # Errors
-    /// It was refused.
-    pub(super) async fn run(&self, session: &Session) -> Result<(), CliError> {
-        match &self.command {
-            AuditCommand::Enable(enable) => turn_on(session, "sys/audit", enable.at(), enable.body()).await,
-            AuditCommand::Disable(disable) => turn_off(session, "sys/audit", &disable.path).await,
-            AuditCommand::List => list(session, "sys/audit").await,
-        }
     }
 }
 
@@ -162,18 +127,23 @@ impl Mounts {
     }
 }
 
-async fn turn_on(session: &Session, root: &str, at: &str, body: Map<String, Value>) -> Result<(), CliError> {
+pub(super) async fn turn_on(
+    session: &Session,
+    root: &str,
+    at: &str,
+    body: Map<String, Value>,
+) -> Result<(), CliError> {
     let answer = session.write(&format!("{root}/{at}"), &body.into()).await?;
     show::answer(session.format, &answer, &format!("{at}/ is there"))
 }
 
-async fn turn_off(session: &Session, root: &str, path: &str) -> Result<(), CliError> {
+pub(super) async fn turn_off(session: &Session, root: &str, path: &str) -> Result<(), CliError> {
     let path = path.trim_matches('/');
     let answer = session.secrets.delete(&format!("{root}/{path}")).await?;
     show::answer(session.format, &answer, &format!("{path}/ is gone"))
 }
 
-async fn list(session: &Session, root: &str) -> Result<(), CliError> {
+pub(super) async fn list(session: &Session, root: &str) -> Result<(), CliError> {
     let answer = session.secrets.read(root, "").await?;
     show::warn(&answer)?;
     let mounts: Value = serde_json::from_slice(&answer.data).unwrap_or_default();

@@ -6,6 +6,7 @@
 
 mod administer;
 mod ask;
+mod audit;
 mod file;
 mod follow;
 mod input;
@@ -27,8 +28,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use self::administer::{Audit, Mounts};
+use self::administer::Mounts;
 use self::ask::Session;
+use self::audit::Audit;
 use super::exit::CliError;
 use super::output::Format;
 use crate::client::Client;
@@ -153,10 +155,11 @@ Examples:
   stead secret login userpass alice
   stead secret login approle --role-id-file role.txt --secret-id-file secret.txt")]
     Login(login::Login),
-    /// Turn audit devices on and off
+    /// Turn audit devices on and off, and check what they wrote
     #[command(after_help = "Examples:
   stead secret audit enable file --at file --option file_path=/var/log/stead-audit.log
-  stead secret audit list")]
+  stead secret audit list
+  stead secret audit verify /var/log/stead-audit.log")]
     Audit(Audit),
     /// Mount engines of secrets
     #[command(after_help = "Examples:
@@ -263,7 +266,7 @@ impl Secret {
             C::Policy(policy) => policy.run(&open()?).await,
             C::Token(token) => token.run(&open()?).await,
             C::Login(login) => login.run(&client, format).await,
-            C::Audit(audit) => audit.run(&open()?).await,
+            C::Audit(audit) => audit.run(open, format).await,
             C::Mount(mounts) => mounts.run(&open()?, "sys/mounts").await,
             C::Auth(mounts) => mounts.run(&open()?, "sys/auth").await,
             C::Read(read) => read.run(&open()?).await,

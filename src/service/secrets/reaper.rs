@@ -268,19 +268,29 @@ fn do_job(work: &mut Work, job: &Job) -> Result<bool, SecretsError> {
             }
             Ok(true)
         }
-        Job::Mount(uuid) => {
-            let directory = work.draft().name(&mounts::directory(uuid))?;
-            let (names, more) = work.draft().all_below(&directory)?;
-            for name in names {
-                work.draft().delete(&name)?;
-            }
-            if !more {
-                let mark = work.draft().name(&format!("{}/{uuid}", mounts::UNMOUNTED))?;
-                work.draft().delete(&mark)?;
-            }
-            Ok(!more)
-        }
+        Job::Mount(uuid) => do_mount(work, uuid),
     }
+}
+
+fn do_mount(work: &mut Work, uuid: &str) -> Result<bool, SecretsError> {
+    let mark = work.draft().name(&format!("{}/{uuid}", mounts::UNMOUNTED))?;
+    let Some(path) = work.draft().get(&mark)? else {
+        return Ok(true);
+    };
+    let path = String::from_utf8_lossy(path.expose()).into_owned();
+    // Another engine may be mounted there by now, and its leases are its own.
+    if work.mounts().get(&path).is_none() && !leases::revoke_below(work, &path, true)?.warnings.is_empty() {
+        return Ok(false);
+    }
+    let directory = work.draft().name(&mounts::directory(uuid))?;
+    let (names, more) = work.draft().all_below(&directory)?;
+    for name in names {
+        work.draft().delete(&name)?;
+    }
+    if !more {
+        work.draft().delete(&mark)?;
+    }
+    Ok(!more)
 }
 
 fn do_token(work: &mut Work, id: &str) -> Result<bool, SecretsError> {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::auditing::{Device, Seen};
-use super::engine::{Answer, Call, Engine, Errand, Fault, Login, Mount, TokenKind, Tuning};
+use super::engine::{Answer, Call, Engine, Errand, Fault, Mount, Tuning};
 use super::error::SecretsError;
 use super::mounts::Mounts;
 use super::parameters::{Body, ParameterError};
@@ -26,7 +26,7 @@ use super::policy::{Merged, Operation};
 use super::randomness::{Randomness, SystemRandomness};
 use super::request::{Request, Response, Verb};
 use super::store::{Draft, Room, Unsealed};
-use super::token::{self, Identity, New};
+use super::token::{self, Identity};
 use super::{engines, leases, mounts, system, wrapping};
 use crate::base::secret::Secret;
 use crate::state::ReadView;
@@ -314,7 +314,7 @@ impl Work {
             ..Response::default()
         };
         if let Some(login) = answer.login {
-            let new = login_token(login, mount, &self.request.path)?;
+            let new = token::of_login(login, mount, &self.request.path)?;
             let made =
                 self.with_randomness(|draft, randomness| token::make(draft, new, &mount.tuning, randomness))?;
             response.auth = Some(made.auth);
@@ -489,49 +489,4 @@ fn operation_of(verb: Verb) -> Operation {
 #[must_use]
 pub fn below<'path>(mount: &str, path: &'path str) -> &'path str {
     path.strip_prefix(mount).unwrap_or_default()
-}
-
-/// The token that a login gives.
-fn login_token(login: Login, mount: &Mount, path: &str) -> Result<New, Fault> {
-    let kind = match (mount.tuning.token_type.as_str(), login.kind) {
-        ("service", _) => TokenKind::Service,
-        ("batch", _) => TokenKind::Batch,
-        (_, Some(kind)) => kind,
-        ("default-batch", None) => TokenKind::Batch,
-        (_, None) => TokenKind::Service,
-    };
-    if kind == TokenKind::Batch && (!login.period.is_zero() || login.uses > 0) {
-        return Err(Fault::Invalid(
-            "a batch token can have neither a period nor a number of uses".to_owned(),
-        ));
-    }
-    let method = mount.path.strip_prefix(mounts::AUTH).unwrap_or(&mount.path);
-    let method = method.trim_end_matches('/').replace('/', "-");
-    let display_name = match login.display_name.as_str() {
-        "" => method,
-        name => format!("{method}-{name}"),
-    };
-    let policies: Vec<String> = login
-        .policies
-        .into_iter()
-        .filter(|name| name != super::policy::ROOT)
-        .collect();
-    Ok(New {
-        id: None,
-        parent: None,
-        policies: token::paths::complete(policies, !login.no_default_policy),
-        path: path.to_owned(),
-        metadata: login.metadata,
-        display_name,
-        uses: login.uses,
-        ttl: login.ttl,
-        max_ttl: login.max_ttl,
-        explicit_max_ttl: login.explicit_max_ttl,
-        period: login.period,
-        is_renewable: !login.is_fixed,
-        role: String::new(),
-        bound_cidrs: login.bound_cidrs,
-        kind,
-        wraps: String::new(),
-    })
 }

@@ -9,6 +9,7 @@ use crate::base::secret::Secret;
 use crate::service::secrets::engine::{Data, Fault, Mount, Tuning};
 use crate::service::secrets::engines;
 use crate::service::secrets::error::SecretsError;
+use crate::service::secrets::leases;
 use crate::service::secrets::mounts::{AUTH, Mounts, UNMOUNTED, check_path, new_mount};
 use crate::service::secrets::parameters::{ParameterError, list, span, switch};
 use crate::service::secrets::policy::Operation;
@@ -153,6 +154,8 @@ fn read_options(work: &Work, mount: &mut Mount) -> Result<(), Fault> {
 fn disable(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
     let mut mounts = Mounts::clone(work.mounts());
     if let Some(mount) = mounts.remove(path)? {
+        // What it leased ends with it; of what one transaction does not take, the mark tells.
+        leases::revoke_below(work, path, true)?;
         mounts.write(work.draft())?;
         // What it stored may be more than one transaction removes.
         let name = work.draft().name(&format!("{UNMOUNTED}/{}", mount.uuid))?;

@@ -234,3 +234,40 @@ async fn what_an_unmounted_engine_stored_is_taken_away() {
     ));
     store.node.until(|_| records() == before - 20).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_engine_leased_ends_with_its_mount() {
+    let store = mounted("pki", "pki", json!({})).await;
+    let root = json!({"common_name": "root.test", "ttl": "24h", "key_type": "ec", "key_bits": 256});
+    store
+        .write("pki/root/generate/internal", root)
+        .await
+        .expect("root makes a root");
+    let role = json!({"allow_any_name": true, "generate_lease": true, "ttl": "1h", "key_type": "ec", "key_bits": 256});
+    store
+        .write("pki/roles/web", role)
+        .await
+        .expect("root writes roles");
+    let issued = store
+        .write("pki/issue/web", json!({"common_name": "web.test"}))
+        .await
+        .expect("root issues");
+    assert!(
+        issued.lease_id.starts_with("pki/issue/web/"),
+        "{}",
+        issued.lease_id
+    );
+    let lease = json!({"lease_id": issued.lease_id});
+    store
+        .write("sys/leases/lookup", lease.clone())
+        .await
+        .expect("it is there");
+    store
+        .ask(&store.root, Verb::Delete, "sys/mounts/pki", json!({}))
+        .await
+        .expect("root unmounts");
+    assert_eq!(
+        refusal(store.write("sys/leases/lookup", lease).await),
+        "invalid lease"
+    );
+}

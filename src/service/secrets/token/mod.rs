@@ -16,6 +16,7 @@
 
 mod entry;
 mod find;
+mod login;
 mod make;
 pub mod paths;
 mod renew;
@@ -24,6 +25,7 @@ pub mod text;
 
 pub use entry::{Entry, Lineage};
 pub use find::{Identity, by_accessor, find, is_alive, of_id};
+pub use login::of_login;
 pub use make::{New, make};
 pub use renew::renew;
 
