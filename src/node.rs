@@ -28,7 +28,7 @@ use crate::service::auth::tokens::KeyError;
 use crate::service::compaction;
 use crate::service::leader::LeaderDesk;
 use crate::service::watch::{WatchHub, WatchSettings};
-use crate::service::{self, Services};
+use crate::service::{self, Outside, Services, secrets};
 use crate::transport::dns::DnsDoor;
 use crate::transport::{
     CallSettings, ConnectionSettings, FrontDoors, HttpFetcher, HttpSettings, Names, Probes,
@@ -145,11 +145,13 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         &desk,
         service_settings(&config, &replication),
         tokens,
-        Arc::new(Probes::new(config.checks.clone())),
-        service::secrets::Settings {
-            seals: config.seals.clone(),
-            fetcher: Arc::new(HttpFetcher),
-            audit_directory: config.audit_directory.clone(),
+        Outside {
+            prober: Arc::new(Probes::new(config.checks.clone())),
+            secrets: secrets::Settings {
+                seals: config.seals.clone(),
+                fetcher: Arc::new(HttpFetcher),
+                audit_directory: config.audit_directory.clone(),
+            },
         },
     );
     tokio::spawn(services.clone().run(service_news));

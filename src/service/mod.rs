@@ -107,6 +107,14 @@ pub struct Settings {
     pub announce: bool,
 }
 
+/// What services have from the layers above: how they reach what is outside of the cluster.
+pub struct Outside {
+    /// Probes services for their checks.
+    pub prober: Arc<dyn Prober>,
+    /// What the secret store is told.
+    pub secrets: secrets::Settings,
+}
+
 /// All services of a node. A handle: clones share one node.
 #[derive(Clone)]
 pub struct Services {
@@ -156,9 +164,9 @@ impl Services {
         desk: &LeaderDesk,
         settings: Settings,
         tokens: Tokens,
-        prober: Arc<dyn Prober>,
-        secrets: secrets::Settings,
+        outside: Outside,
     ) -> Self {
+        let Outside { prober, secrets } = outside;
         if let Err(error) = metrics.describe(
             maintenance::ETCD_VERSION,
             maintenance::ETCD_SHORT_VERSION,

@@ -11,7 +11,7 @@ use super::auth::{TokenSettings, Tokens};
 use super::consul::acl::AclSettings;
 use super::leader::LeaderDesk;
 use super::watch::{WatchHub, WatchSettings};
-use super::{Services, Settings, consul};
+use super::{Outside, Services, Settings, consul};
 use crate::base::metrics::Metrics;
 use crate::base::tls::{Entrance, Side};
 use crate::base::{ClusterId, MemberId};
@@ -122,8 +122,7 @@ impl Node {
             &desk,
             settings,
             tokens,
-            prober,
-            secrets,
+            Outside { prober, secrets },
         );
         tokio::spawn(services.clone().run(service_news));
         let node = Self {

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::ask::Session;
@@ -95,7 +94,7 @@ impl Followed {
     pub(super) fn value(&self, path: &str, field: Option<&str>) -> Option<Zeroizing<String>> {
         let fields = &self.known.get(path)?.0;
         match field {
-            Some(field) => fields.get(field).map(|value: &Box<RawValue>| show::plain(value)),
+            Some(field) => fields.get(field).map(|value| show::plain(value)),
             None => serde_json::to_string(fields).ok().map(Zeroizing::new),
         }
     }

@@ -374,7 +374,7 @@ impl MetadataPut {
             .collect();
         set(
             "custom_metadata",
-            (!notes.is_empty()).then(|| Value::Object(notes)),
+            (!notes.is_empty()).then_some(Value::Object(notes)),
         );
         Value::Object(body)
     }

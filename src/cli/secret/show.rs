@@ -29,8 +29,10 @@ pub(super) fn plain(value: &RawValue) -> Zeroizing<String> {
 
 /// A line for each field.
 pub(super) fn lines(fields: &Fields) -> Vec<String> {
-    let line = |(name, value): (&String, &Box<RawValue>)| format!("{name}\t{}", *plain(value));
-    fields.iter().map(line).collect()
+    let shown = fields.iter();
+    shown
+        .map(|(name, value)| format!("{name}\t{}", *plain(value)))
+        .collect()
 }
 
 /// Says what the server warns of.

@@ -21,7 +21,8 @@ pub(super) struct Refusal {
     status: StatusCode,
     errors: Vec<String>,
     warnings: Vec<String>,
-    error: Option<SecretsError>,
+    /// In a box, so that an answer that is none is small.
+    error: Option<Box<SecretsError>>,
 }
 
 /// An error as it is written.
@@ -73,7 +74,7 @@ impl Refusal {
         let written = Written {
             errors: &self.errors,
             warnings: &self.warnings,
-            data: self.error.as_ref().and_then(SecretsError::data),
+            data: self.error.as_ref().and_then(|error| error.data()),
         };
         match Answer::json(self.status, &written) {
             Ok(answer) => answer.into_response(),
@@ -108,7 +109,7 @@ impl From<SecretsError> for Refusal {
             status: status(error.kind()),
             errors,
             warnings,
-            error: Some(error),
+            error: Some(Box::new(error)),
         }
     }
 }

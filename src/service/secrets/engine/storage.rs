@@ -48,7 +48,7 @@ pub trait Storage {
     fn delete_below(&mut self, directory: &str) -> Result<(), Fault>;
 }
 
-/// Reads a record that [`write`] wrote.
+/// Reads a record that [`write()`] wrote.
 ///
 /// # Errors
 /// It cannot be read.

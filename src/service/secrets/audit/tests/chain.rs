@@ -107,7 +107,8 @@ fn what_was_written_is_intact_and_what_it_ends_with_is_told() {
 #[test]
 fn each_kind_of_tampering_is_named_by_the_number_of_the_record() {
     type Change = fn(&mut Vec<String>);
-    let table: [(&str, Change, Vec<(u64, FaultKind)>); 10] = [
+    type Case = (&'static str, Change, Vec<(u64, FaultKind)>);
+    let table: [Case; 10] = [
         (
             "one removed",
             |lines| drop(lines.remove(2)),

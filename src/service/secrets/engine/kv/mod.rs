@@ -2,7 +2,7 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`objects`] | objects of JSON below a directory: what `KeyValue` and the cubbyhole are made of |
+//! | `objects` | objects of JSON below a directory: what `KeyValue` and the cubbyhole are made of |
 //! | [`plain`] | version 1 of the engine |
 //! | [`versioned`] | version 2 of the engine |
 //!

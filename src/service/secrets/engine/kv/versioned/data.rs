@@ -45,7 +45,7 @@ pub fn write(
 /// Writes a version that is the newest with a merge patch (RFC 7396).
 ///
 /// # Errors
-/// There is no version, and those of [`write`].
+/// There is no version, and those of [`write()`].
 pub fn patch(path: &str, call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {
     let json = json(call.body)?;
     let metadata = Metadata::read(storage, path)?.ok_or(Fault::Missing)?;

@@ -87,7 +87,7 @@ pub fn write(
 /// The same for a secret that is there; custom metadata are merged, and those that are `null` removed.
 ///
 /// # Errors
-/// [`Fault::Missing`] where there is none, and those of [`write`].
+/// [`Fault::Missing`] where there is none, and those of [`write()`].
 pub fn patch(path: &str, call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {
     let mut metadata = Metadata::read(storage, path)?.ok_or(Fault::Missing)?;
     if call.body.get(CUSTOM).is_some_and(Value::is_null) {

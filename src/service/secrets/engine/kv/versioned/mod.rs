@@ -12,13 +12,13 @@
 //!
 //! | module | answers for |
 //! |---|---|
-//! | [`data`] | `data/<path>`: read, write, patch and delete the newest version |
-//! | [`metadata`] | `metadata/<path>`: settings of a secret, its versions, lists, and its removal |
-//! | [`versions`] | `delete/`, `undelete/` and `destroy/<path>`: chosen versions |
-//! | [`subkeys`] | `subkeys/<path>`: the names in a value without what they are for |
-//! | [`config`] | `config` |
-//! | [`record`], [`view`] | what is stored of a secret, and how it is shown |
-//! | [`merge`], [`settings`] | merge patches, and values of settings |
+//! | `data` | `data/<path>`: read, write, patch and delete the newest version |
+//! | `metadata` | `metadata/<path>`: settings of a secret, its versions, lists, and its removal |
+//! | `versions` | `delete/`, `undelete/` and `destroy/<path>`: chosen versions |
+//! | `subkeys` | `subkeys/<path>`: the names in a value without what they are for |
+//! | `config` | `config` |
+//! | `record`, `view` | what is stored of a secret, and how it is shown |
+//! | `merge`, `settings` | merge patches, and values of settings |
 //!
 //! Never keeps more versions than the secret or its mount allow, and never deletes because of a time: a version is deleted
 //! from its time of deletion on.
