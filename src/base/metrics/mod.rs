@@ -11,6 +11,7 @@ mod peers;
 mod process;
 mod register;
 mod requests;
+mod secrets;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use self::peers::{PeerMetrics, Transfer};
 pub use self::process::{ProcessMetrics, maximum_files};
 use self::register::Register;
 pub use self::requests::RequestMetrics;
+pub use self::secrets::SecretMetrics;
 use super::ids::MemberId;
 
 /// A metric could not be registered: two share a name.
@@ -117,6 +119,8 @@ pub struct Metrics {
     pub calls: CallMetrics,
     /// The checks of services.
     pub checks: CheckMetrics,
+    /// The secret store.
+    pub secrets: SecretMetrics,
     /// The questions of DNS.
     pub dns: DnsMetrics,
     /// What they do to the store.
@@ -256,6 +260,7 @@ impl Metrics {
             is_learner: gauge("etcd_server_is_learner", "Whether the node is a learner.")?,
             calls: CallMetrics::new(&register)?,
             checks: CheckMetrics::new(&register)?,
+            secrets: SecretMetrics::new(&register)?,
             dns: DnsMetrics::new(&register)?,
             requests: RequestMetrics::new(&register)?,
             maintenance: MaintenanceMetrics::new(&register)?,

@@ -159,6 +159,11 @@ impl Auditing {
         self.broker.status()
     }
 
+    /// Whether requests can be recorded: a device works, or there is none.
+    pub fn can_record(&self) -> bool {
+        self.broker.can_record()
+    }
+
     /// Records a request.
     ///
     /// # Errors

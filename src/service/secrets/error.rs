@@ -68,6 +68,23 @@ pub enum ErrorKind {
     Unavailable,
 }
 
+impl ErrorKind {
+    /// Its name in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Denied => "denied",
+            Self::Missing => "missing",
+            Self::Unsupported => "unsupported",
+            Self::Unimplemented => "unimplemented",
+            Self::Internal => "internal",
+            Self::Upstream => "upstream",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
 impl SecretsError {
     /// Which kind of error it is.
     #[must_use]

@@ -108,7 +108,9 @@ mod wrapping;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::core::Core;
@@ -124,6 +126,9 @@ use reaper::Reaper;
 pub use request::{Request, Response, Verb};
 use seal::Share;
 use status::{AttemptStatus, InitSettings, Initialized, Rekeyed, RootMade, SealStatus};
+
+/// How often the state of the store is shown in the metrics.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the secret store is told.
 #[derive(Clone)]
@@ -146,6 +151,8 @@ pub struct Secrets {
     reaper: Arc<Reaper>,
     auditing: Arc<Auditing>,
     fetcher: Arc<dyn Fetcher>,
+    /// Places for what may take long.
+    workers: Arc<Semaphore>,
 }
 
 impl Secrets {
@@ -160,6 +167,9 @@ impl Secrets {
             leases: leases.clone(),
             hub,
             reaper: Arc::default(),
+            workers: Arc::new(Semaphore::new(
+                std::thread::available_parallelism().map_or(1, usize::from),
+            )),
             fetcher: settings.fetcher,
         }
     }
@@ -169,6 +179,33 @@ impl Secrets {
         tokio::select! {
             () = self.custody.run() => {}
             () = self.reap() => {}
+            () = self.measure() => {}
+        }
+    }
+
+    /// Shows the state of the store in the metrics.
+    async fn measure(&self) {
+        let metrics = &self.core.metrics.secrets;
+        loop {
+            metrics.sealed.set(i64::from(self.custody.unsealed().is_none()));
+            metrics
+                .unlocked_pages
+                .set(i64::try_from(memory::unlocked_pages()).unwrap_or(i64::MAX));
+            metrics.audit_working.reset();
+            metrics.audit_buffered.reset();
+            for device in self.auditing.status() {
+                let works = i64::from(device.health == audit::Health::Working);
+                metrics
+                    .audit_working
+                    .with_label_values(&[&device.name])
+                    .set(works);
+                let buffered = i64::try_from(device.buffered_records).unwrap_or(i64::MAX);
+                metrics
+                    .audit_buffered
+                    .with_label_values(&[&device.name])
+                    .set(buffered);
+            }
+            tokio::time::sleep(MEASURE_INTERVAL).await;
         }
     }
 
@@ -183,10 +220,10 @@ impl Secrets {
         self.auditing.reopen().await;
     }
 
-    /// The state of each audit device of this node.
+    /// Whether requests can be audited on this node, if they have to be.
     #[must_use]
-    pub fn audit_status(&self) -> Vec<audit::Status> {
-        self.auditing.status()
+    pub fn can_audit(&self) -> bool {
+        self.auditing.can_record()
     }
 
     /// Answers a request.
@@ -194,7 +231,17 @@ impl Secrets {
     /// # Errors
     /// Sealed, no right, or what the engine of that path says.
     pub async fn handle(&self, request: Request) -> Result<Response, SecretsError> {
-        self.serve(request).await
+        let outcome = self.serve(request).await;
+        let name = outcome
+            .as_ref()
+            .map_or_else(|error| error.kind().name(), |_| "served");
+        self.core
+            .metrics
+            .secrets
+            .requests
+            .with_label_values(&[name])
+            .inc();
+        outcome
     }
 
     /// Where the seal of this node stands.

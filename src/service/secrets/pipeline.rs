@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Secrets;
-use super::auditing;
+use super::auditing::{self, Devices, Seen};
 use super::engine::{Errand, Fault};
 use super::error::SecretsError;
 use super::request::{Request, Response, Verb};
@@ -29,6 +29,14 @@ const MAXIMUM_ATTEMPTS: usize = 32;
 /// How much may be fetched for one request.
 const MAXIMUM_ERRANDS: usize = 8;
 
+/// What came of a request.
+enum Answered {
+    /// It was served.
+    Done(Box<Response>),
+    /// It was not: these are the audit devices by now.
+    Audited(Arc<Devices>),
+}
+
 type Fetched = BTreeMap<Errand, Result<Vec<u8>, String>>;
 
 impl Secrets {
@@ -38,22 +46,41 @@ impl Secrets {
         let unsealed = self.custody.require()?;
         let view = self.core.reader.view();
         unsealed.follow(&view)?;
-        let devices = auditing::read(&mut Draft::new(Arc::clone(&unsealed), view, clock::unix_time()))?;
-        if !self.auditing.follow(&unsealed, &devices).await {
-            return self.answer(&request).await;
+        let mut devices = auditing::read(&mut Draft::new(Arc::clone(&unsealed), view, clock::unix_time()))?;
+        loop {
+            let seen = match self.auditing.follow(&unsealed, &devices).await {
+                true => Some(self.record(&request, &unsealed).await?),
+                false => None,
+            };
+            let outcome = match self.answer(&request, &devices).await {
+                Ok(Answered::Done(response)) => Ok(*response),
+                Ok(Answered::Audited(newest)) => {
+                    // Nothing was done: a device came or went, and has to be heard first.
+                    devices = newest;
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
+            if let Some(seen) = seen
+                && self.custody.unsealed().is_some()
+            {
+                self.auditing.outcome(&request, &seen, &outcome).await?;
+            }
+            return outcome;
         }
-        let view = self.core.view(false).await?;
-        unsealed.follow(&view)?;
-        let seen = self.work(&request, &unsealed, view, &Arc::default())?.look()?;
-        self.auditing.request(&request, &seen).await?;
-        let outcome = self.answer(&request).await;
-        if self.custody.unsealed().is_some() {
-            self.auditing.outcome(&request, &seen, &outcome).await?;
-        }
-        outcome
     }
 
-    async fn answer(&self, request: &Arc<Request>) -> Result<Response, SecretsError> {
+    /// Has a request recorded before it is served.
+    async fn record(&self, request: &Arc<Request>, unsealed: &Arc<Unsealed>) -> Result<Seen, SecretsError> {
+        let view = self.core.view(false).await?;
+        unsealed.follow(&view)?;
+        let seen = self.work(request, unsealed, view, &Arc::default())?.look()?;
+        self.auditing.request(request, &seen).await?;
+        Ok(seen)
+    }
+
+    /// Answers a request, if these are the audit devices that there are.
+    async fn answer(&self, request: &Arc<Request>, audited: &Arc<Devices>) -> Result<Answered, SecretsError> {
         let mut fetched = Arc::new(Fetched::new());
         let mut attempts = 0;
         let mut may_be_stale = matches!(request.verb, Verb::Write | Verb::Patch | Verb::Delete);
@@ -62,12 +89,15 @@ impl Secrets {
             let view = self.core.view(may_be_stale).await?;
             unsealed.follow(&view)?;
             let work = self.work(request, &unsealed, view, &fetched)?;
-            if may_be_stale && work.kind() != "kv" {
+            if !may_be_stale && work.devices() != audited {
+                return Ok(Answered::Audited(Arc::clone(work.devices())));
+            }
+            if may_be_stale && (work.kind() != "kv" || work.devices() != audited) {
                 // What this engine does may have nothing to write, and then nothing would tell that it was decided too soon.
                 may_be_stale = false;
                 continue;
             }
-            let done = run(work).await?;
+            let done = self.run_aside(work).await?;
             match &done.outcome {
                 Err(SecretsError::Fault(Fault::Fetch(errand))) if fetched.len() < MAXIMUM_ERRANDS => {
                     let brought = self.fetcher.fetch(errand).await;
@@ -84,7 +114,7 @@ impl Secrets {
                 _ => {}
             }
             match self.finish(done, &unsealed).await? {
-                Some(outcome) => return outcome,
+                Some(outcome) => return outcome.map(|response| Answered::Done(Box::new(response))),
                 None if attempts < MAXIMUM_ATTEMPTS => {
                     attempts += 1;
                     may_be_stale = false;
@@ -112,6 +142,18 @@ impl Secrets {
         )
     }
 
+    /// Runs what may take long (hashes of passwords, new keys) on a thread that may block: as many at once as there are
+    /// processors, so that the rest of the node goes on.
+    async fn run_aside(&self, work: Work) -> Result<Done, SecretsError> {
+        if matches!(work.kind(), "" | "kv" | "cubbyhole" | "system" | "token") {
+            return Ok(work.run());
+        }
+        let stopped = || SecretsError::Service(ServiceError::Stopped);
+        let _place = self.workers.acquire().await.map_err(|_| stopped())?;
+        let run = tokio::task::spawn_blocking(move || work.run());
+        run.await.map_err(|_| stopped())
+    }
+
     /// Writes what a request is to write, and does what it has done then; none: somebody else was faster.
     pub(super) async fn finish(
         &self,
@@ -135,7 +177,7 @@ impl Secrets {
                 }
                 return Ok(None);
             }
-            if unsealed.must_count() {
+            if unsealed.begin_counting() {
                 let (secrets, unsealed) = (self.clone(), Arc::clone(unsealed));
                 tokio::spawn(async move { secrets.count(&unsealed).await });
             }
@@ -157,6 +199,7 @@ impl Secrets {
         if let Err(error) = self.write_keyring(unsealed, is_due).await {
             tracing::warn!(%error, "the count of encryptions is not written; it is tried again");
         }
+        unsealed.end_counting();
     }
 
     /// Writes the keyring anew, with what this node encrypted and, if asked for, another term.
@@ -191,14 +234,4 @@ impl Secrets {
         }
         Err(SecretsError::Contended(MAXIMUM_ATTEMPTS))
     }
-}
-
-/// Runs what may take long (hashes of passwords, new keys) on a thread that may block.
-pub(super) async fn run(work: Work) -> Result<Done, SecretsError> {
-    if matches!(work.kind(), "" | "kv" | "cubbyhole" | "system" | "token") {
-        return Ok(work.run());
-    }
-    let run = tokio::task::spawn_blocking(move || work.run());
-    run.await
-        .map_err(|_| SecretsError::Service(ServiceError::Stopped))
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::auditing::{Device, Seen};
+use super::auditing::{self, Device, Devices, Seen};
 use super::engine::{Answer, Call, Engine, Errand, Fault, Mount, Tuning};
 use super::error::SecretsError;
 use super::mounts::Mounts;
@@ -49,7 +49,10 @@ pub struct Work {
     request: Arc<Request>,
     draft: Draft,
     mounts: Arc<Mounts>,
+    devices: Arc<Devices>,
     identity: Option<Identity>,
+    /// Whether this is a use of the token: what is open is none.
+    is_counted: bool,
     merged: Option<Arc<Merged>>,
     operation: Operation,
     is_privileged: bool,
@@ -83,12 +86,15 @@ impl Work {
     ) -> Result<Self, SecretsError> {
         let mut draft = Draft::new(unsealed, view, now);
         let mounts = Mounts::read(&mut draft)?;
+        let devices = auditing::read(&mut draft)?;
         Ok(Self {
             operation: operation_of(request.verb),
             request,
             draft,
             mounts,
+            devices,
             identity: None,
+            is_counted: false,
             merged: None,
             is_privileged: false,
             fetched,
@@ -127,11 +133,17 @@ impl Work {
         }
     }
 
+    /// The audit devices in the state that is read.
+    #[must_use]
+    pub fn devices(&self) -> &Arc<Devices> {
+        &self.devices
+    }
+
     /// Serves the request.
     #[must_use]
     pub fn run(mut self) -> Done {
         let outcome = self.serve();
-        let identity = self.identity.clone();
+        let identity = self.identity.clone().filter(|_| self.is_counted);
         let outcome = match (outcome, &identity) {
             (Ok(response), Some(identity)) => self.count_use(identity).map(|()| response),
             // What is refused changes nothing but that the token was used.
@@ -208,6 +220,7 @@ impl Work {
             return Err(wrapping::unknown().into());
         }
         let identity = self.identity.clone().ok_or(SecretsError::Denied)?;
+        self.is_counted = true;
         let merged = policies::merged(&mut self.draft, &identity.entry.policies)?;
         self.merged = Some(merged);
         Ok(())

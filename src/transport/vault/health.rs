@@ -29,7 +29,8 @@ pub(super) async fn answer(door: &Door, query: &Body) -> Result<Answer, Refusal>
     let status = door.secrets.status().await?;
     let has_leader = door.status.borrow().leader.is_some();
     let code = code(&status, has_leader, query)?;
-    let shown = shown(&status, has_leader, clock::unix_time(), door.cluster);
+    let mut shown = shown(&status, has_leader, clock::unix_time(), door.cluster);
+    shown.audit_failing = !door.secrets.can_audit();
     Answer::json(code, &shown)
 }
 
@@ -91,6 +92,9 @@ pub(super) struct Shown {
     replication_dr_mode: &'static str,
     server_time_utc: u64,
     version: &'static str,
+    /// Whether no audit device works where one must: then no request is served.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    audit_failing: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,6 +113,7 @@ pub(super) fn shown(status: &SealStatus, has_leader: bool, now: Duration, cluste
         replication_dr_mode: "disabled",
         server_time_utc: now.as_secs(),
         version: VERSION,
+        audit_failing: false,
         cluster_name: is_open.then(|| cluster_name(cluster)),
         cluster_id: is_open.then(|| cluster_id(cluster)),
     }

@@ -9,6 +9,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -35,6 +36,7 @@ pub struct Unsealed {
     held: RwLock<Held>,
     names: Names,
     tokens: Hasher,
+    is_counting: AtomicBool,
     made: Mutex<HashMap<Bytes, Made>>,
     merged: Mutex<HashMap<Vec<String>, MergedOf>>,
 }
@@ -89,6 +91,7 @@ impl Unsealed {
             tokens: Hasher::new(keyring.hash_key(), Purpose::Token),
             root,
             held: RwLock::new(Held { keyring, revision }),
+            is_counting: AtomicBool::new(false),
             made: Mutex::default(),
             merged: Mutex::default(),
         }
@@ -159,10 +162,15 @@ impl Unsealed {
         self.replace(view, written)
     }
 
-    /// Whether the count of encryptions is to be written.
+    /// Whether the count of encryptions is to be written, and nobody does so yet: the caller does, and says when it is done.
     #[must_use]
-    pub fn must_count(&self) -> bool {
-        self.held.read().keyring.must_count()
+    pub fn begin_counting(&self) -> bool {
+        self.held.read().keyring.must_count() && !self.is_counting.swap(true, Ordering::Relaxed)
+    }
+
+    /// The count is written, or cannot be.
+    pub fn end_counting(&self) {
+        self.is_counting.store(false, Ordering::Relaxed);
     }
 
     /// The active term.

@@ -47,3 +47,56 @@ async fn a_device_outside_of_the_directory_of_audit_is_refused() {
     let listed = store.ask(&store.root, Verb::Read, "sys/audit", json!({})).await;
     assert!(listed.expect("root lists").data.expect("data").is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_served_that_no_device_can_write_down() {
+    let store = Store::start().await;
+    let directory = store.audit_directory();
+    fs::create_dir_all(&directory).expect("a folder of the test");
+    let file = directory.join("audit.log");
+    let device = json!({"type": "file", "options": {"file_path": file}});
+    store
+        .write("sys/audit/file", device)
+        .await
+        .expect("root enables it");
+    assert!(store.secrets.can_audit());
+    // A folder in the place of the file: it cannot be opened again.
+    fs::remove_file(&file).expect("it was written");
+    fs::create_dir(&file).expect("a folder of the test");
+    store.secrets.seal().await;
+    for share in &store.shares {
+        let share = crate::service::secrets::seal::Share::new(share.expose()).expect("a share");
+        store.secrets.unseal(share).await.expect("a right share");
+    }
+    let said = refusal(store.read("sys/mounts").await);
+    assert!(said.starts_with("the request cannot be audited"), "{said}");
+    fs::remove_dir(&file).expect("it is empty");
+    store.secrets.reopen_audit().await;
+    store.read("sys/mounts").await.expect("the device works again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_at_a_wrapped_answer_does_not_use_up_its_token() {
+    let store = Store::start().await;
+    let mut wrapping =
+        super::support::request(&store.root, Verb::Write, "sys/wrapping/wrap", &json!({"a": 1}));
+    wrapping.wrap = Some(std::time::Duration::from_secs(60));
+    let wrapped = store
+        .secrets
+        .handle(wrapping)
+        .await
+        .expect("root wraps")
+        .wrapped
+        .expect("it is wrapped");
+    let token = wrapped.token.expose();
+    let look = store
+        .ask(token, Verb::Write, "sys/wrapping/lookup", json!({"token": token}))
+        .await;
+    assert!(look.is_ok());
+    assert!(
+        store
+            .ask(token, Verb::Write, "sys/wrapping/unwrap", json!({}))
+            .await
+            .is_ok()
+    );
+}
