@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::engine::{Answer, Data, Fault, Peer, Raw, TokenKind};
 use super::parameters::Body;
+use super::policy::Operation;
 use crate::base::secret::Secret;
 
 /// What is asked for.
@@ -22,6 +23,20 @@ pub enum Verb {
     Delete,
     /// List what is below.
     List,
+}
+
+impl Verb {
+    /// What it is before anybody has looked whether a write creates.
+    #[must_use]
+    pub fn operation(self) -> Operation {
+        match self {
+            Self::Read => Operation::Read,
+            Self::Write => Operation::Update,
+            Self::Patch => Operation::Patch,
+            Self::Delete => Operation::Delete,
+            Self::List => Operation::List,
+        }
+    }
 }
 
 /// A request.

@@ -88,7 +88,7 @@ impl Work {
         let mounts = Mounts::read(&mut draft)?;
         let devices = auditing::read(&mut draft)?;
         Ok(Self {
-            operation: operation_of(request.verb),
+            operation: request.verb.operation(),
             request,
             draft,
             mounts,
@@ -485,16 +485,6 @@ impl Work {
         let engine =
             engines::of(mount).ok_or_else(|| Fault::Unimplemented(format!("the engine {:?}", mount.kind)))?;
         self.with_call(mount, below, false, |made, room, _| call(engine, made, room))
-    }
-}
-
-fn operation_of(verb: Verb) -> Operation {
-    match verb {
-        Verb::Read => Operation::Read,
-        Verb::Write => Operation::Update,
-        Verb::Patch => Operation::Patch,
-        Verb::Delete => Operation::Delete,
-        Verb::List => Operation::List,
     }
 }
 
