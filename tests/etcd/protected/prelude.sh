@@ -119,8 +119,8 @@ changing() {
     cat changed
 }
 
-# What `lease timetolive` says without the time that is left.
-timeless() { sed -E 's/remaining\([0-9]+s\)/remaining(<time>)/; s/"ttl":[0-9]+/"ttl":<time>/; s/^"TTL" : [0-9]+/"TTL" : <time>/'; }
+# What `lease timetolive` says without the time that is left, and two keys in one order: etcd tells them in any.
+timeless() { sed -E 's/remaining\([0-9]+s\)/remaining(<time>)/; s/"ttl":[0-9]+/"ttl":<time>/; s/^"TTL" : [0-9]+/"TTL" : <time>/; s/\[b1 a1\]/[a1 b1]/'; }
 
 # The id of a member that does not lead, and of the one that does.
 follower() { endpoint_status | awk -F ', ' '$5 == "false" { print $2; exit }'; }
