@@ -8,8 +8,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::Secrets;
 use super::auditing::{self, Devices, Seen};
 use super::engine::{Errand, Fault};
@@ -21,8 +19,6 @@ use super::work::{After, Done, Work};
 use crate::base::clock;
 use crate::service::ServiceError;
 use crate::state::ReadView;
-use crate::state::applied::Answer;
-use crate::state::command::{Command, Compare, CompareTarget, Comparison, Operation, Put, Txn};
 
 /// How often a request is served anew because others were faster.
 const MAXIMUM_ATTEMPTS: usize = 32;
@@ -208,27 +204,10 @@ impl Secrets {
             let view = self.core.view(false).await?;
             let rotate = rotates.then(|| clock::unix_time().as_secs());
             let (before, sealed, written) = unsealed.next_keyring(&view, rotate)?;
-            let txn = Txn {
-                compare: vec![Compare {
-                    keys: keys::single(before.key.clone()),
-                    comparison: Comparison::Equal,
-                    target: CompareTarget::Modification(before.modification_revision),
-                }],
-                success: vec![Operation::Put(Put {
-                    namespace: keys::single(Bytes::new()).namespace,
-                    key: before.key,
-                    value: sealed,
-                    ..Put::default()
-                })],
-                failure: Vec::new(),
-            };
-            self.core.admission.txn(&txn)?;
-            let pick = |answer| match answer {
-                Answer::Txn(txn) => Some(txn),
-                _ => None,
-            };
-            let (_, answer) = self.core.propose(Command::Txn(txn).by_node(), pick).await?;
-            if answer.succeeded {
+            let mut draft = Draft::new(Arc::clone(unsealed), view, clock::unix_time());
+            draft.needs_unchanged(&before);
+            draft.put_plain(keys::KEYRING, sealed);
+            if let Committed::Written(_) = draft.commit(&self.core, &self.leases).await? {
                 return unsealed.stored(&self.core.reader.view(), &written);
             }
         }

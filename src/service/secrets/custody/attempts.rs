@@ -74,6 +74,14 @@ impl Custody {
         Ok(stored)
     }
 
+    /// Writes what an attempt came to; where others were faster, people give their shares anew.
+    async fn write(&self, draft: Draft) -> Result<(), SecretsError> {
+        match draft.commit(&self.core, &self.leases).await? {
+            Committed::Written(_) => Ok(()),
+            Committed::Conflict => Err(SecretsError::Contended(1)),
+        }
+    }
+
     /// How far a change of the shares is.
     ///
     /// # Errors
@@ -150,10 +158,7 @@ impl Custody {
         draft.needs_unchanged(&stored.seals);
         draft.put_plain(keys::SEALS, wrapped.encode()?);
         draft.put_plain(keys::SHARES, Bytes::from(encode(&numbers)?.expose().clone()));
-        match draft.commit(&self.core, &self.leases).await? {
-            Committed::Written(_) => {}
-            Committed::Conflict => return Err(SecretsError::Contended(1)),
-        }
+        self.write(draft).await?;
         *held = None;
         tracing::info!(
             shares = settings.shares,
@@ -230,10 +235,7 @@ impl Custody {
         let view = self.core.view(false).await?;
         let mut draft = Draft::new(self.require()?, view, clock::unix_time());
         let token = root_token(&mut draft)?;
-        match draft.commit(&self.core, &self.leases).await? {
-            Committed::Written(_) => {}
-            Committed::Conflict => return Err(SecretsError::Contended(1)),
-        }
+        self.write(draft).await?;
         let mixed: Vec<u8> = token
             .expose()
             .bytes()
