@@ -9,14 +9,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use stead::base::wiping::Wiping;
 use stead::base::{MemberId, Namespace};
 use stead::state::command::{Command, Proposal, Put};
 use stead::state::{LogEntry, Machine, Payload, encode_proposal};
 use stead::storage::rocks::{DatabaseKind, RocksEngine, RocksOptions};
+use tikv_jemallocator::Jemalloc;
 
 /// As in the server.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: Wiping<Jemalloc> = Wiping(Jemalloc);
 
 const EXISTING_KEYS: u64 = 1_000_000;
 const KEY_BYTES: usize = 64;

@@ -2,9 +2,13 @@
 
 use std::process::ExitCode;
 
-/// Returns memory to the system under the changing load of a node, where the system's own allocator keeps it.
+use stead::base::wiping::Wiping;
+use tikv_jemallocator::Jemalloc;
+
+/// Returns memory to the system under the changing load of a node, where the system's own allocator keeps it; and wiped, as
+/// it may have held secrets.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: Wiping<Jemalloc> = Wiping(Jemalloc);
 
 fn main() -> ExitCode {
     stead::cli::main()

@@ -33,21 +33,36 @@ pub fn encode(message: &impl Message) -> Bytes {
 pub enum Call {
     Put,
     Range,
+    ReadSecret,
+    WriteSecret,
+}
+
+impl Call {
+    const ALL: [Self; 4] = [Self::Put, Self::Range, Self::ReadSecret, Self::WriteSecret];
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Put => "etcdserverpb.KV/Put",
+            Self::Range => "etcdserverpb.KV/Range",
+            Self::ReadSecret => "stead.secrets.v1.Secrets/Read",
+            Self::WriteSecret => "stead.secrets.v1.Secrets/Write",
+        }
+    }
 }
 
 /// One connection. Cheap to clone; clones share it.
 #[derive(Clone)]
 pub struct Connection {
     sender: SendRequest<Bytes>,
-    put: Uri,
-    range: Uri,
+    /// Of each call, in the order of [`Call::ALL`].
+    addresses: [Uri; 4],
     headers: HeaderMap,
 }
 
 impl Connection {
     /// Connects to `endpoint`, such as `http://127.0.0.1:2379`. The connection is served by a task of the current
-    /// runtime.
-    pub async fn open(endpoint: &str) -> Result<Self> {
+    /// runtime. `token` is for the secret store.
+    pub async fn open(endpoint: &str, token: Option<&str>) -> Result<Self> {
         let uri: Uri = endpoint.parse()?;
         let authority = uri
             .authority()
@@ -70,10 +85,16 @@ impl Connection {
             http::header::CONTENT_TYPE,
             HeaderValue::from_static("application/grpc"),
         );
+        if let Some(token) = token {
+            headers.insert(HeaderName::from_static("x-vault-token"), token.parse()?);
+        }
+        let mut addresses: [Uri; 4] = Default::default();
+        for (address, call) in addresses.iter_mut().zip(Call::ALL) {
+            *address = format!("http://{authority}/{}", call.path()).parse()?;
+        }
         Ok(Self {
             sender: sender.ready().await?,
-            put: format!("http://{authority}/etcdserverpb.KV/Put").parse()?,
-            range: format!("http://{authority}/etcdserverpb.KV/Range").parse()?,
+            addresses,
             headers,
         })
     }
@@ -84,10 +105,7 @@ impl Connection {
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
         *request.headers_mut() = self.headers.clone();
-        *request.uri_mut() = match method {
-            Call::Put => self.put.clone(),
-            Call::Range => self.range.clone(),
-        };
+        *request.uri_mut() = self.addresses[method as usize].clone();
         poll_fn(|context| self.sender.poll_ready(context)).await?;
         let (response, mut stream) = self.sender.send_request(request, false)?;
         stream.send_data(message, true)?;

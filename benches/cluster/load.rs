@@ -14,8 +14,10 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde::Serialize;
 use stead::proto::etcdserverpb::{PutRequest, RangeRequest};
+use stead::proto::secrets::SecretRequest;
 
 use super::grpc::{Call, Connection, encode};
+use super::secrets;
 use super::support::Result;
 
 /// What is sent before a round counts.
@@ -30,9 +32,12 @@ const SIGNIFICANT_DIGITS: u8 = 3;
 /// Of a hundred requests of the mixed workload, so many are puts; the others are linearizable reads.
 const PUTS_OF_HUNDRED: u32 = 20;
 
+/// How long after one rotation of the data key the next comes, where there are any.
+const ROTATION_INTERVAL: Duration = Duration::from_millis(500);
+
 /// What the clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Workload {
     /// Put a random key.
     Put,
@@ -42,6 +47,30 @@ pub enum Workload {
     Serializable,
     /// Puts and linearizable reads, 20 to 80.
     Mixed,
+    /// Read a random secret of the engine that keeps versions, with a token whose policy is checked. Stead alone.
+    SecretGet,
+    /// Write one: a version more.
+    SecretPut,
+    /// Write a random secret of the engine that keeps none.
+    SecretPutPlain,
+    /// Read and write secrets, 80 to 20.
+    SecretMixed,
+    /// The same, while the data key is rotated over and over.
+    SecretRotated,
+}
+
+impl Workload {
+    /// Whether only Stead has it.
+    pub fn is_of_secrets(self) -> bool {
+        match self {
+            Self::Put | Self::Linearizable | Self::Serializable | Self::Mixed => false,
+            Self::SecretGet
+            | Self::SecretPut
+            | Self::SecretPutPlain
+            | Self::SecretMixed
+            | Self::SecretRotated => true,
+        }
+    }
 }
 
 impl fmt::Display for Workload {
@@ -51,6 +80,11 @@ impl fmt::Display for Workload {
             Self::Linearizable => "linearizable",
             Self::Serializable => "serializable",
             Self::Mixed => "mixed",
+            Self::SecretGet => "secret-get",
+            Self::SecretPut => "secret-put",
+            Self::SecretPutPlain => "secret-put-plain",
+            Self::SecretMixed => "secret-mixed",
+            Self::SecretRotated => "secret-rotated",
         })
     }
 }
@@ -70,6 +104,8 @@ pub struct Plan {
     pub key_bytes: usize,
     pub value_bytes: usize,
     pub keys: usize,
+    /// For the secret store, if that is loaded too.
+    pub token: Option<String>,
 }
 
 /// What a round has shown.
@@ -106,6 +142,11 @@ struct Messages {
     puts: Vec<Bytes>,
     linearizable: Vec<Bytes>,
     serializable: Vec<Bytes>,
+    /// Empty, as the next two: the secret store is not loaded.
+    secret_gets: Vec<Bytes>,
+    secret_puts: Vec<Bytes>,
+    plain_secret_puts: Vec<Bytes>,
+    rotation: Bytes,
 }
 
 impl Messages {
@@ -132,7 +173,31 @@ impl Messages {
                 ..Default::default()
             })
         };
+        let text = String::from_utf8_lossy(&value).into_owned();
+        let versioned = serde_json::json!({"data": {"value": &text}}).to_string();
+        let plain = serde_json::json!({"value": &text}).to_string();
+        let secret = |mount: &str, number: usize, data: &str| {
+            encode(&SecretRequest {
+                path: format!("{mount}/{number:012}"),
+                data: data.to_owned().into(),
+                ..SecretRequest::default()
+            })
+        };
+        let secrets = 0..if plan.token.is_some() { plan.keys } else { 0 };
+        let below = format!("{}/data", secrets::VERSIONED);
         Self {
+            secret_gets: secrets.clone().map(|number| secret(&below, number, "")).collect(),
+            secret_puts: secrets
+                .clone()
+                .map(|number| secret(&below, number, &versioned))
+                .collect(),
+            plain_secret_puts: secrets
+                .map(|number| secret(secrets::PLAIN, number, &plain))
+                .collect(),
+            rotation: encode(&SecretRequest {
+                path: "sys/rotate".to_owned(),
+                ..SecretRequest::default()
+            }),
             puts: keys.iter().map(put).collect(),
             linearizable: keys.iter().map(|key| read(key, false)).collect(),
             serializable: keys.iter().map(|key| read(key, true)).collect(),
@@ -147,6 +212,14 @@ impl Messages {
             Workload::Serializable => (Call::Range, &self.serializable),
             Workload::Mixed if random.random_ratio(PUTS_OF_HUNDRED, 100) => (Call::Put, &self.puts),
             Workload::Mixed => (Call::Range, &self.linearizable),
+            Workload::SecretPut => (Call::WriteSecret, &self.secret_puts),
+            Workload::SecretPutPlain => (Call::WriteSecret, &self.plain_secret_puts),
+            Workload::SecretMixed | Workload::SecretRotated if random.random_ratio(PUTS_OF_HUNDRED, 100) => {
+                (Call::WriteSecret, &self.secret_puts)
+            }
+            Workload::SecretGet | Workload::SecretMixed | Workload::SecretRotated => {
+                (Call::ReadSecret, &self.secret_gets)
+            }
         };
         (call, messages[random.random_range(0..messages.len())].clone())
     }
@@ -175,15 +248,24 @@ impl Load {
         Ok(Self { plan, messages })
     }
 
-    /// Writes every key once.
+    /// Whether the cluster that is loaded has what a workload is about.
+    pub fn has(&self, workload: Workload) -> bool {
+        self.plan.token.is_some() || !workload.is_of_secrets()
+    }
+
+    /// Writes every key and every secret once.
     pub fn fill(&self) -> Result<()> {
         let next = Arc::new(AtomicUsize::new(0));
         self.on_every_thread(|connection, _| {
             let (next, messages) = (next.clone(), self.messages.clone());
             let mut connection = connection.clone();
             async move {
-                while let Some(message) = messages.puts.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    connection.call(Call::Put, message.clone()).await?;
+                let puts = messages.puts.iter().map(|message| (Call::Put, message));
+                let secrets = messages.secret_puts.iter().chain(&messages.plain_secret_puts);
+                let secrets = secrets.map(|message| (Call::WriteSecret, message));
+                let all: Vec<(Call, &Bytes)> = puts.chain(secrets).collect();
+                while let Some((call, message)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    connection.call(*call, (*message).clone()).await?;
                 }
                 Ok(Measurement::empty())
             }
@@ -199,6 +281,10 @@ impl Load {
             let messages = self.messages.clone();
             let mut connection = connection.clone();
             async move {
+                if workload == Workload::SecretRotated && client == 0 {
+                    rotate(&mut connection, &messages, end).await?;
+                    return Ok(Measurement::empty());
+                }
                 let client = ask(&mut connection, &messages, workload, client, begin, end);
                 let limit = WARM_UP + duration + MAXIMUM_OVERTIME;
                 tokio::time::timeout(limit, client).await.map_err(|_| {
@@ -230,7 +316,7 @@ impl Load {
                             let mut connections = Vec::new();
                             for connection in of_thread(plan.connections, thread) {
                                 let endpoint = &plan.endpoints[connection % plan.endpoints.len()];
-                                connections.push(Connection::open(endpoint).await?);
+                                connections.push(Connection::open(endpoint, plan.token.as_deref()).await?);
                             }
                             let clients = of_thread(plan.clients, thread)
                                 .zip(connections.iter().cycle())
@@ -255,6 +341,17 @@ impl Load {
         }
         Ok(sum)
     }
+}
+
+/// Rotates the data key until `end`.
+async fn rotate(connection: &mut Connection, messages: &Messages, end: Instant) -> Result<()> {
+    while Instant::now() < end {
+        connection
+            .call(Call::WriteSecret, messages.rotation.clone())
+            .await?;
+        tokio::time::sleep(ROTATION_INTERVAL).await;
+    }
+    Ok(())
 }
 
 /// One client: asks until `end`, and measures what it asks from `begin` on.

@@ -4,6 +4,7 @@
 //! cargo bench --profile dev --bench cluster                              # three nodes of Stead beside three of etcd
 //! cargo bench --profile dev --bench cluster -- --only stead --workloads put
 //! cargo bench --profile dev --bench cluster -- --only stead --keys 1000000 --key-bytes 64 --workloads serializable
+//! cargo bench --profile dev --bench cluster -- --only stead --nodes 1 --workloads put,secret-put,secret-get
 //! cargo bench --profile dev --bench cluster -- --endpoints http://10.0.0.1:2379,http://10.0.0.2:2379 -o json
 //! ```
 //!
@@ -17,6 +18,7 @@ mod load;
 mod memory;
 mod processor;
 mod report;
+mod secrets;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
@@ -157,16 +159,23 @@ impl Subject {
     }
 }
 
-fn plan(options: &Options, endpoints: Vec<String>) -> Plan {
-    Plan {
-        endpoints,
+/// A load on a cluster.
+async fn load(options: &Options, has_secrets: bool, endpoints: Vec<String>) -> Result<Load> {
+    let needs_secrets = options.workloads.iter().any(|workload| workload.is_of_secrets());
+    let token = match has_secrets && needs_secrets {
+        true => Some(secrets::prepare(&endpoints).await?),
+        false => None,
+    };
+    Load::prepare(Plan {
+        endpoints: targets(options, endpoints).await?,
+        token,
         clients: options.clients,
         connections: options.connections,
         threads: options.threads,
         key_bytes: usize::from(options.key_bytes),
         value_bytes: options.value_bytes,
         keys: options.keys,
-    }
+    })
 }
 
 /// The endpoint whose node leads.
@@ -197,8 +206,7 @@ async fn targets(options: &Options, endpoints: Vec<String>) -> Result<Vec<String
 
 async fn subjects(options: &Options) -> Result<Vec<Subject>> {
     if !options.endpoints.is_empty() {
-        let endpoints = targets(options, options.endpoints.clone()).await?;
-        let load = Load::prepare(plan(options, endpoints))?;
+        let load = load(options, true, options.endpoints.clone()).await?;
         return Ok(vec![Subject {
             name: "cluster".to_owned(),
             load,
@@ -215,13 +223,13 @@ async fn subjects(options: &Options) -> Result<Vec<Subject>> {
     let mut subjects = Vec::new();
     for program in programs {
         let name = program.name().to_owned();
+        let has_secrets = matches!(program, Program::Stead(_));
         let cluster = Cluster::builder(program)
             .nodes(options.nodes)
             .in_directory(&options.directory)
             .start()
             .await?;
-        let endpoints = targets(options, cluster.endpoints()).await?;
-        let load = Load::prepare(plan(options, endpoints))?;
+        let load = load(options, has_secrets, cluster.endpoints()).await?;
         subjects.push(Subject {
             name,
             load,
@@ -243,9 +251,9 @@ fn measure(options: &Options) -> Result<Report> {
         eprintln!("writing {} keys to {}", options.keys, subject.name);
         subject.load.fill()?;
     }
-    for workload in &options.workloads {
-        for round in 1..=options.rounds {
-            for subject in &subjects {
+    for round in 1..=options.rounds {
+        for workload in &options.workloads {
+            for subject in subjects.iter().filter(|subject| subject.load.has(*workload)) {
                 eprintln!(
                     "{workload}, round {round} of {}: {}",
                     options.rounds, subject.name

@@ -196,7 +196,7 @@ impl Report {
             ] = cells;
             writeln!(
                 text,
-                "{workload:<13} {program:<8} {throughput:>10} {p50:>9} {p99:>9} {errors:>7} {server:>14} {load:>12} {memory:>9}"
+                "{workload:<17} {program:<8} {throughput:>10} {p50:>9} {p99:>9} {errors:>7} {server:>14} {load:>12} {memory:>9}"
             )
             .expect("writing to a string does not fail");
         };

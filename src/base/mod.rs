@@ -13,5 +13,6 @@ pub mod limits;
 pub mod metrics;
 pub mod secret;
 pub mod tls;
+pub mod wiping;
 
 pub use ids::{ClusterId, LeaseId, MemberId, Namespace, Revision};

@@ -176,9 +176,10 @@ impl Machine {
     /// # Errors
     /// As [`Machine::open`]; the old state stays in place then.
     pub fn replace(&mut self, engine: Arc<dyn Engine>) -> Result<(), Fatal> {
-        let read_view = load(&engine, Arc::clone(&self.recent))?;
+        let recent = Arc::new(self.recent.anew());
+        let read_view = load(&engine, Arc::clone(&recent))?;
         self.counters = read_view.counters;
-        self.recent.forget();
+        self.recent = recent;
         self.engine.store(Arc::new(engine));
         self.publish(read_view);
         Ok(())

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
@@ -46,8 +47,7 @@ pub type Devices = BTreeMap<String, Device>;
 /// # Errors
 /// They cannot be read.
 pub fn read(draft: &mut Draft) -> Result<Arc<Devices>, Fault> {
-    let name = draft.name(TABLE)?;
-    Ok(draft.made(&name, decode)?.unwrap_or_default())
+    Ok(draft.table(TABLE, decode)?.unwrap_or_default())
 }
 
 /// Writes the devices.
@@ -55,9 +55,7 @@ pub fn read(draft: &mut Draft) -> Result<Arc<Devices>, Fault> {
 /// # Errors
 /// They cannot be encoded.
 pub fn write(draft: &mut Draft, devices: &Devices) -> Result<(), Fault> {
-    let name = draft.name(TABLE)?;
-    draft.put(&name, encode(devices)?, None);
-    Ok(())
+    draft.put_table(TABLE, encode(devices)?)
 }
 
 /// See the module.
@@ -65,7 +63,9 @@ pub struct Auditing {
     broker: Broker,
     allowed: Allowed,
     /// What the broker was told of.
-    applied: Mutex<Arc<Devices>>,
+    applied: ArcSwap<Devices>,
+    /// Held while it is told of others.
+    changing: Mutex<()>,
 }
 
 /// What is known of a request before it is served.
@@ -84,14 +84,21 @@ impl Auditing {
         Self {
             broker: Broker::new(node, Duration::from_secs(WAIT_SECONDS)),
             allowed: Allowed::within(directory),
-            applied: Mutex::default(),
+            applied: ArcSwap::default(),
+            changing: Mutex::default(),
         }
     }
 
-    /// Has the broker write to the devices of the store, and says whether there are any.
-    pub async fn follow(&self, unsealed: &Unsealed, devices: &Arc<Devices>) -> bool {
-        let mut applied = self.applied.lock().await;
-        if **applied != **devices {
+    /// The devices that the broker writes to, as far as it can.
+    pub fn applied(&self) -> Arc<Devices> {
+        self.applied.load_full()
+    }
+
+    /// Has the broker write to the devices of the store.
+    pub async fn follow(&self, unsealed: &Unsealed, devices: &Arc<Devices>) {
+        let _changing = self.changing.lock().await;
+        let applied = self.applied();
+        if *applied != **devices {
             let now = clock::unix_time();
             for (name, device) in applied.iter() {
                 if devices.get(name) != Some(device) {
@@ -112,9 +119,8 @@ impl Auditing {
                     tracing::error!(device = name, %error, "an audit device cannot be used on this node");
                 }
             }
-            *applied = Arc::clone(devices);
+            self.applied.store(Arc::clone(devices));
         }
-        !devices.is_empty()
     }
 
     /// The settings of a device.
@@ -142,9 +148,9 @@ impl Auditing {
 
     /// Stops writing, when the node is sealed.
     pub async fn close(&self) {
-        let mut applied = self.applied.lock().await;
+        let _changing = self.changing.lock().await;
         self.broker.close(clock::unix_time()).await;
-        *applied = Arc::default();
+        self.applied.store(Arc::default());
     }
 
     /// Opens all files again, after they were moved away.

@@ -66,8 +66,7 @@ impl Mounts {
     /// # Errors
     /// They cannot be read.
     pub fn read(draft: &mut Draft) -> Result<Arc<Self>, Fault> {
-        let name = draft.name(TABLE)?;
-        let mounts = draft.made(&name, decode)?;
+        let mounts = draft.table(TABLE, decode)?;
         mounts.ok_or_else(|| Fault::Internal("the table of mounts is missing".to_owned()))
     }
 
@@ -76,9 +75,7 @@ impl Mounts {
     /// # Errors
     /// They cannot be encoded.
     pub fn write(&self, draft: &mut Draft) -> Result<(), Fault> {
-        let name = draft.name(TABLE)?;
-        draft.put(&name, encode(self)?, None);
-        Ok(())
+        draft.put_table(TABLE, encode(self)?)
     }
 
     /// The mount that a path is of.

@@ -3,13 +3,15 @@
 //! Reads see every write that was acknowledged before they came. A write is decided on what was read, by a transaction that
 //! holds only if that is still so: it may begin with what this node knows, as nothing it decides stands unless it is written.
 //!
+//! What few requests wait for is put aside in a box of its own: what all of them carry about stays small.
+//!
 //! Never holds a lock while it waits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Secrets;
-use super::auditing::{self, Devices, Seen};
+use super::auditing::{Devices, Seen};
 use super::engine::{Errand, Fault};
 use super::error::SecretsError;
 use super::request::{Request, Response, Verb};
@@ -40,18 +42,18 @@ impl Secrets {
     pub(super) async fn serve(&self, request: Request) -> Result<Response, SecretsError> {
         let request = Arc::new(request);
         let unsealed = self.custody.require()?;
-        let view = self.core.reader.view();
-        unsealed.follow(&view)?;
-        let mut devices = auditing::read(&mut Draft::new(Arc::clone(&unsealed), view, clock::unix_time()))?;
+        // Most likely they are still the ones: if not, nothing is done before those that are have heard of it.
+        let mut devices = self.auditing.applied();
         loop {
-            let seen = match self.auditing.follow(&unsealed, &devices).await {
-                true => Some(self.record(&request, &unsealed).await?),
-                false => None,
+            let seen = match devices.is_empty() {
+                true => None,
+                false => Some(Box::pin(self.record(&request, &unsealed)).await?),
             };
             let outcome = match self.answer(&request, &devices).await {
                 Ok(Answered::Done(response)) => Ok(*response),
                 Ok(Answered::Audited(newest)) => {
                     // Nothing was done: a device came or went, and has to be heard first.
+                    Box::pin(self.auditing.follow(&unsealed, &newest)).await;
                     devices = newest;
                     continue;
                 }
@@ -60,7 +62,7 @@ impl Secrets {
             if let Some(seen) = seen
                 && self.custody.unsealed().is_some()
             {
-                self.auditing.outcome(&request, &seen, &outcome).await?;
+                Box::pin(self.auditing.outcome(&request, &seen, &outcome)).await?;
             }
             return outcome;
         }
@@ -158,7 +160,7 @@ impl Secrets {
     ) -> Result<Option<Result<Response, SecretsError>>, SecretsError> {
         for after in &done.after {
             if let After::EnableAudit(name, device) = after
-                && let Err(fault) = self.auditing.enable(unsealed, name, device).await
+                && let Err(fault) = Box::pin(self.auditing.enable(unsealed, name, device)).await
             {
                 return Ok(Some(Err(fault.into())));
             }
@@ -168,7 +170,7 @@ impl Secrets {
             if written == Committed::Conflict {
                 for after in &done.after {
                     if let After::EnableAudit(name, _) = after {
-                        self.auditing.disable(name).await;
+                        Box::pin(self.auditing.disable(name)).await;
                     }
                 }
                 return Ok(None);
@@ -181,8 +183,8 @@ impl Secrets {
         for after in done.after {
             match after {
                 After::EnableAudit(..) => {}
-                After::Seal => self.seal().await,
-                After::Rotate => self.write_keyring(unsealed, true).await?,
+                After::Seal => Box::pin(self.seal()).await,
+                After::Rotate => Box::pin(self.write_keyring(unsealed, true)).await?,
                 After::Tidy => self.reaper.sweep_soon(),
             }
         }

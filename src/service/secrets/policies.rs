@@ -59,9 +59,7 @@ pub fn write(draft: &mut Draft, name: &str, text: &str) -> Result<(), Fault> {
     let name = policy::name(name)?;
     policy::check_writable(&name)?;
     Policy::parse(&name, text)?;
-    let path = draft.name(&path(&name))?;
-    draft.put(&path, Secret::new(text.as_bytes().to_vec()), None);
-    Ok(())
+    draft.put_table(&path(&name), Secret::new(text.as_bytes().to_vec()))
 }
 
 /// Removes a policy, if there is one.
@@ -71,8 +69,7 @@ pub fn write(draft: &mut Draft, name: &str, text: &str) -> Result<(), Fault> {
 pub fn delete(draft: &mut Draft, name: &str) -> Result<(), Fault> {
     let name = policy::name(name)?;
     policy::check_deletable(&name)?;
-    let path = draft.name(&path(&name))?;
-    draft.delete(&path)
+    draft.delete_table(&path(&name))
 }
 
 /// The policies of those names, merged; what is not there gives nothing.
@@ -100,9 +97,8 @@ static BUILT_IN: LazyLock<BTreeMap<&'static str, Result<Arc<Policy>, PolicyError
 
 fn read(draft: &mut Draft, name: &str) -> Result<Option<Arc<Policy>>, Fault> {
     if name != policy::ROOT {
-        let path = draft.name(&path(name))?;
         let parse = |text: &[u8]| Ok(Policy::parse(name, &String::from_utf8_lossy(text))?);
-        if let Some(policy) = draft.made(&path, parse)? {
+        if let Some(policy) = draft.table(&path(name), parse)? {
             return Ok(Some(policy));
         }
     }

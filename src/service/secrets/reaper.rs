@@ -131,19 +131,22 @@ impl Secrets {
         let Some(name) = keys::name_of(&event.key_value.key) else {
             return;
         };
-        let Ok(path) = unsealed.names().decode(name) else {
-            tracing::warn!("a record of the secret store has a name that is not one of this store");
-            return;
+        // Most events are of none of these: nothing is decrypted to find that out.
+        let is_in = |directory: &str| {
+            let directory = unsealed.directory(directory);
+            directory.is_ok_and(|directory| name.starts_with(&directory))
         };
-        let (directory, rest) = path.split_once('/').unwrap_or_default();
-        let rest = rest.to_owned();
-        let job = match (directory, event.kind) {
-            (TOKENS, EventKind::Delete) => Job::Token(rest),
-            (leases::TIMERS, EventKind::Delete) => Job::Lease(rest),
-            (mounts::UNMOUNTED, EventKind::Put) => Job::Mount(rest),
+        let of: fn(String) -> Job = match event.kind {
+            EventKind::Delete if is_in(TOKENS) => Job::Token,
+            EventKind::Delete if is_in(leases::TIMERS) => Job::Lease,
+            EventKind::Put if is_in(mounts::UNMOUNTED) => Job::Mount,
             _ => return,
         };
-        self.reaper.add(job, self.time_of_jobs());
+        let path = unsealed.names().decode(name);
+        match path.as_deref().map(|path| path.split_once('/')) {
+            Ok(Some((_, rest))) => self.reaper.add(of(rest.to_owned()), self.time_of_jobs()),
+            _ => tracing::warn!("a record of the secret store has a name that is not one of this store"),
+        }
     }
 
     async fn work_off(&self, unsealed: &Arc<Unsealed>) {

@@ -162,10 +162,11 @@ impl Work {
     fn serve(&mut self) -> Result<Response, SecretsError> {
         let request = Arc::clone(&self.request);
         let path = request.path.as_str();
-        let mount = self.mounts.owner(path).cloned();
-        let below = mount.as_ref().map_or("", |mount| below(&mount.path, path));
-        let engine = mount.as_ref().and_then(engines::of);
-        let is_open = match (&mount, engine) {
+        let mounts = Arc::clone(&self.mounts);
+        let mount = mounts.owner(path);
+        let below = mount.map_or("", |mount| below(&mount.path, path));
+        let engine = mount.and_then(engines::of);
+        let is_open = match (mount, engine) {
             (Some(mount), _) if mount.kind == "system" => system::is_open(below),
             (_, Some(engine)) => engine.is_open(below),
             _ => false,
@@ -175,7 +176,7 @@ impl Work {
             self.identity = self.find()?;
         } else {
             self.identify()?;
-            self.decide_operation(mount.as_ref(), engine, below)?;
+            self.decide_operation(mount, engine, below)?;
             self.authorize(path, engine.is_some_and(|engine| engine.needs_sudo(below)))?;
         }
         let Some(mount) = mount else {
@@ -188,8 +189,8 @@ impl Work {
             "token" => token::paths::handle(self, below)?,
             _ => match engine {
                 Some(engine) => {
-                    let answer = self.ask(engine, &mount, below, is_open)?;
-                    self.answer(answer, &mount)?
+                    let answer = self.ask(engine, mount, below, is_open)?;
+                    self.answer(answer, mount)?
                 }
                 None => {
                     return Err(Fault::Unimplemented(format!("the engine {:?}", mount.kind)).into());

@@ -189,10 +189,7 @@ impl<'view> Transition<'view> {
     }
 
     fn head(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Head>, StorageError> {
-        match self.recent.newest(namespace, key, self.visible_revision()) {
-            Some(newest) => Ok(Some(newest.head)),
-            None => mvcc::head(&self.overlay, namespace, key),
-        }
+        self.moment().head(namespace, key)
     }
 
     fn lease_exists(&self, id: LeaseId) -> Result<bool, StorageError> {
@@ -245,7 +242,7 @@ impl<'view> Transition<'view> {
     fn write_tombstone(&mut self, namespace: Namespace, key: &Bytes, old: &Head) -> Result<(), StorageError> {
         let id = self.next_version_id()?;
         self.overlay.delete(Family::Heads, schema::head(namespace, key));
-        self.recent.remove(namespace, key);
+        self.recent.remove(namespace, key, id.revision);
         self.put_version(namespace, key, id, &Version::default())?;
         self.move_attachment(namespace, key, old.lease, LeaseId::NONE);
         let key_value = tombstone(key.clone(), id.revision);

@@ -34,7 +34,7 @@ impl Transition<'_> {
     }
 
     fn choose(&self, txn: &Txn) -> Result<Path, StorageError> {
-        let succeeded = compare::all_hold(&self.overlay, &txn.compare)?;
+        let succeeded = compare::all_hold(&self.moment(), &txn.compare)?;
         let mut path = Path {
             succeeded,
             nested: Vec::new(),

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use bytes::Bytes;
 
 use super::expected_version;
-use super::head;
+use super::range::Moment;
 use crate::state::command::{Compare, CompareTarget, Comparison};
 use crate::state::format::{self, Head};
 use crate::state::schema;
@@ -15,9 +15,9 @@ use crate::storage::{Family, StorageError, View};
 ///
 /// # Errors
 /// The disk failed, or a record is damaged.
-pub fn all_hold(view: &dyn View, conditions: &[Compare]) -> Result<bool, StorageError> {
+pub fn all_hold(moment: &Moment<'_>, conditions: &[Compare]) -> Result<bool, StorageError> {
     for condition in conditions {
-        if !holds(view, condition)? {
+        if !holds(moment, condition)? {
             return Ok(false);
         }
     }
@@ -26,10 +26,11 @@ pub fn all_hold(view: &dyn View, conditions: &[Compare]) -> Result<bool, Storage
 
 /// Whether every key of the condition satisfies it. A key that is not there, and an empty range, compare as one key of
 /// zeros; by value they never satisfy.
-fn holds(view: &dyn View, condition: &Compare) -> Result<bool, StorageError> {
+fn holds(moment: &Moment<'_>, condition: &Compare) -> Result<bool, StorageError> {
+    let view = moment.view;
     let keys = &condition.keys;
     if schema::is_point(keys) {
-        let head = head(view, keys.namespace, &keys.key)?;
+        let head = moment.head(keys.namespace, &keys.key)?;
         return satisfies(view, condition, &keys.key, head);
     }
     let mut is_empty = true;

@@ -8,11 +8,11 @@ use std::cmp::Ordering;
 use bytes::Bytes;
 
 use super::{expected_version, head, key_value};
-use crate::base::{LeaseId, Revision};
+use crate::base::{LeaseId, Namespace, Revision};
 use crate::state::applied::{KeyValue, RangeAnswer, Refusal, VersionId};
 use crate::state::command::{Keys, Range, SortOrder, SortTarget};
 use crate::state::format::{self, Head, Version};
-use crate::state::recent::RecentKeys;
+use crate::state::recent::{Known, Newest, RecentKeys};
 use crate::state::schema;
 use crate::storage::{Cursor, Family, StorageError, View};
 
@@ -122,25 +122,48 @@ impl Moment<'_> {
     }
 
     fn read_point(&self, keys: &Keys, collector: &mut Collector<'_>) -> Result<(), StorageError> {
-        let newest = self.recent.newest(keys.namespace, &keys.key, self.revision);
-        let (head, value) = match newest {
-            Some(newest) => (newest.head, newest.value),
-            None => match head(self.view, keys.namespace, &keys.key)? {
-                Some(head) => (head, None),
-                None => return Ok(()),
-            },
+        let Some(Newest { head, value }) = self.newest(keys.namespace, &keys.key)? else {
+            return Ok(());
         };
         collector.count += 1;
-        if collector.wants_more() {
-            collector.keep(match value {
-                Some(value) => KeyValue {
-                    value,
-                    ..header_only(keys.key.clone(), &head)
-                },
-                None => expected_version(self.view, keys.namespace, &keys.key, head.id())?,
-            });
+        if !collector.wants_more() {
+            return Ok(());
         }
+        collector.keep(match value {
+            Some(value) => KeyValue {
+                value,
+                ..header_only(keys.key.clone(), &head)
+            },
+            None if collector.range.keys_only => header_only(keys.key.clone(), &head),
+            None => {
+                let version = expected_version(self.view, keys.namespace, &keys.key, head.id())?;
+                let found = Some((head, Some(version.value.as_ref())));
+                self.recent.learn(keys.namespace, &keys.key, found, self.revision);
+                version
+            }
+        });
         Ok(())
+    }
+
+    /// The header of the newest version of a live key.
+    ///
+    /// # Errors
+    /// As [`head`].
+    pub fn head(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Head>, StorageError> {
+        Ok(self.newest(namespace, key)?.map(|newest| newest.head))
+    }
+
+    /// The same, with its value where that is remembered.
+    fn newest(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Newest>, StorageError> {
+        match self.recent.known(namespace, key, self.revision) {
+            Some(Known::Newest(newest)) => return Ok(Some(newest)),
+            Some(Known::Absent) => return Ok(None),
+            None => {}
+        }
+        let head = head(self.view, namespace, key)?;
+        let found = head.map(|head| (head, None));
+        self.recent.learn(namespace, key, found, self.revision);
+        Ok(head.map(|head| Newest { head, value: None }))
     }
 
     /// One pass over the headers: the cheap way to count, to list keys, and to fetch the few first key-values.

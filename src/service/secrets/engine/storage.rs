@@ -22,6 +22,12 @@ pub trait Storage {
     /// It cannot be read, or was tampered with.
     fn get(&mut self, path: &str) -> Result<Option<Secret<Vec<u8>>>, Fault>;
 
+    /// Whether there is a record at a path.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn has(&mut self, path: &str) -> Result<bool, Fault>;
+
     /// Writes a record. With a `ttl` it hangs on a lease of the store: so long after the request it is gone.
     ///
     /// # Errors

@@ -27,6 +27,11 @@ impl Storage for Twin {
             .map(|(record, _)| Secret::new(record.clone())))
     }
 
+    fn has(&mut self, path: &str) -> Result<bool, Fault> {
+        check(path);
+        Ok(self.records.contains_key(path))
+    }
+
     fn put(&mut self, path: &str, record: Secret<Vec<u8>>, ttl: Option<Duration>) -> Result<(), Fault> {
         check(path);
         self.records

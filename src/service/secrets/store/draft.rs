@@ -36,6 +36,10 @@ pub struct Draft {
     now: Duration,
     pub(super) seen: BTreeMap<Bytes, Seen>,
     pub(super) writes: BTreeMap<Bytes, Write>,
+    /// What was decrypted: it is asked for again before it is written.
+    decrypted: BTreeMap<Bytes, Secret<Vec<u8>>>,
+    /// The sealed names of paths, as [`super::Room`] made them: it is asked for them again too.
+    pub(super) names: BTreeMap<String, Vec<u8>>,
 }
 
 /// What the store has at a key.
@@ -68,6 +72,8 @@ impl Draft {
             now,
             seen: BTreeMap::new(),
             writes: BTreeMap::new(),
+            decrypted: BTreeMap::new(),
+            names: BTreeMap::new(),
         }
     }
 
@@ -112,6 +118,15 @@ impl Draft {
         name.map_err(|error| Fault::Invalid(error.to_string()))
     }
 
+    /// The sealed name of a directory of the store itself, which is kept: there are few.
+    ///
+    /// # Errors
+    /// The path is too long or too deep.
+    pub fn directory(&self, path: &str) -> Result<Arc<[u8]>, Fault> {
+        let name = self.unsealed.directory(path);
+        name.map_err(|error| Fault::Invalid(error.to_string()))
+    }
+
     /// The record of a sealed name.
     ///
     /// # Errors
@@ -123,10 +138,14 @@ impl Draft {
             Some(Write::Delete) => return Ok(None),
             Some(Write::Plain(_)) | None => {}
         }
-        let Some(record) = self.read(key, false)? else {
+        if let Some(plaintext) = self.decrypted.get(&key) {
+            return Ok(Some(plaintext.clone()));
+        }
+        let Some(record) = self.read(key.clone(), false)? else {
             return Ok(None);
         };
         let plaintext = self.unsealed.decrypt(&record).map_err(internal)?;
+        self.decrypted.insert(key, plaintext.clone());
         Ok(Some(plaintext))
     }
 
@@ -158,6 +177,64 @@ impl Draft {
             self.unsealed.keep(key, seen.revision, &made);
         }
         Ok(Some(made))
+    }
+
+    /// What `make` makes of a table: a record, given by its path, that nearly every request reads and few change. It is
+    /// kept for as long as no table has changed, which takes one look for all of them.
+    ///
+    /// # Errors
+    /// As [`Draft::made`].
+    pub fn table<Thing: Send + Sync + 'static>(
+        &mut self,
+        path: &str,
+        make: impl FnOnce(&[u8]) -> Result<Thing, Fault>,
+    ) -> Result<Option<Arc<Thing>>, Fault> {
+        let changed = Bytes::from_static(keys::TABLES);
+        if self.writes.contains_key(&changed) {
+            let name = self.name(path)?;
+            return self.made(&name, make);
+        }
+        let revision = match self.seen.get(&changed) {
+            Some(seen) => seen.revision,
+            None => self
+                .read(changed, true)?
+                .map_or_else(Revision::default, |record| record.modification_revision),
+        };
+        if let Some(kept) = self.unsealed.table(path, revision) {
+            return Ok(kept);
+        }
+        let key = keys::of_name(&self.name(path)?);
+        let made = match stored(&self.view, &key, false).map_err(internal)? {
+            Some(record) => {
+                let plaintext = self.unsealed.decrypt(&record).map_err(internal)?;
+                Some(Arc::new(make(plaintext.expose())?))
+            }
+            None => None,
+        };
+        self.unsealed.keep_table(path, revision, made.as_ref());
+        Ok(made)
+    }
+
+    /// Writes a table.
+    ///
+    /// # Errors
+    /// As [`Draft::name`].
+    pub fn put_table(&mut self, path: &str, plaintext: Secret<Vec<u8>>) -> Result<(), Fault> {
+        let name = self.name(path)?;
+        self.put(&name, plaintext, None);
+        self.put_plain(keys::TABLES, Bytes::new());
+        Ok(())
+    }
+
+    /// Removes a table, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn delete_table(&mut self, path: &str) -> Result<(), Fault> {
+        let name = self.name(path)?;
+        self.delete(&name)?;
+        self.put_plain(keys::TABLES, Bytes::new());
+        Ok(())
     }
 
     /// Whether there is a record of a sealed name.
@@ -198,6 +275,7 @@ impl Draft {
     pub fn discard(&mut self) {
         self.seen.clear();
         self.writes.clear();
+        self.decrypted.clear();
     }
 
     /// Removes the record of a sealed name, if there is one.

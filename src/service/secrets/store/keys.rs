@@ -15,6 +15,8 @@ pub const SEALS: &[u8] = b"\x00seals";
 pub const SHARES: &[u8] = b"\x00shares";
 /// The sealed keyring.
 pub const KEYRING: &[u8] = b"\x00keyring";
+/// Empty: written with each change of a table, so that its revision tells whether any has changed.
+pub const TABLES: &[u8] = b"\x00tables";
 
 /// The byte before sealed names.
 const SEALED: u8 = 1;

@@ -2,6 +2,7 @@
 //!
 //! Never leads out of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Draft;
@@ -11,7 +12,8 @@ use crate::service::secrets::engine::{Fault, Storage};
 /// See the module.
 pub struct Room<'draft> {
     draft: &'draft mut Draft,
-    directory: Vec<u8>,
+    path: String,
+    directory: Arc<[u8]>,
 }
 
 impl<'draft> Room<'draft> {
@@ -20,17 +22,35 @@ impl<'draft> Room<'draft> {
     /// # Errors
     /// The path is too long or too deep.
     pub fn new(draft: &'draft mut Draft, path: &str) -> Result<Self, Fault> {
-        let directory = draft.name(path)?;
-        Ok(Self { draft, directory })
+        let directory = draft.directory(path)?;
+        let path = path.to_owned();
+        Ok(Self {
+            draft,
+            path,
+            directory,
+        })
     }
 
-    fn name(&self, path: &str) -> Result<Vec<u8>, Fault> {
-        self.draft.name_below(&self.directory, path)
+    /// A sealed name. What a path begins with, if it goes on, is a word of the engine, of which there are few.
+    fn name(&mut self, path: &str) -> Result<Vec<u8>, Fault> {
+        let whole = format!("{}/{path}", self.path);
+        if let Some(name) = self.draft.names.get(&whole) {
+            return Ok(name.clone());
+        }
+        let name = match path.split_once('/') {
+            Some((word, rest)) => {
+                let directory = self.draft.directory(&format!("{}/{word}", self.path))?;
+                self.draft.name_below(&directory, rest)?
+            }
+            None => self.draft.name_below(&self.directory, path)?,
+        };
+        self.draft.names.insert(whole, name.clone());
+        Ok(name)
     }
 
-    fn directory(&self, directory: &str) -> Result<Vec<u8>, Fault> {
+    fn directory(&mut self, directory: &str) -> Result<Vec<u8>, Fault> {
         match directory {
-            "" => Ok(self.directory.clone()),
+            "" => Ok(self.directory.to_vec()),
             directory => self.name(directory),
         }
     }
@@ -40,6 +60,11 @@ impl Storage for Room<'_> {
     fn get(&mut self, path: &str) -> Result<Option<Secret<Vec<u8>>>, Fault> {
         let name = self.name(path)?;
         self.draft.get(&name)
+    }
+
+    fn has(&mut self, path: &str) -> Result<bool, Fault> {
+        let name = self.name(path)?;
+        self.draft.has(&name)
     }
 
     fn put(&mut self, path: &str, record: Secret<Vec<u8>>, ttl: Option<Duration>) -> Result<(), Fault> {

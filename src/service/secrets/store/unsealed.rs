@@ -18,6 +18,7 @@ use super::keys;
 use crate::base::Revision;
 use crate::base::limits::MAXIMUM_SECRET_CACHE_ENTRIES;
 use crate::base::secret::Secret;
+use crate::service::secrets::barrier::NameError;
 use crate::service::secrets::barrier::cipher::Place;
 use crate::service::secrets::barrier::hashed::{Hasher, Purpose};
 use crate::service::secrets::barrier::keyring::{KeyStatus, Keyring, Uncounted};
@@ -38,6 +39,8 @@ pub struct Unsealed {
     tokens: Hasher,
     is_counting: AtomicBool,
     made: Mutex<HashMap<Bytes, Made>>,
+    tables: Mutex<HashMap<String, Table>>,
+    directories: Mutex<HashMap<String, Arc<[u8]>>>,
     merged: Mutex<HashMap<Vec<String>, MergedOf>>,
 }
 
@@ -53,6 +56,13 @@ struct Held {
 struct Made {
     revision: Revision,
     thing: Arc<dyn Any + Send + Sync>,
+}
+
+/// What was made of a table, when the tables had last changed at that revision.
+struct Table {
+    changed: Revision,
+    /// None: there is no such table.
+    thing: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// The record at a key, in a view.
@@ -93,6 +103,8 @@ impl Unsealed {
             held: RwLock::new(Held { keyring, revision }),
             is_counting: AtomicBool::new(false),
             made: Mutex::default(),
+            tables: Mutex::default(),
+            directories: Mutex::default(),
             merged: Mutex::default(),
         }
     }
@@ -260,6 +272,53 @@ impl Unsealed {
         }
         let thing: Arc<dyn Any + Send + Sync> = Arc::clone(thing) as _;
         made.insert(key, Made { revision, thing });
+    }
+
+    /// What was made of the table at a path when the tables had last changed at that revision, if it was kept; none inside:
+    /// there was no such table.
+    pub(super) fn table<Thing: Send + Sync + 'static>(
+        &self,
+        path: &str,
+        changed: Revision,
+    ) -> Option<Option<Arc<Thing>>> {
+        let tables = self.tables.lock();
+        let kept = tables.get(path).filter(|kept| kept.changed == changed)?;
+        match &kept.thing {
+            Some(thing) => Some(Some(Arc::clone(thing).downcast().ok()?)),
+            None => Some(None),
+        }
+    }
+
+    /// Keeps what was made of a table.
+    pub(super) fn keep_table<Thing: Send + Sync + 'static>(
+        &self,
+        path: &str,
+        changed: Revision,
+        thing: Option<&Arc<Thing>>,
+    ) {
+        let mut tables = self.tables.lock();
+        if tables.len() >= MAXIMUM_SECRET_CACHE_ENTRIES {
+            tables.clear();
+        }
+        let thing = thing.map(|thing| Arc::clone(thing) as Arc<dyn Any + Send + Sync>);
+        tables.insert(path.to_owned(), Table { changed, thing });
+    }
+
+    /// The sealed name of a directory, kept.
+    ///
+    /// # Errors
+    /// The path is too long or too deep.
+    pub fn directory(&self, path: &str) -> Result<Arc<[u8]>, NameError> {
+        let mut directories = self.directories.lock();
+        if let Some(name) = directories.get(path) {
+            return Ok(Arc::clone(name));
+        }
+        let name: Arc<[u8]> = self.names.encode(path)?.into();
+        if directories.len() >= MAXIMUM_SECRET_CACHE_ENTRIES {
+            directories.clear();
+        }
+        directories.insert(path.to_owned(), Arc::clone(&name));
+        Ok(name)
     }
 
     /// Policies merged, kept for as long as these names stand for the same ones.

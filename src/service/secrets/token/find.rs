@@ -98,7 +98,7 @@ pub fn by_accessor(draft: &mut Draft, accessor: &str) -> Result<Option<Identity>
 }
 
 fn read(draft: &mut Draft, id: &str) -> Result<Option<Arc<Entry>>, Fault> {
-    let name = draft.name(&format!("{TOKENS}/{id}"))?;
+    let name = draft.name_below(&draft.directory(TOKENS)?, id)?;
     let entry: Option<Arc<Entry>> = draft.made(&name, decode)?;
     let now = draft.now();
     Ok(entry.filter(|entry| !entry.has_ended(now)))

@@ -40,7 +40,7 @@ impl<'storage> Objects<'storage> {
             return Ok(None);
         }
         let path = self.at(path);
-        Ok(Some(self.storage.get(&path)?.is_some()))
+        self.storage.has(&path).map(Some)
     }
 
     /// Puts all fields of a request at a path.

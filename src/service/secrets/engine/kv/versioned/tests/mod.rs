@@ -75,6 +75,10 @@ fn the_newest_version_takes_two_records_to_read() {
             self.1 += 1;
             self.0.get(path)
         }
+        fn has(&mut self, path: &str) -> Result<bool, Fault> {
+            self.1 += 1;
+            self.0.has(path)
+        }
         fn put(
             &mut self,
             _path: &str,
