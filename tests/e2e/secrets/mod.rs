@@ -1,0 +1,3 @@
+//! The secret store from outside: its command line.
+
+mod command;
