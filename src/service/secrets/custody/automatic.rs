@@ -89,6 +89,13 @@ impl Custody {
             match opened(source, &stored, &view) {
                 Ok(unsealed) => {
                     tracing::info!(seal = source.id(), "unsealed by itself");
+                    if !reasons.is_empty() {
+                        let reason = reasons.join("; ");
+                        tracing::warn!(
+                            reason,
+                            "a seal of this node does not open the secret store; another did"
+                        );
+                    }
                     self.open(unsealed);
                     return Ok(());
                 }
