@@ -1,6 +1,7 @@
 //! The secret store from outside: its command line, what comes back after deaths, with the automatic keys and without, and
 //! bad input.
 
+mod bad_input;
 mod command;
 mod restart;
 
