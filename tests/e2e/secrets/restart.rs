@@ -14,7 +14,7 @@ use stead::proto::etcdserverpb::{PutRequest, RangeRequest};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{MAXIMUM_WAIT, Store, THRESHOLD, Visitor};
+use super::{MAXIMUM_WAIT, SHARES, Store, THRESHOLD, Visitor};
 use crate::support::vault::{NODES, three_nodes};
 use crate::support::{Result, TestResult};
 
@@ -224,6 +224,63 @@ async fn a_cluster_comes_back_by_itself_and_by_shares_when_its_automatic_key_is_
     store.cluster.start_all().await?;
     store.root(1).is_unsealed_by_itself().await?;
     assert!(store.root(0).is_sealed().await? && store.root(2).is_sealed().await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lost_automatic_key_is_replaced_by_another_when_people_change_the_shares() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let files = key_files(folder.path());
+    let key = random_key();
+    let (mut builder, addresses) = three_nodes()?;
+    for (node, file) in files.iter().enumerate() {
+        write_key(file, &key)?;
+        builder = builder.argument_of(node, format!("--secrets-seal=file:{}", file.display()));
+    }
+    let mut store = Store::start(builder, addresses).await?;
+    unsealed_by_themselves(&store).await?;
+    store.mount_secrets().await?;
+    let names = killed_while_writing(&mut store).await?;
+
+    let another = random_key();
+    for file in &files {
+        write_key(file, &another)?;
+    }
+    store.cluster.start_all().await?;
+    for root in store.roots() {
+        assert!(root.is_sealed().await?);
+        root.unseals(&store.shares[..THRESHOLD]).await?;
+    }
+    let root = store.root(1);
+    let numbers = json!({"secret_shares": SHARES, "secret_threshold": THRESHOLD});
+    let begun = root.writes("sys/rekey/init", numbers).await?.with(200)?;
+    let mut done = Value::Null;
+    for share in &store.shares[..THRESHOLD] {
+        let given = json!({"key": share, "nonce": begun["nonce"]});
+        done = root.writes("sys/rekey/update", given).await?.with(200)?;
+    }
+    assert_eq!(done["complete"], true);
+    store.shares = serde_json::from_value(done["keys"].clone())?;
+
+    store.cluster.kill_all()?;
+    store.cluster.start_all().await?;
+    unsealed_by_themselves(&store).await?;
+    all_are_there(&store, &names).await?;
+
+    // The key that was lost opens nothing, should it be found; the new shares do.
+    store.cluster.kill_all()?;
+    write_key(&files[0], &key)?;
+    let begins = log_lengths(&store)?;
+    store.cluster.start_all().await?;
+    logged(
+        &store,
+        0,
+        begins[0],
+        &["no seal of this node opens", "its key is another"],
+    )
+    .await?;
+    store.root(0).unseals(&store.shares[1..]).await?;
+    all_are_there(&store, &names).await?;
     Ok(())
 }
 

@@ -109,6 +109,17 @@ impl Custody {
     pub(super) fn automatic(&self) -> Result<Vec<LocalSeal>, SealError> {
         self.sources.iter().map(SealSource::open).collect()
     }
+
+    /// Those of them whose key can be had.
+    pub(super) fn usable(&self) -> Vec<LocalSeal> {
+        let usable = self.sources.iter().filter_map(|source| {
+            let told = |error: &SealError| {
+                tracing::warn!(seal = source.id(), %error, "a seal of this node cannot wrap the root key");
+            };
+            source.open().inspect_err(told).ok()
+        });
+        usable.collect()
+    }
 }
 
 fn opened(source: &SealSource, stored: &Stored, view: &ReadView) -> Result<Unsealed, SecretsError> {
