@@ -26,7 +26,7 @@ mod operators;
 mod probes;
 mod readme;
 mod reflection;
-mod secret_command;
+mod secrets;
 mod service_checks;
 mod service_command;
 mod service_flood;

@@ -14,6 +14,7 @@ mod node;
 pub mod pki;
 mod ports;
 mod program;
+pub mod vault;
 
 pub use clients::{Clients, Credentials};
 pub use cluster::{Cluster, ClusterBuilder, Security};

@@ -15,13 +15,16 @@ use crate::service::document;
 
 const SECONDS_OF_A_DAY: u64 = 86_400;
 
+/// Bytes of a text that an error shows: enough for a slip of the pen, and fewer than a token or a share has.
+const MAXIMUM_SHOWN_BYTES: usize = 24;
+
 /// What a request says that it should not.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ParameterError {
     /// A value that is not what its place needs.
     #[error("{value} is no {wanted}")]
     Value {
-        /// The value, as JSON.
+        /// The value, as JSON; only of what kind it is, where it may be a secret that came to the wrong place.
         value: String,
         /// What it should be.
         wanted: &'static str,
@@ -34,11 +37,16 @@ pub enum ParameterError {
     Json(String),
 }
 
-fn wrong(value: &Value, wanted: &'static str) -> ParameterError {
-    ParameterError::Value {
-        value: value.to_string(),
-        wanted,
-    }
+/// What is said of a value that is not what its place needs.
+#[must_use]
+pub fn wrong(value: &Value, wanted: &'static str) -> ParameterError {
+    let value = match value {
+        Value::String(text) if text.len() > MAXIMUM_SHOWN_BYTES => format!("a text of {} bytes", text.len()),
+        Value::Array(_) => "an array".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+        shown => shown.to_string(),
+    };
+    ParameterError::Value { value, wanted }
 }
 
 /// The body of a request: an object of JSON.
@@ -212,7 +220,6 @@ mod tests {
             json!("999999999999999999d"),
             json!(true),
             json!(null),
-            json!([30]),
         ] {
             let error = span(&value).unwrap_err().to_string();
             assert!(
@@ -220,6 +227,24 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn what_may_be_a_secret_in_the_wrong_place_is_not_shown() {
+        let token = "hvs.CAESIJRM8sXyCXIsAExs7mNp";
+        for value in [json!(token), json!([token]), json!({"token": token})] {
+            for error in [
+                span(&value).unwrap_err(),
+                switch(&value).unwrap_err(),
+                integer(&value).unwrap_err(),
+                list(&json!([{"token": value}])).unwrap_err(),
+            ] {
+                let text = error.to_string();
+                assert!(text.starts_with("a") && !text.contains(token), "{text}");
+            }
+        }
+        let error = integer(&json!(token)).unwrap_err().to_string();
+        assert_eq!(error, "a text of 28 bytes is no whole number of at most 64 bits");
     }
 
     #[test]

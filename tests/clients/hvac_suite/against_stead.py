@@ -1,6 +1,7 @@
 """What of the tests that come with the Python client of Vault is about what Stead does not have: a plugin of pytest.
 
-The tests themselves are left as they are. `vault`, beside this file, starts Stead for them: a node for each class.
+The tests themselves are left as they are, but for where their audit file is: `setup.sh` has that. `vault`, beside this file,
+starts Stead for them: a node for each class.
 """
 
 import pytest

@@ -2,4 +2,5 @@
 //! that come with them, know what they expect.
 
 mod golang;
+mod grpc;
 mod python;

@@ -1,8 +1,8 @@
 // The official Go client of Vault, github.com/hashicorp/vault/api, against a cluster: one function for each claim.
 //
-// Usage: vault-go-client HOST:PORT HOST:PORT HOST:PORT
+// Usage: vault-go-client tokens|engines HOST:PORT HOST:PORT HOST:PORT
 // The addresses are those of the members' interfaces. It exits with 0 if every claim holds. It prints `kill`, and goes on when
-// the member at the first address is dead.
+// the member at the first address is dead; and `start`, and goes on when that was started again.
 package main
 
 import (
@@ -43,7 +43,9 @@ type claim struct {
 	show func(*cluster) error
 }
 
-var claims = []claim{
+var claims = map[string][]claim{"tokens": tokenClaims, "engines": engineClaims}
+
+var tokenClaims = []claim{
 	{"a store is initialised once, and each member is unsealed by itself", opened},
 	{"secrets have versions, on every member the same", secrets},
 	{"a token may do what its policy says, and nothing else", rights},
@@ -60,13 +62,16 @@ func main() {
 	}
 }
 
-func run(addresses []string) error {
+func run(arguments []string) error {
+	if len(arguments) != 4 || claims[arguments[0]] == nil {
+		return errors.New("usage: vault-go-client tokens|engines HOST:PORT HOST:PORT HOST:PORT")
+	}
 	time.AfterFunc(timeLimit, func() {
 		fmt.Fprintln(os.Stderr, "not done in", timeLimit)
 		os.Exit(1)
 	})
 	var clients []*api.Client
-	for _, address := range addresses {
+	for _, address := range arguments[1:] {
 		config := api.DefaultConfig()
 		config.Address = "http://" + address
 		client, err := api.NewClient(config)
@@ -77,7 +82,7 @@ func run(addresses []string) error {
 		clients = append(clients, client)
 	}
 	members := &cluster{one: clients[0], two: clients[1], three: clients[2]}
-	for _, claim := range claims {
+	for _, claim := range claims[arguments[0]] {
 		began := time.Now()
 		if err := claim.show(members); err != nil {
 			return fmt.Errorf("%s: %w", claim.name, err)
@@ -359,8 +364,7 @@ func death(members *cluster) error {
 	if err := renewal(members); err != nil {
 		return err
 	}
-	fmt.Println("kill")
-	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+	if err := told("kill"); err != nil {
 		return err
 	}
 	app, err := as(members.three, members.app.Auth.ClientToken)
@@ -410,6 +414,15 @@ func renewal(members *cluster) error {
 	case renewed := <-members.watcher.RenewCh():
 		return equal("for how long", renewed.Secret.Auth.LeaseDuration, int(tokenTTL.Seconds()))
 	}
+}
+
+var input = bufio.NewReader(os.Stdin)
+
+// told asks for something to be done to the first member, and returns when it was.
+func told(what string) error {
+	fmt.Println(what)
+	_, err := input.ReadString('\n')
+	return err
 }
 
 // as is the same member, asked with another token.

@@ -89,6 +89,13 @@ impl Custody {
             match opened(source, &stored, &view) {
                 Ok(unsealed) => {
                     tracing::info!(seal = source.id(), "unsealed by itself");
+                    if !reasons.is_empty() {
+                        let reason = reasons.join("; ");
+                        tracing::warn!(
+                            reason,
+                            "a seal of this node does not open the secret store; another did"
+                        );
+                    }
                     self.open(unsealed);
                     return Ok(());
                 }
@@ -101,6 +108,17 @@ impl Custody {
     /// The seals of this node's settings.
     pub(super) fn automatic(&self) -> Result<Vec<LocalSeal>, SealError> {
         self.sources.iter().map(SealSource::open).collect()
+    }
+
+    /// Those of them whose key can be had.
+    pub(super) fn usable(&self) -> Vec<LocalSeal> {
+        let usable = self.sources.iter().filter_map(|source| {
+            let told = |error: &SealError| {
+                tracing::warn!(seal = source.id(), %error, "a seal of this node cannot wrap the root key");
+            };
+            source.open().inspect_err(told).ok()
+        });
+        usable.collect()
     }
 }
 

@@ -72,7 +72,9 @@ pub enum SealError {
         kind: SealKind,
     },
     /// Nothing was wrapped by such a seal.
-    #[error("stead: the root key is not wrapped by seal {id:?} ({kind}); unseal by another, and add it")]
+    #[error(
+        "stead: the root key is not wrapped by seal {id:?} ({kind}); unseal by another, and add it with a rekey"
+    )]
     UnknownSeal {
         /// The seal.
         id: String,

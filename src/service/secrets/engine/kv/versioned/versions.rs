@@ -86,9 +86,8 @@ fn numbers(call: &Call<'_>, without: &str) -> Result<Vec<u64>, Fault> {
             .map(|number| read(&Value::String(number)))
             .collect::<Result<_, _>>()?,
         Some(other) => {
-            let error =
-                format_args!("{other} is no list; write an array of numbers, or one text with commas");
-            return Err(settings::wrong(name, &error));
+            let wanted = "list; write an array of numbers, or one text with commas";
+            return Err(settings::wrong(name, &parameters::wrong(other, wanted)));
         }
     };
     if numbers.is_empty() {
