@@ -148,7 +148,9 @@ impl Custody {
         let key = SystemRandomness.key().map_err(SealError::from)?;
         let shares = shamir::split(&key, settings.shares, settings.threshold, &mut SystemRandomness)?;
         let seal = LocalSeal::shares(SHARES_ID, key);
-        let wrapped = stored.wrapped.replaced(&root, &seal, &mut SystemRandomness)?;
+        let wrapped = stored
+            .wrapped
+            .replaced(&root, &[&seal], |_| true, &mut SystemRandomness)?;
         let numbers = Numbers {
             shares: settings.shares,
             threshold: settings.threshold,
