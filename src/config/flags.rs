@@ -243,7 +243,7 @@ const USED: &[Flag] = &[
     used(
         "secrets-seal",
         "",
-        "What unseals the secret store of this node by itself: file:PATH, env:NAME or ID=file:PATH, several with commas; none: people do",
+        "What unseals the secret store of this node by itself: file:PATH, env:NAME or ID=file:PATH, several with commas (so that no path has one); none: people do. stead secret seals has an existing store take them",
     ),
     used(
         "consul-max-requests-per-client",

@@ -12,6 +12,7 @@ pub use super::consul::fuzzing::{request_seeds as consul_seeds, requests as cons
 use super::gateway::fuzzing::Gateway;
 pub use super::gateway::fuzzing::gateway_seeds;
 use super::grpc::translate;
+pub use super::vault::fuzzing::{request_seeds as secret_door_seeds, requests as secret_door};
 use crate::base::fuzzing::{choice, seed};
 use crate::proto::etcdserverpb as wire;
 use crate::state::command::Command;

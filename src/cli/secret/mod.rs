@@ -19,6 +19,7 @@ mod raw;
 mod rekey;
 mod run;
 mod seal;
+mod seals;
 mod show;
 mod template;
 mod token;
@@ -119,6 +120,19 @@ Examples:
     #[command(after_help = "Examples:
   stead secret rotate")]
     Rotate,
+    /// Show the seals that open the root key, or have the node that is asked replace them by those of its settings
+    #[command(
+        after_help = "The node that is asked goes by its own --secrets-seal: name one endpoint. To replace a seal, start a node with the new
+one in --secrets-seal, unseal it with shares if it stays sealed, and apply; then start the others with it.
+What shares open is kept. A backup from before is still opened by the seals of then.
+
+Examples:
+  stead secret seals
+  stead secret seals -o json --endpoints 10.0.0.1:2379
+  stead secret seals --apply --endpoints 10.0.0.1:2379
+  stead secret seals --apply --keep-others --endpoints 10.0.0.1:2379"
+    )]
+    Seals(seals::Seals),
     /// Change the shares that unseal
     #[command(after_help = "All shares go to one node: name one endpoint.
 
@@ -252,6 +266,7 @@ impl Secret {
             C::Unseal(unseal) => unseal.run(&client, format).await,
             C::Status => seal::status(&client, format).await,
             C::Seal => seal::seal(&open()?).await,
+            C::Seals(seals) => seals.run(&open()?).await,
             C::Rotate => rekey::rotate(&open()?).await,
             C::Rekey(rekey) => rekey.run(&client, format).await,
             C::GenerateRoot(root) => root.run(&client, format).await,

@@ -4,11 +4,14 @@
 //! collected in memory, for one purpose at a time each: to unseal, to change the shares, to make a root token. Attempts are
 //! those of one node: all shares of one attempt are given to the same.
 //!
+//! The seals of an existing store are told, and replaced by those that a node's settings name, by [`seals`].
+//!
 //! Never decides what a request may do, never stores a share.
 
 mod attempts;
 mod automatic;
 mod initialize;
+pub mod seals;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +51,7 @@ pub struct Numbers {
 pub struct Custody {
     core: Arc<Core>,
     leases: Leases,
-    sources: Vec<SealSource>,
+    sources: Arc<[SealSource]>,
     unsealed: ArcSwapOption<Unsealed>,
     /// Told whenever the node is unsealed.
     opened: Notify,
@@ -72,7 +75,7 @@ impl Custody {
         Self {
             core,
             leases,
-            sources,
+            sources: sources.into(),
             unsealed: ArcSwapOption::empty(),
             opened: Notify::new(),
             is_sealed_by_hand: AtomicBool::new(false),

@@ -1,7 +1,13 @@
-//! For fuzzing: what a request to the secret store says, its path and its body.
+//! For fuzzing: what a request to the secret store says, its path and its body; what engines make of requests and of what they
+//! stored; and records as they are read.
+
+mod engines;
+mod records;
 
 use super::parameters::{self, Body};
 use super::path;
+pub use engines::{secret_engine_seeds, secret_engines};
+pub use records::{secret_record_seeds, secret_records};
 
 /// A path, and behind the first line end a body.
 pub fn secret_requests(bytes: &[u8]) {

@@ -18,11 +18,12 @@ use super::engine::times::rfc3339;
 use super::engine::{Data, Fault, Leased, Mount};
 use super::error::SecretsError;
 use super::parameters::span;
+use super::path::below;
 use super::randomness::Randomness;
 use super::request::Response;
 use super::store::Draft;
 use super::token::{self, Identity};
-use super::work::{Work, below};
+use super::work::Work;
 use crate::base::secret::Secret;
 
 /// Where leases are.

@@ -65,6 +65,12 @@ fn decode(encoded: &str) -> Result<Cow<'_, str>, PathError> {
         .map_err(|_| PathError::Encoding)
 }
 
+/// What of a path lies below a mount.
+#[must_use]
+pub fn below<'path>(mount: &str, path: &'path str) -> &'path str {
+    path.strip_prefix(mount).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

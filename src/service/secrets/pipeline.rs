@@ -137,6 +137,7 @@ impl Secrets {
             view,
             now,
             Arc::clone(fetched),
+            Arc::clone(self.custody.sources()),
         )
     }
 

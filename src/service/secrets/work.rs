@@ -17,10 +17,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::auditing::{self, Device, Devices, Seen};
+use super::custody::SealSource;
 use super::engine::{Answer, Call, Engine, Errand, Fault, Mount, Tuning};
 use super::error::SecretsError;
 use super::mounts::Mounts;
 use super::parameters::{Body, ParameterError};
+use super::path::below;
 use super::policies;
 use super::policy::{Merged, Operation};
 use super::randomness::{Randomness, SystemRandomness};
@@ -57,6 +59,7 @@ pub struct Work {
     operation: Operation,
     is_privileged: bool,
     fetched: Arc<BTreeMap<Errand, Result<Vec<u8>, String>>>,
+    seals: Arc<[SealSource]>,
     after: Vec<After>,
     /// Whether what is refused is written all the same, as an engine wants it: a failure that is counted.
     keeps_refused: bool,
@@ -83,6 +86,7 @@ impl Work {
         view: Arc<ReadView>,
         now: Duration,
         fetched: Arc<BTreeMap<Errand, Result<Vec<u8>, String>>>,
+        seals: Arc<[SealSource]>,
     ) -> Result<Self, SecretsError> {
         let mut draft = Draft::new(unsealed, view, now);
         let mounts = Mounts::read(&mut draft)?;
@@ -98,6 +102,7 @@ impl Work {
             merged: None,
             is_privileged: false,
             fetched,
+            seals,
             after: Vec::new(),
             keeps_refused: false,
         })
@@ -404,6 +409,12 @@ impl Work {
         self.is_privileged
     }
 
+    /// The seals that this node's settings name.
+    #[must_use]
+    pub fn seals(&self) -> &Arc<[SealSource]> {
+        &self.seals
+    }
+
     /// Whose token it is.
     ///
     /// # Errors
@@ -487,10 +498,4 @@ impl Work {
             engines::of(mount).ok_or_else(|| Fault::Unimplemented(format!("the engine {:?}", mount.kind)))?;
         self.with_call(mount, below, false, |made, room, _| call(engine, made, room))
     }
-}
-
-/// What of a path lies below a mount.
-#[must_use]
-pub fn below<'path>(mount: &str, path: &'path str) -> &'path str {
-    path.strip_prefix(mount).unwrap_or_default()
 }

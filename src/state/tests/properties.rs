@@ -38,8 +38,34 @@ fn run(log: &[Batch], remembered_keys: usize) -> Result<(Fixture, Model, Vec<Mom
                 .step(*events)
                 .expect("the engine works");
         }
+        if let Some((before, model_before)) = moments.last() {
+            let now = fixture.machine.reader().view();
+            check_keys(&[(before, model_before), (&now, &model)], &model)?;
+        }
     }
     Ok((fixture, model, moments))
+}
+
+/// Every key that there ever was, in the order of the views: what one leaves to be remembered is read by the next.
+fn check_keys(moments: &[(&Arc<ReadView>, &Model)], newest: &Model) -> Result<(), TestCaseError> {
+    for event in &newest.events {
+        for (view, model) in moments {
+            for keys_only in [true, false] {
+                let range = Range {
+                    keys: Keys {
+                        namespace: event.namespace,
+                        key: event.key_value.key.clone(),
+                        end: bytes::Bytes::new(),
+                    },
+                    keys_only,
+                    ..Range::default()
+                };
+                let read = view.range(&range).expect("the engine works");
+                prop_assert_eq!(&read, &model.range(&range), "the answer to {:?}", range);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn everything(namespace: Namespace, revision: i64) -> Range {

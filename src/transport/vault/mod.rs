@@ -12,6 +12,8 @@ mod answer;
 mod body;
 mod envelope;
 mod error;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod generate_root;
 mod health;
 mod init;

@@ -128,8 +128,7 @@ impl Custody {
         Ok(())
     }
 
-    /// Takes one of the present shares for a change of them. The seals of this node's settings wrap the root key anew as well:
-    /// so one whose key was lost is replaced, and another is added.
+    /// Takes one of the present shares for a change of them.
     ///
     /// # Errors
     /// Sealed, none is under way, another nonce, or the shares are wrong.
@@ -149,10 +148,9 @@ impl Custody {
         let key = SystemRandomness.key().map_err(SealError::from)?;
         let shares = shamir::split(&key, settings.shares, settings.threshold, &mut SystemRandomness)?;
         let seal = LocalSeal::shares(SHARES_ID, key);
-        let mut wrapped = stored.wrapped.replaced(&root, &seal, &mut SystemRandomness)?;
-        for seal in self.usable() {
-            wrapped = wrapped.replaced(&root, &seal, &mut SystemRandomness)?;
-        }
+        let wrapped = stored
+            .wrapped
+            .replaced(&root, &[&seal], |_| true, &mut SystemRandomness)?;
         let numbers = Numbers {
             shares: settings.shares,
             threshold: settings.threshold,

@@ -4,12 +4,13 @@
 //! sealed.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Custody, Stored};
 use crate::service::secrets::error::SecretsError;
-use crate::service::secrets::seal::{LocalSeal, SealError, SealKey};
+use crate::service::secrets::seal::{LocalSeal, SealError, SealKey, SealKind};
 use crate::service::secrets::store::Unsealed;
 use crate::state::ReadView;
 
@@ -56,6 +57,15 @@ impl SealSource {
             Self::File { id, .. } | Self::Environment { id, .. } => id,
         }
     }
+
+    /// What keeps its key.
+    #[must_use]
+    pub fn kind(&self) -> SealKind {
+        match self {
+            Self::File { .. } => SealKind::KeyFile,
+            Self::Environment { .. } => SealKind::Environment,
+        }
+    }
 }
 
 impl Custody {
@@ -85,7 +95,7 @@ impl Custody {
             return Ok(());
         };
         let mut reasons = Vec::new();
-        for source in &self.sources {
+        for source in self.sources.iter() {
             match opened(source, &stored, &view) {
                 Ok(unsealed) => {
                     tracing::info!(seal = source.id(), "unsealed by itself");
@@ -106,19 +116,9 @@ impl Custody {
     }
 
     /// The seals of this node's settings.
-    pub(super) fn automatic(&self) -> Result<Vec<LocalSeal>, SealError> {
-        self.sources.iter().map(SealSource::open).collect()
-    }
-
-    /// Those of them whose key can be had.
-    pub(super) fn usable(&self) -> Vec<LocalSeal> {
-        let usable = self.sources.iter().filter_map(|source| {
-            let told = |error: &SealError| {
-                tracing::warn!(seal = source.id(), %error, "a seal of this node cannot wrap the root key");
-            };
-            source.open().inspect_err(told).ok()
-        });
-        usable.collect()
+    #[must_use]
+    pub fn sources(&self) -> &Arc<[SealSource]> {
+        &self.sources
     }
 }
 

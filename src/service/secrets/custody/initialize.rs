@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Custody, Numbers, SHARES_ID, read_seals};
+use super::{Custody, Numbers, SHARES_ID, SealSource, read_seals};
 use crate::base::clock;
 use crate::base::secret::Secret;
 use crate::service::secrets::barrier::cipher::Place;
@@ -40,7 +40,8 @@ impl Custody {
         let shares_key = randomness.key().map_err(SealError::from)?;
         let shares = shamir::split(&shares_key, settings.shares, settings.threshold, randomness)?;
         let of_shares = LocalSeal::shares(SHARES_ID, shares_key);
-        let automatic = self.automatic()?;
+        let automatic = self.sources.iter().map(SealSource::open);
+        let automatic: Vec<LocalSeal> = automatic.collect::<Result<_, _>>()?;
         let mut seals: Vec<&dyn SealKey> = vec![&of_shares];
         seals.extend(automatic.iter().map(|seal| seal as &dyn SealKey));
         let wrapped = WrappedKeys::wrap(&root, &seals, randomness)?;

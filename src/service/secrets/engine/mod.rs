@@ -14,7 +14,7 @@ pub mod fault;
 pub mod kv;
 pub mod pki;
 pub mod storage;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod times;
 pub mod transit;

@@ -3,7 +3,7 @@
 //! Some parameters of a new token need it as well; that is decided where tokens are made.
 
 /// These alone.
-const EXACT: [&str; 11] = [
+const EXACT: [&str; 12] = [
     "auth/token/revoke-orphan",
     "sys/audit",
     "sys/config/cors",
@@ -14,6 +14,7 @@ const EXACT: [&str; 11] = [
     "sys/rotate/keyring",
     "sys/rotate/root",
     "sys/seal",
+    "sys/seals",
     "sys/step-down",
 ];
 

@@ -73,7 +73,7 @@ pub enum SealError {
     },
     /// Nothing was wrapped by such a seal.
     #[error(
-        "stead: the root key is not wrapped by seal {id:?} ({kind}); unseal by another, and add it with a rekey"
+        "stead: the root key is not wrapped by seal {id:?} ({kind}); unseal by another, and add it: stead secret seals --apply"
     )]
     UnknownSeal {
         /// The seal.

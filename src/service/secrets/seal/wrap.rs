@@ -76,6 +76,16 @@ struct WrappedKey {
     wrapped: Bytes,
 }
 
+impl WrappedKey {
+    fn new(root: &Key, seal: &dyn SealKey, randomness: &mut dyn Randomness) -> Result<Self, SealError> {
+        Ok(Self {
+            id: seal.id().to_owned(),
+            kind: seal.kind(),
+            wrapped: Bytes::from(seal.wrap(root, randomness)?),
+        })
+    }
+}
+
 /// The root key as every seal wrapped it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrappedKeys(Vec<WrappedKey>);
@@ -93,34 +103,31 @@ impl WrappedKeys {
     ) -> Result<Self, SealError> {
         let mut keys = Vec::with_capacity(seals.len());
         for seal in seals {
-            keys.push(WrappedKey {
-                id: seal.id().to_owned(),
-                kind: seal.kind(),
-                wrapped: Bytes::from(seal.wrap(root, randomness)?),
-            });
+            keys.push(WrappedKey::new(root, *seal, randomness)?);
         }
         let keys = Self(keys);
         keys.check()?;
         Ok(keys)
     }
 
-    /// With `root` wrapped anew by `seal`, in place of what the seal of that id wrapped, if there was one. The others stay.
+    /// With `root` wrapped anew by `seals`, in place of what seals of their ids wrapped. Of the others those stay that `keeps`
+    /// says of.
     ///
     /// # Errors
     /// As [`WrappedKeys::wrap`].
     pub fn replaced(
         &self,
         root: &Key,
-        seal: &dyn SealKey,
+        seals: &[&dyn SealKey],
+        keeps: impl Fn(SealKind) -> bool,
         randomness: &mut dyn Randomness,
     ) -> Result<Self, SealError> {
-        let others = self.0.iter().filter(|key| key.id != seal.id());
+        let is_replaced = |key: &WrappedKey| seals.iter().any(|seal| seal.id() == key.id);
+        let others = self.0.iter().filter(|key| keeps(key.kind) && !is_replaced(key));
         let mut keys: Vec<WrappedKey> = others.cloned().collect();
-        keys.push(WrappedKey {
-            id: seal.id().to_owned(),
-            kind: seal.kind(),
-            wrapped: Bytes::from(seal.wrap(root, randomness)?),
-        });
+        for seal in seals {
+            keys.push(WrappedKey::new(root, *seal, randomness)?);
+        }
         let keys = Self(keys);
         keys.check()?;
         Ok(keys)

@@ -9,6 +9,7 @@ mod keys;
 mod mounts;
 mod policies;
 mod preflight;
+mod seals;
 mod shapes;
 
 use std::sync::Arc;
@@ -114,6 +115,7 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
         "audit-hash" if writes => audit::hash(work, rest),
         "key-status" if operation == Read => keys::status(work),
         "rotate" => keys::rotate(work, rest),
+        "seals" if rest.is_empty() => seals::handle(work),
         // Shares are never kept, so nobody finds them here.
         "rekey" if rest == "backup" && operation == Read => {
             Err(Fault::Invalid("no backed-up keys found".to_owned()).into())

@@ -2,5 +2,6 @@
 
 mod audit;
 mod engines;
+mod seals;
 mod support;
 mod tokens;

@@ -77,6 +77,34 @@ fn each_of_several_seals_opens_the_root_key_by_itself() {
 }
 
 #[test]
+fn seals_are_replaced_by_id_and_those_that_are_not_kept_are_gone() {
+    let automatic = |id: &str, number| variable(id, &hexadecimal(key(number).expose())).unwrap();
+    let (old, other) = (automatic("old", 9), automatic("other", 10));
+    let keys = WrappedKeys::wrap(&key(50), &[&people(1), &old, &other], &mut SystemRandomness).unwrap();
+    let renewed = automatic("old", 11);
+    let replaced = |keeps: fn(SealKind) -> bool| {
+        let replaced = keys.replaced(&key(50), &[&renewed], keeps, &mut SystemRandomness);
+        replaced.unwrap()
+    };
+    let ids = |keys: &WrappedKeys| keys.seals().map(|(id, _)| id.to_owned()).collect::<Vec<_>>();
+    let kept = replaced(|_| true);
+    assert_eq!(ids(&kept), ["people", "other", "old"]);
+    let dropped = replaced(|kind| kind == SealKind::Shares);
+    assert_eq!(ids(&dropped), ["people", "old"]);
+    for keys in [&kept, &dropped] {
+        assert_eq!(keys.unwrap(&people(1)).unwrap(), key(50));
+        assert_eq!(keys.unwrap(&renewed).unwrap(), key(50));
+        assert!(matches!(keys.unwrap(&old), Err(SealError::CannotUnwrap { .. })));
+    }
+    assert_eq!(kept.unwrap(&other).unwrap(), key(50));
+    let none = keys.replaced(&key(50), &[&renewed], |_| false, &mut SystemRandomness);
+    assert!(
+        matches!(none, Err(SealError::NoShares)),
+        "shares are never dropped"
+    );
+}
+
+#[test]
 fn what_one_seal_wrapped_is_not_taken_by_another_of_the_same_key() {
     let wrapped = people(1).wrap(&key(50), &mut SystemRandomness).unwrap();
     let text = hexadecimal(key(1).expose());

@@ -1,0 +1,151 @@
+//! Records of the store, before and after they are decrypted; shares; and files of audit.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::base::fuzzing::{choice, seed};
+use crate::service::secrets::audit::verify;
+use crate::service::secrets::auditing::Devices;
+use crate::service::secrets::barrier::cipher::{self, Place};
+use crate::service::secrets::barrier::keyring::{Keyring, ROOT_TERM};
+use crate::service::secrets::barrier::names::{Names, ROOT_DIRECTORY};
+use crate::service::secrets::custody::{Numbers, SHARES_ID};
+use crate::service::secrets::engine::storage::{decode, encode};
+use crate::service::secrets::leases::Lease;
+use crate::service::secrets::memory::Key;
+use crate::service::secrets::mounts::Mounts;
+use crate::service::secrets::randomness::SystemRandomness;
+use crate::service::secrets::seal::attempt::{Outcome, Unsealing};
+use crate::service::secrets::seal::shamir::{SHARE_BYTES, split};
+use crate::service::secrets::seal::{LocalSeal, SealKey, Share, WrappedKeys};
+use crate::service::secrets::token::Entry;
+use crate::service::secrets::token::roles::Role;
+
+const PLACE: Place<'_> = Place {
+    storage_key: b"\0keyring",
+    version: 1,
+};
+
+fn key(byte: u8) -> Key {
+    Key::copied_from(&[byte; 32])
+}
+
+/// What a first byte says, read of the rest.
+pub fn secret_records(bytes: &[u8]) {
+    let (kind, rest) = choice(bytes);
+    match kind {
+        0 => keyring(rest),
+        1 => {
+            // Nothing opens that was not sealed.
+            let keyring = Keyring::new(1, &mut SystemRandomness).expect("there is randomness");
+            assert!(keyring.decrypt(PLACE, rest).is_err());
+            assert!(Keyring::open(&key(1), PLACE, rest).is_err());
+            let names = Names::new(keyring.name_key());
+            assert!(names.decode(rest).is_err());
+            assert!(names.child(ROOT_DIRECTORY, rest).is_err());
+        }
+        2 => {
+            if let Ok(keys) = WrappedKeys::decode(&Bytes::copy_from_slice(rest)) {
+                let encoded = keys.encode().expect("what was read can be written");
+                assert_eq!(WrappedKeys::decode(&encoded).ok(), Some(keys));
+            }
+        }
+        3 => shares(rest),
+        4 => {
+            let variable = String::from_utf8_lossy(rest).into_owned();
+            let _ = LocalSeal::environment("a", "A", |_| Some(variable.into()));
+        }
+        5 => {
+            survives::<Mounts>(rest);
+            survives::<Devices>(rest);
+            survives::<Entry>(rest);
+            survives::<Lease>(rest);
+            survives::<Role>(rest);
+            survives::<Numbers>(rest);
+        }
+        _ => {
+            for key in [None, Some(key(1))] {
+                let report = verify(rest, key.as_ref()).expect("what is in memory can be read");
+                assert!(key.is_none() || report.records == 0 || !report.is_intact());
+            }
+        }
+    }
+}
+
+/// What a keyring says that was sealed.
+fn keyring(plain: &[u8]) {
+    let root = key(1);
+    let sealed = cipher::encrypt(&root, ROOT_TERM, PLACE, plain, &mut SystemRandomness);
+    let Ok(sealed) = sealed else { return };
+    let Ok(keyring) = Keyring::open(&root, PLACE, &sealed) else {
+        return;
+    };
+    let status = keyring.status().expect("what was read has a term");
+    let again = keyring.seal(&root, PLACE, &mut SystemRandomness);
+    let again = Keyring::open(&root, PLACE, &again.expect("there is randomness"));
+    let again = again.expect("what was written can be read");
+    assert_eq!(again.status().ok(), Some(status));
+}
+
+/// A threshold, and shares that nobody made.
+fn shares(bytes: &[u8]) {
+    let (threshold, rest) = choice(bytes);
+    let Ok(mut unsealing) = Unsealing::new(SHARES_ID, threshold) else {
+        return;
+    };
+    let seal = LocalSeal::shares(SHARES_ID, key(1));
+    let wrapped = WrappedKeys::wrap(&key(2), &[&seal as &dyn SealKey], &mut SystemRandomness);
+    let wrapped = wrapped.expect("there is randomness");
+    for share in rest.chunks(SHARE_BYTES) {
+        let Ok(share) = Share::new(share) else { continue };
+        let offered = unsealing.offer(share, None, &wrapped, &mut SystemRandomness);
+        if let Ok(Outcome::Opened(root)) = offered {
+            assert_eq!(root, key(2));
+        }
+    }
+}
+
+fn survives<Record: Serialize + DeserializeOwned>(bytes: &[u8]) {
+    if let Ok(record) = decode::<Record>(bytes) {
+        let encoded = encode(&record).expect("what was read can be written");
+        let again: Record = decode(encoded.expose()).expect("what was written can be read");
+        let again = encode(&again).expect("what was read can be written");
+        assert_eq!(again.expose(), encoded.expose());
+    }
+}
+
+/// One of each.
+#[must_use]
+pub fn secret_record_seeds() -> Vec<Vec<u8>> {
+    let randomness = &mut SystemRandomness;
+    let seal = LocalSeal::shares(SHARES_ID, key(1));
+    let wrapped =
+        WrappedKeys::wrap(&key(2), &[&seal as &dyn SealKey], randomness).expect("there is randomness");
+    let made = split(&key(1), 3, 2, randomness).expect("there is randomness");
+    let made: Vec<u8> = made.iter().flat_map(|share| share.expose().to_vec()).collect();
+    let keyring = Keyring::new(1, randomness).expect("there is randomness");
+    let sealed = keyring
+        .seal(&key(1), PLACE, randomness)
+        .expect("there is randomness");
+    let plain = cipher::decrypt(&key(1), PLACE, &sealed).expect("it was sealed");
+    let mounts = encode(&Mounts::new(randomness).expect("there is randomness")).expect("it is JSON");
+    let record =
+        "{\"chain\":{\"id\":\"n/a/1\",\"sequence\":1,\"hash\":\"00\"},\"time\":\"t\",\"type\":\"request\"}\n";
+    vec![
+        seed(0, plain.expose()),
+        seed(1, sealed),
+        seed(2, wrapped.encode().expect("it can be written")),
+        seed(3, [&[2][..], &made].concat()),
+        seed(
+            4,
+            "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+        ),
+        seed(5, mounts.expose()),
+        seed(
+            5,
+            "{\"file\": {\"kind\": \"file\", \"description\": \"\", \"options\": {}}}",
+        ),
+        seed(6, record),
+    ]
+}
