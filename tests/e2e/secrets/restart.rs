@@ -301,13 +301,13 @@ async fn of_two_automatic_seals_either_may_be_lost() -> TestResult {
     store.cluster.start_all().await?;
     unsealed_by_themselves(&store).await?;
     all_are_there(&store, &names).await?;
-    for node in 0..NODES {
+    for (node, begin) in begins.into_iter().enumerate() {
         // Whoever runs the cluster is told, before the other is lost as well.
         let told = [
             "a seal of this node does not open the secret store",
             "No such file",
         ];
-        logged(&store, node, begins[node], &told).await?;
+        logged(&store, node, begin, &told).await?;
     }
 
     // The variables are lost, and the files are had again.

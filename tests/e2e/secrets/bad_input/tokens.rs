@@ -5,7 +5,8 @@ use tokio::time::{sleep, timeout};
 
 use super::{SECRET, is_still_there, nothing_was_logged, open_store, refused};
 use crate::e2e::secrets::{MAXIMUM_WAIT, PAUSE, Store, Visitor};
-use crate::support::{Result, TestResult};
+use crate::support::vault::NODES;
+use crate::support::{Error, Result, TestResult};
 
 const DENIED: &str = "permission denied";
 
@@ -129,7 +130,7 @@ async fn a_token_that_has_ended_is_refused_by_every_member_as_one_that_never_was
                 sleep(PAUSE).await;
             }
         }
-        Ok::<(), crate::support::Error>(())
+        Ok::<(), Error>(())
     };
     timeout(MAXIMUM_WAIT, waiting).await??;
     is_refused_everywhere(&store, &short).await?;
@@ -169,7 +170,7 @@ async fn what_is_wrong_with_wrapping_and_leases_is_said_without_the_token() -> T
         .writes("sys/wrapping/rewrap", json!({"token": token}))
         .await?;
     let again = again.with(200)?["wrap_info"]["token"].clone();
-    for node in 0..3 {
+    for node in 0..NODES {
         let late = store
             .root(node)
             .writes("sys/wrapping/unwrap", json!({"token": token}))
@@ -181,7 +182,7 @@ async fn what_is_wrong_with_wrapping_and_leases_is_said_without_the_token() -> T
         .writes("sys/wrapping/unwrap", json!({"token": again}))
         .await?;
     assert_eq!(unwrapped.with(200)?["data"]["data"]["v"], SECRET);
-    for node in 0..3 {
+    for node in 0..NODES {
         let late = store
             .root(node)
             .writes("sys/wrapping/unwrap", json!({"token": again}))
