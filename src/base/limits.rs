@@ -372,6 +372,9 @@ pub const MAXIMUM_LOGIN_PASSWORD_BYTES: usize = 72;
 /// Wrong passwords within [`LOGIN_FAILURE_SECONDS`] that lock a user out, as in Vault.
 pub const MAXIMUM_LOGIN_FAILURES: usize = 5;
 
+/// Names that are nobody's whose wrong passwords a mount of `userpass` remembers at a time.
+pub const MAXIMUM_UNKNOWN_LOGIN_NAMES: u64 = 4_096;
+
 /// Time after which a wrong password is forgotten, as in Vault.
 pub const LOGIN_FAILURE_SECONDS: u64 = 900;
 

@@ -6,6 +6,7 @@ use std::io;
 
 use rand_core::{CryptoRng, RngCore};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::base::clock;
 use crate::service::secrets::memory::Key;
@@ -24,6 +25,16 @@ pub trait Randomness {
     /// As [`Randomness::fill`].
     fn key(&mut self) -> io::Result<Key> {
         Key::filled(|bytes| self.fill(bytes))
+    }
+
+    /// That many bytes.
+    ///
+    /// # Errors
+    /// As [`Randomness::fill`].
+    fn bytes(&mut self, count: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+        let mut bytes = Zeroizing::new(vec![0; count]);
+        self.fill(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// A number below `bound`, each as likely as every other; 0 where `bound` is 0 or 1.

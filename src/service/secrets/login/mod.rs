@@ -8,7 +8,7 @@
 //! | [`jwt`] | who has a JSON Web Token of somebody who is trusted |
 //! | [`kubernetes`] | a service account, as the cluster's own interface says |
 //!
-//! [`settings`] are the parameters of the tokens, the same for all; [`fields`], [`glob`] and [`jws`] are what they share.
+//! [`settings`] are the parameters of the tokens, the same for all; [`fields`], [`glob`], [`jws`] and `salt` are what they share.
 //!
 //! Never makes a token, and never tells why a login was refused where that would say who exists.
 
@@ -19,6 +19,7 @@ pub mod glob;
 pub mod jws;
 pub mod jwt;
 pub mod kubernetes;
+mod salt;
 pub mod settings;
 pub mod userpass;
 

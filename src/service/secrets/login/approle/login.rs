@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use super::role::Role;
 use super::role_path;
-use super::secret_id::{Salt, SecretId, forget};
+use super::secret_id::{SecretId, forget, role_id_path, secret_path};
 use crate::service::secrets::engine::storage::{read, write};
 use crate::service::secrets::engine::{Answer, Call, Fault, Storage};
 use crate::service::secrets::login::fields;
+use crate::service::secrets::login::salt::Salt;
 use crate::service::secrets::login::settings::is_within;
 
 fn wrong() -> Fault {
@@ -22,7 +23,7 @@ pub(super) fn login(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer
     let secret = fields::given(call.body, "secret_id")?;
     // Without a salt there is no role either.
     let salt = Salt::existing(storage)?.ok_or_else(wrong)?;
-    let owner: Option<String> = read(storage, &salt.role_id_path(&role_id))?;
+    let owner: Option<String> = read(storage, &role_id_path(&salt, &role_id))?;
     let role: Option<Role> = match &owner {
         Some(name) => read(storage, &role_path(name))?,
         None => None,
@@ -43,7 +44,7 @@ pub(super) fn login(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer
     };
     let (mut metadata, mut token_cidrs) = (BTreeMap::new(), None);
     if role.needs_secret {
-        let path = salt.secret_path(&name, secret.as_deref().unwrap_or_default());
+        let path = secret_path(&salt, &name, secret.as_deref().unwrap_or_default());
         let mut found: SecretId = read(storage, &path)?.ok_or_else(wrong)?;
         if found.is_over(call.now) {
             return Err(wrong());

@@ -18,7 +18,8 @@ use serde_json::Value;
 use uuid::{Builder, Uuid};
 
 use self::role::{FIELD_PATHS, Role};
-use self::secret_id::Salt;
+use self::secret_id::role_id_path;
+use super::salt::Salt;
 use super::{is_write, listed, name, no_path, segments};
 use crate::service::secrets::engine::storage::{read, write};
 use crate::service::secrets::engine::{Answer, Call, Data, Engine, Fault, Storage};
@@ -100,7 +101,7 @@ fn role(
         Operation::Delete => {
             if let Some(role) = before {
                 let salt = Salt::of(storage, randomness)?;
-                storage.delete(&salt.role_id_path(&role.id))?;
+                storage.delete(&role_id_path(&salt, &role.id))?;
                 storage.delete_below(&secret_id::directory(name))?;
                 storage.delete_below(&secret_id::accessors(name))?;
                 storage.delete(&role_path(name))?;
@@ -121,14 +122,14 @@ fn rename(
 ) -> Result<(), Fault> {
     secret_id::check_length("role_id", &id)?;
     let salt = Salt::of(storage, randomness)?;
-    let path = salt.role_id_path(&id);
+    let path = role_id_path(&salt, &id);
     if read::<String>(storage, &path)?.is_some_and(|owner| owner != name) {
         return Err(Fault::Invalid(
             "role_id already in use; choose another".to_owned(),
         ));
     }
     if !role.id.is_empty() {
-        storage.delete(&salt.role_id_path(&role.id))?;
+        storage.delete(&role_id_path(&salt, &role.id))?;
     }
     write(storage, &path, &name, None)?;
     role.id = id;

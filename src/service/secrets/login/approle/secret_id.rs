@@ -3,15 +3,10 @@
 //! Never stored: a secret id is known by its hash under a random key of the mount.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use hmac::digest::KeyInit;
-use hmac::{Hmac, Mac};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
-use zeroize::Zeroizing;
 
 use super::role::{Role, is_inside, joined};
 use super::{existing, is_nothing, uuid};
@@ -20,63 +15,23 @@ use crate::base::secret::Secret;
 use crate::service::secrets::engine::storage::{read, write};
 use crate::service::secrets::engine::times::rfc3339;
 use crate::service::secrets::engine::{Answer, Call, Data, Fault, Storage};
+use crate::service::secrets::login::salt::Salt;
 use crate::service::secrets::login::settings::shown;
 use crate::service::secrets::login::{fields, is_write, listed, no_path};
 use crate::service::secrets::policy::Operation;
 use crate::service::secrets::randomness::Randomness;
 
-const SALT_PATH: &str = "salt";
-const SALT_BYTES: usize = 32;
 /// What Vault writes for a time that never comes.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
-/// The key of the hashes of a mount.
-pub(super) struct Salt(Secret<Vec<u8>>);
+/// Where the name of the role with that id is.
+pub(super) fn role_id_path(salt: &Salt, id: &str) -> String {
+    format!("role-id/{}", salt.text(&["role-id", id]))
+}
 
-impl Salt {
-    /// That of the mount, which is made when it is first needed.
-    pub fn of(storage: &mut dyn Storage, randomness: &mut dyn Randomness) -> Result<Self, Fault> {
-        if let Some(salt) = Self::existing(storage)? {
-            return Ok(salt);
-        }
-        let mut bytes = Zeroizing::new(vec![0; SALT_BYTES]);
-        randomness.fill(&mut bytes)?;
-        let salt = Secret::new(std::mem::take(&mut *bytes));
-        storage.put(SALT_PATH, salt.clone(), None)?;
-        Ok(Self(salt))
-    }
-
-    /// That of the mount, if one was made.
-    pub fn existing(storage: &mut dyn Storage) -> Result<Option<Self>, Fault> {
-        Ok(storage.get(SALT_PATH)?.map(Self))
-    }
-
-    /// Where the name of the role with that id is.
-    pub fn role_id_path(&self, id: &str) -> String {
-        format!("role-id/{}", self.hash(&["role-id", id]))
-    }
-
-    /// Where a secret id of a role is.
-    pub fn secret_path(&self, role: &str, secret: &str) -> String {
-        format!("{}/{}", directory(role), self.hash(&["secret-id", role, secret]))
-    }
-
-    /// The hash of parts, each with its length in front, so that no two lists of parts are the same text.
-    fn hash(&self, parts: &[&str]) -> String {
-        let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(self.0.expose()) else {
-            unreachable!("HMAC takes keys of every length")
-        };
-        for part in parts {
-            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            mac.update(part.as_bytes());
-        }
-        let mut text = String::new();
-        for byte in mac.finalize().into_bytes() {
-            // Writing to a text does not fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
-    }
+/// Where a secret id of a role is.
+pub(super) fn secret_path(salt: &Salt, role: &str, secret: &str) -> String {
+    format!("{}/{}", directory(role), salt.text(&["secret-id", role, secret]))
 }
 
 /// What is known of a secret id.
@@ -239,7 +194,7 @@ fn by_secret(
     randomness: &mut dyn Randomness,
 ) -> Result<(String, Option<SecretId>), Fault> {
     let secret = Secret::new(fields::needed(call.body, "secret_id")?);
-    let path = Salt::of(storage, randomness)?.secret_path(role, secret.expose());
+    let path = secret_path(&Salt::of(storage, randomness)?, role, secret.expose());
     let found: Option<SecretId> = read(storage, &path)?;
     Ok((path, found.filter(|found| !found.is_over(call.now))))
 }
@@ -309,7 +264,7 @@ fn make(
             "token_bound_cidrs",
         )?,
     };
-    let path = Salt::of(storage, randomness)?.secret_path(name, secret.expose());
+    let path = secret_path(&Salt::of(storage, randomness)?, name, secret.expose());
     if let Some(before) = read::<SecretId>(storage, &path)?
         && !before.is_over(call.now)
     {

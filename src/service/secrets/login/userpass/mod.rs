@@ -3,7 +3,9 @@
 //!
 //! ```text
 //! user/<name>          a user
-//! failures/<name>      when wrong passwords came for that name, there a user or not; gone by itself
+//! failures/<name>      when wrong passwords came for that user; gone by itself
+//! salt                 32 random bytes: the key of the hashes below
+//! unknown/<number>     when wrong passwords came for a name that is nobody's; gone by itself
 //! ```
 //!
 //! Never stores a password, and never says whether a user exists.
@@ -15,6 +17,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use self::lockout::Failures;
 use self::password::Hash;
 use super::{Settings, fields, is_write, listed, name, no_path, segments};
 use crate::base::secret::Secret;
@@ -46,7 +49,7 @@ impl Engine for UserPass {
     ) -> Result<Answer, Fault> {
         let operation = call.operation;
         match segments(call).as_slice() {
-            ["login", given] if is_write(operation) => login(call, &name(given)?, storage),
+            ["login", given] if is_write(operation) => login(call, &name(given)?, storage, randomness),
             ["users"] if operation == Operation::List => listed(storage, "user"),
             ["users", given] => user(call, &name(given)?, storage, randomness),
             ["users", given, "password"] if is_write(operation) => change(&name(given)?, storage, |user| {
@@ -143,17 +146,25 @@ fn user(
     }
 }
 
-fn login(call: &Call<'_>, name: &str, storage: &mut dyn Storage) -> Result<Answer, Fault> {
+fn login(
+    call: &Call<'_>,
+    name: &str,
+    storage: &mut dyn Storage,
+    randomness: &mut dyn Randomness,
+) -> Result<Answer, Fault> {
     let password = needed(call)?;
-    let mut failures = lockout::Failures::of(name, storage)?;
+    let user: Option<User> = read(storage, &path(name))?;
+    let mut failures = match user {
+        Some(_) => Failures::of_user(name, storage)?,
+        None => Failures::of_nobody(name, storage)?,
+    };
     if failures.is_locked(call.now) {
         return Err(Fault::Denied);
     }
-    let user: Option<User> = read(storage, &path(name))?;
     let is_right = Hash::is_of(user.as_ref().map(|user| &user.hash), &password);
     let Some(user) = user.filter(|_| is_right) else {
         failures.add(call.now);
-        failures.keep(name, storage)?;
+        failures.keep(name, storage, randomness)?;
         return Ok(Answer::refused(Fault::Invalid(
             "invalid username or password".to_owned(),
         )));

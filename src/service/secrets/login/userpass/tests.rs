@@ -3,7 +3,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::UserPass;
-use crate::base::limits::{MAXIMUM_LOGIN_FAILURES, MAXIMUM_LOGIN_PASSWORD_BYTES};
+use crate::base::limits::{
+    MAXIMUM_LOGIN_FAILURES, MAXIMUM_LOGIN_PASSWORD_BYTES, MAXIMUM_UNKNOWN_LOGIN_NAMES,
+};
 use crate::service::secrets::engine::testing::Bench;
 use crate::service::secrets::engine::{Engine, Fault, Login};
 use crate::service::secrets::policy::Operation::{self, Delete, List, Read, Update};
@@ -214,12 +216,72 @@ fn who_may_change_a_user_ends_a_lock() {
     bench.login("testuser", "testpass").unwrap();
 }
 
+/// The records of failures: where they are, and after how long they are gone.
+fn failures(bench: &Userpass) -> Vec<(&str, Option<Duration>)> {
+    let records = bench.0.storage.records.iter();
+    let failures = records.filter(|(path, _)| path.starts_with("failures/") || path.starts_with("unknown/"));
+    failures.map(|(path, (_, ttl))| (path.as_str(), *ttl)).collect()
+}
+
 #[test]
 fn records_of_failures_go_by_themselves() {
     let mut bench = Userpass::new();
     bench.fail("nobody", 1);
-    let (_, ttl) = bench.0.storage.records["failures/nobody"];
-    assert_eq!(ttl, Some(Duration::from_secs(15 * 60)));
+    bench.fail("testuser", 1);
+    let ttls: Vec<_> = failures(&bench).into_iter().map(|(_, ttl)| ttl).collect();
+    assert_eq!(ttls, [Some(Duration::from_secs(15 * 60)); 2]);
+}
+
+/// The record of failures of a name that is nobody's.
+fn failed(bench: &Userpass, name: &str) -> Vec<u8> {
+    let mut records = bench.0.storage.records.iter();
+    let is_of = |record: &[u8]| String::from_utf8_lossy(record).contains(&format!("\"{name}\""));
+    let found = records.find(|(path, (record, _))| path.starts_with("unknown/") && is_of(record));
+    found.unwrap().1.0.clone()
+}
+
+#[test]
+fn names_that_are_made_up_share_records_and_leave_those_of_users_alone() {
+    let mut bench = Userpass::new();
+    bench.fail("testuser", MAXIMUM_LOGIN_FAILURES);
+    bench.fail("nobody", 1);
+    // As if somebody had failed by every other name that there is, the last ones by these.
+    let record = String::from_utf8(failed(&bench, "nobody")).unwrap();
+    for slot in 0..MAXIMUM_UNKNOWN_LOGIN_NAMES {
+        let record = record.replace("nobody", &format!("other{slot}")).into_bytes();
+        let ttl = Some(Duration::from_secs(1));
+        bench
+            .0
+            .storage
+            .records
+            .insert(format!("unknown/{slot}"), (record, ttl));
+    }
+    for name in ["somebody", "anybody", "a", "b", "c"] {
+        bench.fail(name, 1);
+        failed(&bench, name);
+    }
+    let unknown = failures(&bench)
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("unknown/"));
+    assert_eq!(unknown.count() as u64, MAXIMUM_UNKNOWN_LOGIN_NAMES);
+    assert!(matches!(bench.login("testuser", "testpass"), Err(Fault::Denied)));
+    // A name whose record another took is counted anew, from what is its own.
+    bench.fail("nobody", MAXIMUM_LOGIN_FAILURES);
+    assert!(matches!(bench.login("nobody", "wrong"), Err(Fault::Denied)));
+}
+
+#[test]
+fn which_record_a_made_up_name_has_is_another_for_each_mount() {
+    let place = || {
+        let mut bench = Userpass::new();
+        let mut places = Vec::new();
+        for name in ["a", "b"] {
+            bench.fail(name, 1);
+            places.push(failures(&bench).last().unwrap().0.to_owned());
+        }
+        places
+    };
+    assert_ne!(place(), place());
 }
 
 #[test]
