@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use thiserror::Error;
+use url::Url;
 
 use crate::base::tls::{Entrance, Tls};
 use crate::base::{ClusterId, MemberId, Revision};
@@ -77,6 +78,15 @@ pub struct PeerMember {
     pub peer_urls: Vec<String>,
     /// Whether it counts for no quorum.
     pub is_learner: bool,
+}
+
+impl PeerMember {
+    /// The host of its first peer URL, an IPv6 address in its brackets; none: that has none.
+    #[must_use]
+    pub fn host(&self) -> Option<String> {
+        let url = Url::parse(self.peer_urls.first()?).ok()?;
+        url.host_str().map(str::to_owned)
+    }
 }
 
 /// A change of the members.

@@ -10,9 +10,9 @@ use super::cluster::Wish;
 pub use super::consul::acl::fuzzing::{policies, policy_seeds};
 use super::leader::{LeaderAnswer, LeaderQuestion, decode, encode};
 pub use super::registry::fuzzing::{service_seeds, services};
+pub use super::secrets::engine::fuzzing::{secret_engine_seeds, secret_engines};
 pub use super::secrets::fuzzing::{
-    secret_engine_seeds, secret_engines, secret_record_seeds, secret_records, secret_request_seeds,
-    secret_requests,
+    secret_record_seeds, secret_records, secret_request_seeds, secret_requests,
 };
 pub use super::secrets::policy::fuzzing::{secret_policies, secret_policy_seeds};
 pub use super::snapshot::fuzzing::{snapshot, snapshot_seeds};

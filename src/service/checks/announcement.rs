@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use url::Url;
 
 use super::members::state;
 use crate::base::MemberId;
+use crate::replication::PeerMember;
 use crate::service::ServiceError;
 use crate::service::auth::Caller;
 use crate::service::core::Core;
@@ -72,9 +72,7 @@ impl Announcement {
         let id = self.core.settings.member;
         let members = self.core.replication.members(&self.core.reader.view())?;
         let member = members.iter().find(|member| member.id == id);
-        let address = member
-            .and_then(|member| host(member.peer_urls.first()?))
-            .ok_or(ServiceError::MemberNotFound)?;
+        let address = member.and_then(address).ok_or(ServiceError::MemberNotFound)?;
         let (node, registration) = announcement(id, &self.core.settings.consul.node, address);
         let catalog = self.registry.newest();
         if is_known(&catalog, &node) && is_registered(&catalog, &registration) {
@@ -95,12 +93,11 @@ impl Announcement {
     }
 }
 
-/// The host of a URL, without brackets.
-fn host(url: &str) -> Option<String> {
-    let url = Url::parse(url).ok()?;
-    let host = url.host_str()?;
+/// Where a member is: its host, without brackets.
+fn address(member: &PeerMember) -> Option<String> {
+    let host = member.host()?;
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    Some(bare.unwrap_or(host).to_owned())
+    Some(bare.unwrap_or(&host).to_owned())
 }
 
 fn health() -> NewCheck {

@@ -41,7 +41,7 @@ impl Consul {
         Ok(members
             .into_iter()
             .map(|member| {
-                let host = member.peer_urls.first().map(|url| host(url)).unwrap_or_default();
+                let host = member.host().unwrap_or_default();
                 let said = published.iter().find(|said| said.id == member.id);
                 Server {
                     id: member.id,
@@ -80,12 +80,4 @@ impl Consul {
         cluster.remove(id).await?;
         Ok(())
     }
-}
-
-/// The host of a URL, an IPv6 address in its brackets.
-fn host(url: &str) -> String {
-    let parsed = url::Url::parse(url).ok();
-    parsed
-        .and_then(|url| url.host_str().map(str::to_owned))
-        .unwrap_or_default()
 }

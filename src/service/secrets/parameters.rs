@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use thiserror::Error;
+use zeroize::Zeroize as _;
 
 use crate::base::duration;
 use crate::base::limits::{MAXIMUM_SECRET_BODY_BYTES, MAXIMUM_SECRET_BODY_DEPTH};
@@ -49,7 +50,7 @@ pub fn wrong(value: &Value, wanted: &'static str) -> ParameterError {
     ParameterError::Value { value, wanted }
 }
 
-/// The body of a request: an object of JSON.
+/// The body of a request: an object of JSON. Its texts are wiped when it is dropped, those that were copied out of it are not.
 #[derive(Debug, Default)]
 pub struct Body {
     fields: Map<String, Value>,
@@ -95,6 +96,24 @@ impl Body {
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.texts.get(name).map(|text| text.get())
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.fields.values_mut().for_each(wipe);
+        for text in std::mem::take(&mut self.texts).into_values() {
+            Box::<str>::from(text).into_string().zeroize();
+        }
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(fields) => fields.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -313,6 +332,13 @@ mod tests {
                 "{empty:?}"
             );
         }
+    }
+
+    #[test]
+    fn texts_are_wiped_however_deep_they_are() {
+        let mut value = json!({"a": "hunter2", "b": [1, "hunter2", {"c": ["hunter2"]}], "d": null});
+        wipe(&mut value);
+        assert_eq!(value, json!({"a": "", "b": [1, "", {"c": [""]}], "d": null}));
     }
 
     #[test]

@@ -11,6 +11,8 @@
 pub mod answer;
 pub mod cubbyhole;
 pub mod fault;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod kv;
 pub mod pki;
 pub mod storage;

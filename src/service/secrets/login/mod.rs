@@ -30,7 +30,11 @@ pub use kubernetes::Kubernetes;
 pub use settings::Settings;
 pub use userpass::UserPass;
 
-use super::engine::{Answer, Call, Fault, Storage};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::engine::storage::{read, write};
+use super::engine::{Answer, Call, Data, Fault, Storage};
 use super::policy::Operation;
 use crate::base::limits::MAXIMUM_LOGIN_NAME_BYTES;
 
@@ -52,18 +56,53 @@ fn is_write(operation: Operation) -> bool {
 /// # Errors
 /// It is too long.
 fn name(given: &str) -> Result<String, Fault> {
+    fits(given).map(str::to_lowercase)
+}
+
+/// A name that is not too long.
+///
+/// # Errors
+/// It is.
+fn fits(given: &str) -> Result<&str, Fault> {
     if given.len() > MAXIMUM_LOGIN_NAME_BYTES {
         return Err(Fault::Invalid(format!(
             "the name has {} bytes; the most is {MAXIMUM_LOGIN_NAME_BYTES}",
             given.len()
         )));
     }
-    Ok(given.to_lowercase())
+    Ok(given)
 }
 
 /// No such path.
 fn no_path(call: &Call<'_>) -> Fault {
     Fault::NoPath(format!("unsupported path: {}", call.path))
+}
+
+/// Serves a record that is read and written as a whole: a role, or a configuration. `change` makes what is written of what was
+/// there.
+fn kept<Record: Serialize + DeserializeOwned>(
+    call: &Call<'_>,
+    path: &str,
+    storage: &mut dyn Storage,
+    show: impl FnOnce(&Record) -> Result<Data, Fault>,
+    change: impl FnOnce(Option<Record>) -> Result<Record, Fault>,
+) -> Result<Answer, Fault> {
+    match call.operation {
+        Operation::Read => {
+            let record: Record = read(storage, path)?.ok_or(Fault::Missing)?;
+            Ok(Answer::data(show(&record)?))
+        }
+        Operation::Create | Operation::Update => {
+            let before = read(storage, path)?;
+            write(storage, path, &change(before)?, None)?;
+            Ok(Answer::default())
+        }
+        Operation::Delete => {
+            storage.delete(path)?;
+            Ok(Answer::default())
+        }
+        _ => Err(Fault::Unsupported),
+    }
 }
 
 /// The names in a directory.

@@ -16,11 +16,10 @@ use super::hash::Hash;
 use super::kind::KeyType;
 use super::material::Material;
 use super::public::PublicKey;
-use super::random::{Stream, drawn};
 use super::record::{Key, Version};
 use super::versioned::Subject;
 use crate::service::secrets::engine::Fault;
-use crate::service::secrets::randomness::Randomness;
+use crate::service::secrets::randomness::{Generator, Randomness};
 
 const NO_CONTEXT: &str = "missing 'context' for key derivation; the key was created using a derived key, which means \
                           additional, per-request information must be included in order to perform operations with the \
@@ -61,17 +60,18 @@ pub fn encrypt(
             let keys = Subkeys::new(key, &secret.0, terms.context.as_deref())?;
             let nonce = match &keys.nonce {
                 Some(nonce_keys) => nonce_keys.nonce(terms.associated_data(), plaintext, nonce_bytes)?,
-                None => drawn(randomness, nonce_bytes)?,
+                None => randomness.bytes(nonce_bytes)?,
             };
             seal(key.kind, &keys.cipher, &nonce, terms.associated_data(), plaintext)
         }
         Material::Rsa(_) | Material::Public(PublicKey::Rsa(_)) => {
             no_associated_data(key.kind, terms)?;
-            let mut stream = Stream::new(randomness)?;
             let Some(PublicKey::Rsa(public)) = version.material.public_key()? else {
                 return Err(unsupported(key.kind, "encryption"));
             };
-            let encrypted = public.encrypt(&mut stream, Hash::Sha256.oaep(), plaintext);
+            let mut generator = Generator::new(randomness);
+            let encrypted = public.encrypt(&mut generator, Hash::Sha256.oaep(), plaintext);
+            generator.finish()?;
             encrypted.map_err(|_| {
                 let name = key.kind.name();
                 Fault::Invalid(format!(
@@ -105,9 +105,11 @@ pub fn decrypt(
         }
         Material::Rsa(secret) => {
             no_associated_data(key.kind, terms)?;
-            let mut stream = Stream::new(randomness)?;
-            let opened = secret.decrypt_blinded(&mut stream, Hash::Sha256.oaep(), sealed);
-            opened.map(Zeroizing::new).map_err(|_| broken())
+            let mut generator = Generator::new(randomness);
+            let opened = secret.decrypt_blinded(&mut generator, Hash::Sha256.oaep(), sealed);
+            let opened = opened.map(Zeroizing::new);
+            generator.finish()?;
+            opened.map_err(|_| broken())
         }
         Material::Public(PublicKey::Rsa(_)) => Err(Fault::Invalid(
             "requested version for decryption does not contain a private part".to_owned(),

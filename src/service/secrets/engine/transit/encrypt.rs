@@ -8,7 +8,6 @@ use zeroize::Zeroizing;
 
 use super::cipher::{self, Terms};
 use super::fields::Fields;
-use super::random::drawn;
 use super::record::{Key, Opened};
 use super::versioned::{self, Subject};
 use super::{batch, manage, settings};
@@ -147,7 +146,7 @@ pub fn data_key(
         Some(512) => 64,
         Some(_) => return Err(invalid("invalid bit length; write 128, 256 or 512")),
     };
-    let new = drawn(randomness, bytes)?;
+    let new = randomness.bytes(bytes)?;
     let mut data = sealed(&mut opened, storage, randomness, fields, &terms(fields)?, &new)?;
     if form == "plaintext" {
         data.set("plaintext", Zeroizing::new(STANDARD.encode(&*new)).as_str())?;

@@ -35,43 +35,24 @@ pub enum Hash {
 /// The expression with `$type` as the type of the hash function.
 macro_rules! with_type {
     ($hash:expr, $type:ident => $expression:expr) => {
+        with_type!($hash, $type => $expression, {
+            Sha1: Sha1,
+            Sha224: Sha224,
+            Sha256: Sha256,
+            Sha384: Sha384,
+            Sha512: Sha512,
+            Sha3Of224: Sha3_224,
+            Sha3Of256: Sha3_256,
+            Sha3Of384: Sha3_384,
+            Sha3Of512: Sha3_512,
+        })
+    };
+    ($hash:expr, $type:ident => $expression:expr, { $($hash_of:ident: $function:ident,)* }) => {
         match $hash {
-            Hash::Sha1 => {
-                type $type = Sha1;
+            $(Hash::$hash_of => {
+                type $type = $function;
                 $expression
-            }
-            Hash::Sha224 => {
-                type $type = Sha224;
-                $expression
-            }
-            Hash::Sha256 => {
-                type $type = Sha256;
-                $expression
-            }
-            Hash::Sha384 => {
-                type $type = Sha384;
-                $expression
-            }
-            Hash::Sha512 => {
-                type $type = Sha512;
-                $expression
-            }
-            Hash::Sha3Of224 => {
-                type $type = Sha3_224;
-                $expression
-            }
-            Hash::Sha3Of256 => {
-                type $type = Sha3_256;
-                $expression
-            }
-            Hash::Sha3Of384 => {
-                type $type = Sha3_384;
-                $expression
-            }
-            Hash::Sha3Of512 => {
-                type $type = Sha3_512;
-                $expression
-            }
+            })*
         }
     };
 }

@@ -14,10 +14,9 @@ use super::kind::KeyType;
 use super::manage;
 use super::material::{KeyBytes, Material};
 use super::public::PublicKey;
-use super::random::Stream;
 use super::record::{Key, Opened, VersionRecord};
 use crate::service::secrets::engine::{Answer, Call, Data, Fault, Storage, storage};
-use crate::service::secrets::randomness::Randomness;
+use crate::service::secrets::randomness::{Generator, Randomness};
 
 const WRAPPING_KEY: &str = "wrapping_key";
 
@@ -183,8 +182,10 @@ fn unwrapped(
             "there is no wrapping key yet; read wrapping_key, and wrap the key with it".to_owned(),
         ));
     };
-    let mut stream = Stream::new(randomness)?;
-    let bytes = open(&wrapping, hash, &wrapped, &mut stream).ok_or_else(|| {
+    let mut generator = Generator::new(randomness);
+    let bytes = open(&wrapping, hash, &wrapped, &mut generator);
+    generator.finish()?;
+    let bytes = bytes.ok_or_else(|| {
         Fault::Invalid(
             "the ciphertext cannot be opened; wrap the key with the wrapping key of this mount, with the hash function \
              that hash_function names"
@@ -203,10 +204,10 @@ fn open(
     wrapping: &RsaPrivateKey,
     hash: Hash,
     wrapped: &[u8],
-    stream: &mut Stream,
+    generator: &mut Generator<'_>,
 ) -> Option<Zeroizing<Vec<u8>>> {
     let (first, second) = wrapped.split_at_checked(wrapping.size())?;
-    let ephemeral = Zeroizing::new(wrapping.decrypt_blinded(stream, hash.oaep(), first).ok()?);
+    let ephemeral = Zeroizing::new(wrapping.decrypt_blinded(generator, hash.oaep(), first).ok()?);
     unwrap_key(&ephemeral, second)
 }
 

@@ -21,10 +21,9 @@ use zeroize::Zeroizing;
 
 use super::kind::KeyType;
 use super::public::PublicKey;
-use super::random::{Stream, drawn};
 use crate::base::limits::{MAXIMUM_TRANSIT_HMAC_KEY_BYTES, MINIMUM_TRANSIT_HMAC_KEY_BYTES};
 use crate::service::secrets::engine::Fault;
-use crate::service::secrets::randomness::Randomness;
+use crate::service::secrets::randomness::{Generator, Randomness};
 
 /// Bytes of a secret, as they are stored: in base64.
 #[derive(Clone)]
@@ -96,16 +95,18 @@ impl Material {
         if let Some(bits) = kind.modulus_bits() {
             return Self::rsa(bits, randomness);
         }
-        let mut stream = Stream::new(randomness)?;
-        Ok(match kind {
-            KeyType::EcdsaP256 => Self::P256(p256::SecretKey::random(&mut stream)),
-            KeyType::EcdsaP384 => Self::P384(p384::SecretKey::random(&mut stream)),
-            KeyType::EcdsaP521 => Self::P521(p521::SecretKey::random(&mut stream)),
+        let mut generator = Generator::new(randomness);
+        let made = match kind {
+            KeyType::EcdsaP256 => Self::P256(p256::SecretKey::random(&mut generator)),
+            KeyType::EcdsaP384 => Self::P384(p384::SecretKey::random(&mut generator)),
+            KeyType::EcdsaP521 => Self::P521(p521::SecretKey::random(&mut generator)),
             _ => {
                 let count = kind.secret_bytes().unwrap_or(hmac_bytes);
-                Self::of_bytes(kind, KeyBytes(drawn(randomness, count)?))
+                return Ok(Self::of_bytes(kind, KeyBytes(randomness.bytes(count)?)));
             }
-        })
+        };
+        generator.finish()?;
+        Ok(made)
     }
 
     /// A new key of RSA.
@@ -113,7 +114,9 @@ impl Material {
     /// # Errors
     /// There is no randomness to be had.
     pub fn rsa(bits: usize, randomness: &mut dyn Randomness) -> Result<Self, Fault> {
-        let made = RsaPrivateKey::new(&mut Stream::new(randomness)?, bits);
+        let mut generator = Generator::new(randomness);
+        let made = RsaPrivateKey::new(&mut generator, bits);
+        generator.finish()?;
         let made = made.map_err(|error| Fault::Internal(format!("no key of RSA could be made: {error}")))?;
         Ok(Self::Rsa(Box::new(made)))
     }

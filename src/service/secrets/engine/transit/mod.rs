@@ -7,7 +7,6 @@
 //! | [`versioned`], [`fields`], [`batch`] | the form of ciphertexts, what requests say, many requests in one |
 //! | [`manage`], [`encrypt`], [`sign`], [`tools`] | the paths of keys, of encryption, of signatures and HMAC, of what needs no key |
 //! | [`import`], [`export`], [`settings`] | the paths on which keys come and go, and the settings of the mount |
-//! | [`random`] | the given randomness, for libraries |
 //!
 //! A key has versions: rotation adds one, and what older ones made can be opened until they are forbidden or trimmed. A key
 //! that is to be rotated by itself is rotated by the first request that uses it when that is due.
@@ -29,7 +28,6 @@ pub mod kind;
 pub mod manage;
 pub mod material;
 pub mod public;
-pub mod random;
 pub mod record;
 pub mod settings;
 pub mod sign;

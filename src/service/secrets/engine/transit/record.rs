@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::kind::KeyType;
 use super::material::{KeyBytes, Material};
-use super::random::drawn;
 use super::versioned::Subject;
 use crate::base::limits::{MAXIMUM_TRANSIT_NAME_BYTES, MAXIMUM_TRANSIT_VERSIONS};
 use crate::service::secrets::engine::{Answer, Call, Fault, Storage, storage};
@@ -313,7 +312,7 @@ impl Opened {
         if self.key.latest > 0 && self.key.is_full() {
             return Err(Fault::Invalid(full()));
         }
-        let hmac = KeyBytes(drawn(randomness, HMAC_KEY_BYTES)?);
+        let hmac = KeyBytes(randomness.bytes(HMAC_KEY_BYTES)?);
         let record = VersionRecord::new(&self.key, &material, now, hmac)?;
         self.key.latest += 1;
         self.key.latest_made = now;

@@ -12,11 +12,10 @@ use super::cipher::derive;
 use super::hash::Hash;
 use super::material::{Material, signing_key};
 use super::public::PublicKey;
-use super::random::Stream;
 use super::record::{Key, Version};
 use super::versioned::Subject;
 use crate::service::secrets::engine::Fault;
-use crate::service::secrets::randomness::Randomness;
+use crate::service::secrets::randomness::{Generator, Randomness};
 
 /// The longest hash that a client may give in place of what it is of.
 const MAXIMUM_HASH_BYTES: usize = 64;
@@ -170,28 +169,36 @@ pub fn sign(
         return Ok(signer.sign(input).to_bytes().to_vec());
     }
     let digest = scheme.digest(input)?;
-    let mut stream = Stream::new(randomness)?;
+    let mut generator = Generator::new(randomness);
     let marshaling = scheme.marshaling;
-    match &version.material {
-        Material::P256(secret) => sign_on_curve!(p256, secret, &digest, P256_BYTES, marshaling, &mut stream),
-        Material::P384(secret) => sign_on_curve!(p384, secret, &digest, P384_BYTES, marshaling, &mut stream),
-        Material::P521(secret) => sign_on_curve!(p521, secret, &digest, P521_BYTES, marshaling, &mut stream),
-        Material::Rsa(secret) => sign_rsa(secret, scheme, &digest, &mut stream),
+    let signature = match &version.material {
+        Material::P256(secret) => {
+            sign_on_curve!(p256, secret, &digest, P256_BYTES, marshaling, &mut generator)
+        }
+        Material::P384(secret) => {
+            sign_on_curve!(p384, secret, &digest, P384_BYTES, marshaling, &mut generator)
+        }
+        Material::P521(secret) => {
+            sign_on_curve!(p521, secret, &digest, P521_BYTES, marshaling, &mut generator)
+        }
+        Material::Rsa(secret) => sign_rsa(secret, scheme, &digest, &mut generator),
         Material::Public(_) => Err(Fault::Invalid(
             "requested version for signing does not contain a private part".to_owned(),
         )),
         Material::Bytes(_) | Material::Ed25519(_) => Err(unsupported(key, "signing")),
-    }
+    };
+    generator.finish()?;
+    signature
 }
 
 fn sign_rsa(
     secret: &RsaPrivateKey,
     scheme: &Scheme,
     digest: &[u8],
-    stream: &mut Stream,
+    generator: &mut Generator<'_>,
 ) -> Result<Vec<u8>, Fault> {
     let signature = match scheme.padding {
-        Padding::Pkcs1 => secret.sign_with_rng(stream, scheme.pkcs1(digest)?, digest),
+        Padding::Pkcs1 => secret.sign_with_rng(generator, scheme.pkcs1(digest)?, digest),
         Padding::Pss(salt) => {
             let hash = scheme.hash_of_pss(digest)?;
             let most = maximum_salt(secret, hash);
@@ -205,7 +212,7 @@ fn sign_rsa(
                     "salt_length is {bytes}; the most for this key is {most}"
                 )));
             }
-            secret.sign_with_rng(stream, hash.pss(bytes), digest)
+            secret.sign_with_rng(generator, hash.pss(bytes), digest)
         }
     };
     signature.map_err(|_| unsigned())

@@ -7,7 +7,6 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::fields::{Fields, decoded};
 use super::hash::Hash;
-use super::random::drawn;
 use crate::base::limits::MAXIMUM_TRANSIT_RANDOM_BYTES;
 use crate::service::secrets::engine::{Answer, Data, Fault};
 use crate::service::secrets::parameters::Body;
@@ -48,7 +47,7 @@ pub fn random(body: &Body, segments: &[&str], randomness: &mut dyn Randomness) -
         )));
     }
     let format = format(fields, Format::Base64)?;
-    let bytes = drawn(randomness, count)?;
+    let bytes = randomness.bytes(count)?;
     Ok(Answer::data(Data::new().with(
         "random_bytes",
         &*zeroize::Zeroizing::new(format.write(&bytes)),

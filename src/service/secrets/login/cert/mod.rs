@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use self::facts::Facts;
 use self::revoked::List;
 use self::role::Role;
-use super::{fields, is_write, listed, name, no_path, segments};
+use super::{fields, is_write, kept, listed, name, no_path, segments};
 use crate::base::limits::MAXIMUM_CLIENT_CERTIFICATES;
 use crate::service::secrets::engine::storage::{read, write};
 use crate::service::secrets::engine::{Answer, Call, Data, Engine, Fault, Storage};
@@ -109,43 +109,23 @@ fn config(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {
 }
 
 fn role(call: &Call<'_>, name: &str, storage: &mut dyn Storage) -> Result<Answer, Fault> {
-    let path = path(ROLE, name);
-    match call.operation {
-        Operation::Read => {
-            let role: Role = read(storage, &path)?.ok_or(Fault::Missing)?;
-            Ok(Answer::data(role.show()?))
-        }
-        Operation::Create | Operation::Update => {
-            let mut role: Role = read(storage, &path)?.unwrap_or_default();
+    kept(
+        call,
+        &path(ROLE, name),
+        storage,
+        Role::show,
+        |before: Option<Role>| {
+            let mut role = before.unwrap_or_default();
             role.update(name, call.body)?;
-            write(storage, &path, &role, None)?;
-            Ok(Answer::default())
-        }
-        Operation::Delete => {
-            storage.delete(&path)?;
-            Ok(Answer::default())
-        }
-        _ => Err(Fault::Unsupported),
-    }
+            Ok(role)
+        },
+    )
 }
 
 fn crl(call: &Call<'_>, name: &str, storage: &mut dyn Storage) -> Result<Answer, Fault> {
-    let path = path(CRL, name);
-    match call.operation {
-        Operation::Read => {
-            let list: List = read(storage, &path)?.ok_or(Fault::Missing)?;
-            Ok(Answer::data(list.show()?))
-        }
-        Operation::Create | Operation::Update => {
-            write(storage, &path, &List::of(call.body)?, None)?;
-            Ok(Answer::default())
-        }
-        Operation::Delete => {
-            storage.delete(&path)?;
-            Ok(Answer::default())
-        }
-        _ => Err(Fault::Unsupported),
-    }
+    kept(call, &path(CRL, name), storage, List::show, |_| {
+        List::of(call.body)
+    })
 }
 
 fn login(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {

@@ -19,9 +19,9 @@ use serde_json::Value;
 use self::config::Config;
 use self::role::Role;
 use super::jws::Token;
-use super::{fields, is_write, listed, no_path, segments};
+use super::{fields, fits, is_write, kept, listed, no_path, segments};
 use crate::base::limits::MAXIMUM_LOGIN_NAME_BYTES;
-use crate::service::secrets::engine::storage::{read, write};
+use crate::service::secrets::engine::storage::read;
 use crate::service::secrets::engine::{Answer, Call, Engine, Fault, Storage};
 use crate::service::secrets::policy::Operation;
 use crate::service::secrets::randomness::Randomness;
@@ -41,12 +41,12 @@ impl Engine for Jwt {
     ) -> Result<Answer, Fault> {
         let operation = call.operation;
         match segments(call).as_slice() {
-            ["config"] => config(call, storage),
+            ["config"] if operation != Operation::Delete => config(call, storage),
             ["role"] if operation == Operation::List => listed(storage, "role"),
-            ["role", name] => role(call, name, storage),
+            ["role", name] => role(call, fits(name)?, storage),
             ["login"] if is_write(operation) => login(call, storage),
             ["oidc", "auth_url" | "callback" | "poll"] => Err(unoffered()),
-            ["role" | "login"] => Err(Fault::Unsupported),
+            ["config" | "role" | "login"] => Err(Fault::Unsupported),
             _ => Err(no_path(call)),
         }
     }
@@ -72,43 +72,17 @@ fn path(name: &str) -> String {
 }
 
 fn config(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {
-    match call.operation {
-        Operation::Read => {
-            let config: Config = read(storage, CONFIG_PATH)?.ok_or(Fault::Missing)?;
-            Ok(Answer::data(config.show()?))
-        }
-        Operation::Create | Operation::Update => {
-            write(storage, CONFIG_PATH, &Config::of(call.body)?, None)?;
-            Ok(Answer::default())
-        }
-        _ => Err(Fault::Unsupported),
-    }
+    kept(call, CONFIG_PATH, storage, Config::show, |_| {
+        Config::of(call.body)
+    })
 }
 
 fn role(call: &Call<'_>, name: &str, storage: &mut dyn Storage) -> Result<Answer, Fault> {
-    if name.len() > MAXIMUM_LOGIN_NAME_BYTES {
-        return Err(Fault::Invalid(format!(
-            "the name of the role has {} bytes; the most is {MAXIMUM_LOGIN_NAME_BYTES}",
-            name.len()
-        )));
-    }
-    match call.operation {
-        Operation::Read => {
-            let role: Role = read(storage, &path(name))?.ok_or(Fault::Missing)?;
-            Ok(Answer::data(role.show()?))
-        }
-        Operation::Create | Operation::Update => {
-            let mut role: Role = read(storage, &path(name))?.unwrap_or_default();
-            role.update(call.body)?;
-            write(storage, &path(name), &role, None)?;
-            Ok(Answer::default())
-        }
-        Operation::Delete => {
-            storage.delete(&path(name))?;
-            Ok(Answer::default())
-        }
-        _ => Err(Fault::Unsupported),
-    }
+    kept(call, &path(name), storage, Role::show, |before: Option<Role>| {
+        let mut role = before.unwrap_or_default();
+        role.update(call.body)?;
+        Ok(role)
+    })
 }
 
 fn login(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use self::config::Config;
 use self::role::{AliasSource, Role};
 use super::jws::{Token, fetched};
-use super::{fields, is_write, listed, name, no_path, segments};
-use crate::service::secrets::engine::storage::{read, write};
+use super::{fields, is_write, kept, listed, name, no_path, segments};
+use crate::service::secrets::engine::storage::read;
 use crate::service::secrets::engine::{Answer, Call, Engine, Fault, Storage};
 use crate::service::secrets::policy::Operation;
 use crate::service::secrets::randomness::Randomness;
@@ -37,11 +37,11 @@ impl Engine for Kubernetes {
     ) -> Result<Answer, Fault> {
         let operation = call.operation;
         match segments(call).as_slice() {
-            ["config"] => config(call, storage),
+            ["config"] if operation != Operation::Delete => config(call, storage),
             ["role"] if operation == Operation::List => listed(storage, "role"),
             ["role", given] => role(call, &name(given)?, storage),
             ["login"] if is_write(operation) => login(call, storage),
-            ["role" | "login"] => Err(Fault::Unsupported),
+            ["config" | "role" | "login"] => Err(Fault::Unsupported),
             _ => Err(no_path(call)),
         }
     }
@@ -63,37 +63,17 @@ fn path(name: &str) -> String {
 }
 
 fn config(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {
-    match call.operation {
-        Operation::Read => {
-            let config: Config = read(storage, CONFIG_PATH)?.ok_or(Fault::Missing)?;
-            Ok(Answer::data(config.show()?))
-        }
-        Operation::Create | Operation::Update => {
-            write(storage, CONFIG_PATH, &Config::of(call.body)?, None)?;
-            Ok(Answer::default())
-        }
-        _ => Err(Fault::Unsupported),
-    }
+    kept(call, CONFIG_PATH, storage, Config::show, |_| {
+        Config::of(call.body)
+    })
 }
 
 fn role(call: &Call<'_>, name: &str, storage: &mut dyn Storage) -> Result<Answer, Fault> {
-    match call.operation {
-        Operation::Read => {
-            let role: Role = read(storage, &path(name))?.ok_or(Fault::Missing)?;
-            Ok(Answer::data(role.show()?))
-        }
-        Operation::Create | Operation::Update => {
-            let mut role: Role = read(storage, &path(name))?.unwrap_or_default();
-            role.update(call.body)?;
-            write(storage, &path(name), &role, None)?;
-            Ok(Answer::default())
-        }
-        Operation::Delete => {
-            storage.delete(&path(name))?;
-            Ok(Answer::default())
-        }
-        _ => Err(Fault::Unsupported),
-    }
+    kept(call, &path(name), storage, Role::show, |before: Option<Role>| {
+        let mut role = before.unwrap_or_default();
+        role.update(call.body)?;
+        Ok(role)
+    })
 }
 
 fn login(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {

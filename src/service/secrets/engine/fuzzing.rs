@@ -1,4 +1,4 @@
-//! Engines with storage in memory: any record, any request.
+//! For fuzzing: engines with storage in memory, any record and any request.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
