@@ -204,6 +204,23 @@ impl Messages {
         }
     }
 
+    /// One request of those that write everything once, by its number; none: that was the last.
+    fn fill(&self, number: usize) -> Option<(Call, &Bytes)> {
+        let messages = [
+            (Call::Put, &self.puts),
+            (Call::WriteSecret, &self.secret_puts),
+            (Call::WriteSecret, &self.plain_secret_puts),
+        ];
+        let mut number = number;
+        for (call, messages) in messages {
+            match messages.get(number) {
+                Some(message) => return Some((call, message)),
+                None => number -= messages.len(),
+            }
+        }
+        None
+    }
+
     /// A random request of a workload.
     fn draw(&self, workload: Workload, random: &mut SmallRng) -> (Call, Bytes) {
         let (call, messages) = match workload {
@@ -260,12 +277,8 @@ impl Load {
             let (next, messages) = (next.clone(), self.messages.clone());
             let mut connection = connection.clone();
             async move {
-                let puts = messages.puts.iter().map(|message| (Call::Put, message));
-                let secrets = messages.secret_puts.iter().chain(&messages.plain_secret_puts);
-                let secrets = secrets.map(|message| (Call::WriteSecret, message));
-                let all: Vec<(Call, &Bytes)> = puts.chain(secrets).collect();
-                while let Some((call, message)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    connection.call(*call, (*message).clone()).await?;
+                while let Some((call, message)) = messages.fill(next.fetch_add(1, Ordering::Relaxed)) {
+                    connection.call(call, message.clone()).await?;
                 }
                 Ok(Measurement::empty())
             }

@@ -1,7 +1,8 @@
-//! The secret store from outside: its command line, what comes back after deaths, with the automatic keys and without, and
-//! bad input.
+//! The secret store from outside: its command line, what comes back after deaths, with the automatic keys and without,
+//! bad input, and what is left legible.
 
 mod bad_input;
+mod canary;
 mod command;
 mod restart;
 

@@ -28,7 +28,7 @@ impl Storage for Twin {
     }
 
     fn has(&mut self, path: &str) -> Result<bool, Fault> {
-        check(path);
+        check(path)?;
         Ok(self.records.contains_key(path))
     }
 
