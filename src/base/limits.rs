@@ -305,6 +305,24 @@ pub const MAXIMUM_SECRET_POLICY_SEGMENTS: usize = 128;
 /// Bytes of the name of a policy of the secret store.
 pub const MAXIMUM_SECRET_POLICY_NAME_BYTES: usize = 256;
 
+/// Bytes of a password policy of the secret store.
+pub const MAXIMUM_PASSWORD_POLICY_BYTES: usize = 32 * 1024;
+
+/// Brackets in a password policy inside each other; rules in JSON need five.
+pub const MAXIMUM_PASSWORD_POLICY_DEPTH: usize = 6;
+
+/// Rules in a password policy.
+pub const MAXIMUM_PASSWORD_RULES: usize = 64;
+
+/// Different characters in a password policy, as in Vault.
+pub const MAXIMUM_PASSWORD_CHARSET: usize = 256;
+
+/// Fewest characters of a password that is made by a policy, as in Vault.
+pub const MINIMUM_PASSWORD_CHARACTERS: usize = 4;
+
+/// Most characters of a password that is made by a policy, as in Vault.
+pub const MAXIMUM_PASSWORD_CHARACTERS: usize = 100;
+
 /// Bytes of the body of a request to the secret store, as in Vault (32 MiB).
 pub const MAXIMUM_SECRET_BODY_BYTES: usize = 32 * 1024 * 1024;
 

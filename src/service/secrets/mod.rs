@@ -29,6 +29,7 @@
 //! | [`engine`] | what answers for a mounted path: secrets and logins |
 //! | [`login`] | engines that tell who somebody is: passwords, role ids, certificates, JSON Web Tokens |
 //! | [`policy`] | what a token may do, by the rules of its policies |
+//! | `passwords` | passwords for other systems, made by rules |
 //! | [`audit`] | records of requests and answers, chained so that removal shows |
 //! | [`changes`] | tells who reads secrets when they may have changed |
 //! | [`path`], [`parameters`] | what a request names, and how it says what it wants |
@@ -89,6 +90,7 @@ pub mod login;
 pub mod memory;
 mod mounts;
 pub mod parameters;
+mod passwords;
 pub mod path;
 mod pipeline;
 mod policies;

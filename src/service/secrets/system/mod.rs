@@ -7,6 +7,7 @@ mod audit;
 mod capabilities;
 mod keys;
 mod mounts;
+mod passwords;
 mod policies;
 mod preflight;
 mod shapes;
@@ -66,6 +67,7 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
         "policy" => policies::handle(work, rest, "rules"),
         "policies" => match rest.split_once('/').unwrap_or((rest, "")) {
             ("acl", name) => policies::handle(work, name, "policy"),
+            ("password", name) => passwords::handle(work, name),
             (kind, _) => Err(Fault::Unimplemented(format!("the kind of policies {kind:?}")).into()),
         },
         "capabilities" | "capabilities-self" | "capabilities-accessor" if writes => {

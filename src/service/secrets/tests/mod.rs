@@ -2,5 +2,6 @@
 
 mod audit;
 mod engines;
+mod passwords;
 mod support;
 mod tokens;
