@@ -323,6 +323,21 @@ pub const MINIMUM_PASSWORD_CHARACTERS: usize = 4;
 /// Most characters of a password that is made by a policy, as in Vault.
 pub const MAXIMUM_PASSWORD_CHARACTERS: usize = 100;
 
+/// Quotas of the secret store.
+pub const MAXIMUM_SECRET_QUOTAS: usize = 256;
+
+/// Bytes of the name of a quota of the secret store.
+pub const MAXIMUM_QUOTA_NAME_BYTES: usize = 256;
+
+/// Requests in an interval that a quota of the secret store may allow.
+pub const MAXIMUM_QUOTA_RATE: f64 = 1e9;
+
+/// Paths that may be left out of all quotas of the secret store.
+pub const MAXIMUM_QUOTA_EXEMPTIONS: usize = 256;
+
+/// Addresses that a node counts each for itself for a quota of the secret store; more are counted together.
+pub const MAXIMUM_QUOTA_CLIENTS: usize = 8_192;
+
 /// Bytes of the body of a request to the secret store, as in Vault (32 MiB).
 pub const MAXIMUM_SECRET_BODY_BYTES: usize = 32 * 1024 * 1024;
 

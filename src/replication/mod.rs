@@ -402,6 +402,24 @@ impl Replication {
         }
     }
 
+    /// Hands leadership to the voter that has most of the log; nothing is to be done where this node does not lead.
+    ///
+    /// # Errors
+    /// See [`TransferError`]: there is no other voter, or it did not take over in time.
+    pub async fn step_down(&self, timeout: Duration) -> Result<(), TransferError> {
+        let parts = &self.parts;
+        if !self.status().borrow().is_leader {
+            return Ok(());
+        }
+        let successor = best_successor(&parts.raft.metrics().borrow_watched(), parts.member.0);
+        let successor = successor.ok_or(TransferError::BadTarget)?;
+        match self.transfer_leader(MemberId(successor), timeout).await {
+            // Somebody else was faster.
+            Err(TransferError::NotLeader) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
     /// Bytes of the databases on disk: all, and an estimate of what live data takes.
     #[must_use]
     pub fn database_bytes(&self) -> (u64, u64) {

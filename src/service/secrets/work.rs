@@ -29,6 +29,7 @@ use super::store::{Draft, Room, Unsealed};
 use super::token::{self, Identity};
 use super::{engines, leases, mounts, system, wrapping};
 use crate::base::secret::Secret;
+use crate::service::core::Core;
 use crate::state::ReadView;
 
 /// What the node does once the draft of a request is written.
@@ -38,6 +39,10 @@ pub enum After {
     EnableAudit(String, Device),
     /// Seal this node.
     Seal,
+    /// Begin a snapshot of the whole store, which is the answer.
+    Snapshot,
+    /// Let another member lead, if this one does.
+    StepDown,
     /// Add a term to the keyring.
     Rotate,
     /// Take away what tokens and leases left behind.
@@ -47,6 +52,7 @@ pub enum After {
 /// See the module.
 pub struct Work {
     request: Arc<Request>,
+    core: Arc<Core>,
     draft: Draft,
     mounts: Arc<Mounts>,
     devices: Arc<Devices>,
@@ -78,6 +84,7 @@ impl Work {
     /// # Errors
     /// The mounts cannot be read.
     pub fn new(
+        core: Arc<Core>,
         request: Arc<Request>,
         unsealed: Arc<Unsealed>,
         view: Arc<ReadView>,
@@ -89,6 +96,7 @@ impl Work {
         let devices = auditing::read(&mut draft)?;
         Ok(Self {
             operation: request.verb.operation(),
+            core,
             request,
             draft,
             mounts,
@@ -366,6 +374,12 @@ impl Work {
         self.draft
             .put(&name, super::engine::storage::encode(&entry)?, left);
         Ok(())
+    }
+
+    /// What the node stands on.
+    #[must_use]
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// The draft.

@@ -3,7 +3,7 @@
 //! Some parameters of a new token need it as well; that is decided where tokens are made.
 
 /// These alone.
-const EXACT: [&str; 11] = [
+const EXACT: [&str; 13] = [
     "auth/token/revoke-orphan",
     "sys/audit",
     "sys/config/cors",
@@ -15,6 +15,8 @@ const EXACT: [&str; 11] = [
     "sys/rotate/root",
     "sys/seal",
     "sys/step-down",
+    "sys/storage/raft/snapshot",
+    "sys/storage/raft/snapshot-force",
 ];
 
 /// All that begins so.

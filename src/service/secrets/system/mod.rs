@@ -6,10 +6,13 @@
 mod audit;
 mod capabilities;
 mod keys;
+mod metrics;
 mod mounts;
+mod node;
 mod passwords;
 mod policies;
 mod preflight;
+mod quotas;
 mod shapes;
 
 use std::sync::Arc;
@@ -23,7 +26,7 @@ use super::work::{After, Work};
 use super::{leases, wrapping};
 
 /// Parts of Vault's interface that are known and not offered.
-const NOT_OFFERED: [&str; 19] = [
+const NOT_OFFERED: [&str; 17] = [
     "config",
     "control-group",
     "experiments",
@@ -33,16 +36,14 @@ const NOT_OFFERED: [&str; 19] = [
     "locked-users",
     "loggers",
     "managed-keys",
-    "metrics",
     "mfa",
     "monitor",
     "namespaces",
     "plugins",
     "pprof",
-    "quotas",
     "raw",
-    "storage",
     "sync",
+    "version-history",
 ];
 
 /// Whether a path below `sys/` is served without a token.
@@ -63,7 +64,7 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
     match first {
         "mounts" | "auth" => mounts::handle(work, first == "auth", rest),
         "remount" if writes && rest.is_empty() => mounts::remount(work),
-        "remount" if operation == Read => mounts::remounted(rest),
+        "remount" if operation == Read => mounts::remounted(work, rest),
         "policy" => policies::handle(work, rest, "rules"),
         "policies" => match rest.split_once('/').unwrap_or((rest, "")) {
             ("acl", name) => policies::handle(work, name, "policy"),
@@ -111,7 +112,28 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
             })
         }
         "wrapping" if writes || operation == Read => wrapping::handle(work, rest),
-        "internal" => preflight::handle(work, rest),
+        "internal" => match rest.strip_prefix("counters/") {
+            Some(what) if operation == Read => node::counters(work, what),
+            _ => preflight::handle(work, rest),
+        },
+        "quotas" => quotas::handle(work, rest),
+        "ha-status" if operation == Read => node::ha_status(work),
+        "metrics" if operation == Read => node::metrics(work),
+        "storage" => match (rest, operation) {
+            ("raft/configuration", Read) => node::raft_configuration(work),
+            ("raft/snapshot", Read) => node::snapshot(work),
+            ("raft/snapshot" | "raft/snapshot-force", Create | Update) => Err(Fault::Unimplemented(
+                "restoring a snapshot into a running cluster (`stead snapshot restore` makes the members of a new one from \
+                 it)"
+                    .to_owned(),
+            )
+            .into()),
+            _ => Err(Fault::Unimplemented(format!("sys/{path}")).into()),
+        },
+        "step-down" if writes => {
+            work.then(After::StepDown);
+            Ok(Response::default())
+        }
         "audit" => audit::handle(work, rest),
         "audit-hash" if writes => audit::hash(work, rest),
         "key-status" if operation == Read => keys::status(work),
@@ -123,9 +145,6 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
         "seal" if writes => {
             work.then(After::Seal);
             Ok(Response::default())
-        }
-        "version-history" | "ha-status" | "step-down" => {
-            Err(Fault::Unimplemented(format!("sys/{first}")).into())
         }
         "replication" if rest.ends_with("status") => {
             let disabled = serde_json::json!({"mode": "disabled"});

@@ -3,5 +3,7 @@
 mod audit;
 mod engines;
 mod passwords;
+mod quotas;
 mod support;
+mod system;
 mod tokens;
