@@ -75,6 +75,7 @@
 //! It never proposes a plaintext, never encrypts or draws random bytes in apply, never shows a key, a share or a plaintext in
 //! a log, an error or a metric, and has no cryptography of its own but the arithmetic of shares.
 
+mod after;
 pub mod audit;
 pub mod auditing;
 pub mod barrier;
@@ -103,7 +104,7 @@ pub mod request;
 pub mod seal;
 pub mod status;
 pub mod store;
-mod system;
+pub mod system;
 #[cfg(test)]
 mod tests;
 mod token;

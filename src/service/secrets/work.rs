@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::auditing::{self, Device, Devices, Seen};
+pub use super::after::After;
+use super::auditing::{self, Devices, Seen};
 use super::engine::{Answer, Call, Engine, Errand, Fault, Mount, Tuning};
 use super::error::SecretsError;
 use super::mounts::Mounts;
@@ -31,23 +32,6 @@ use super::{engines, leases, mounts, system, wrapping};
 use crate::base::secret::Secret;
 use crate::service::core::Core;
 use crate::state::ReadView;
-
-/// What the node does once the draft of a request is written.
-#[derive(Debug, Clone, PartialEq)]
-pub enum After {
-    /// Have an audit device write, before it is written down that there is one.
-    EnableAudit(String, Device),
-    /// Seal this node.
-    Seal,
-    /// Begin a snapshot of the whole store, which is the answer.
-    Snapshot,
-    /// Let another member lead, if this one does.
-    StepDown,
-    /// Add a term to the keyring.
-    Rotate,
-    /// Take away what tokens and leases left behind.
-    Tidy,
-}
 
 /// See the module.
 pub struct Work {

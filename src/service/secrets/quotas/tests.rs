@@ -168,7 +168,6 @@ proptest! {
         block in 0_u64..20,
         pauses in prop::collection::vec(0_u64..4_000, 1..200),
     ) {
-        #[allow(clippy::cast_precision_loss)]
         let quotas = of(&[("all", quota("", rate as f64, 5, block))]);
         let limiter = Limiter::default();
         let mut now = Duration::ZERO;

@@ -9,6 +9,7 @@ mod keys;
 mod metrics;
 mod mounts;
 mod node;
+pub mod openapi;
 mod passwords;
 mod policies;
 mod preflight;
@@ -49,7 +50,10 @@ const NOT_OFFERED: [&str; 17] = [
 /// Whether a path below `sys/` is served without a token.
 #[must_use]
 pub fn is_open(path: &str) -> bool {
-    path == "wrapping/lookup" || path == "internal/ui/mounts" || path.starts_with("internal/ui/mounts/")
+    matches!(
+        path,
+        "wrapping/lookup" | "internal/ui/mounts" | "internal/specs/openapi"
+    ) || path.starts_with("internal/ui/mounts/")
 }
 
 /// Serves a path below `sys/`.
@@ -112,8 +116,9 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
             })
         }
         "wrapping" if writes || operation == Read => wrapping::handle(work, rest),
-        "internal" => match rest.strip_prefix("counters/") {
-            Some(what) if operation == Read => node::counters(work, what),
+        "internal" => match (rest.split_once('/').unwrap_or((rest, "")), operation) {
+            (("counters", what), Read) => node::counters(work, what),
+            (("specs", "openapi"), Read) => Ok(openapi::handle()?),
             _ => preflight::handle(work, rest),
         },
         "quotas" => quotas::handle(work, rest),

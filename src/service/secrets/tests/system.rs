@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::support::{Store, data, refusal};
-use crate::service::secrets::{ErrorKind, Verb};
+use crate::service::secrets::engine::Fault;
+use crate::service::secrets::system::openapi;
+use crate::service::secrets::{ErrorKind, SecretsError, Verb};
 use crate::service::snapshot::SnapshotFile;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,4 +146,42 @@ async fn a_snapshot_is_the_file_of_etcd_and_needs_sudo() {
             "{refused}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_path_of_the_document_is_served() {
+    let store = Store::start().await;
+    let document = store
+        .ask("", Verb::Read, "sys/internal/specs/openapi", json!({}))
+        .await
+        .expect("it is open");
+    let document = document.raw.expect("JSON").bytes;
+    let document: serde_json::Value = serde_json::from_slice(&document).expect("JSON");
+    let mut asked = 0;
+    // That which seals the node is the last.
+    let (sealing, others): (Vec<_>, Vec<_>) = openapi::ROUTES
+        .iter()
+        .partition(|(path, _, _)| *path == "sys/seal");
+    for (path, methods, _) in others.into_iter().chain(sealing) {
+        assert!(document["paths"][format!("/{path}")].is_object(), "{path}");
+        for method in *methods {
+            let verb = match method {
+                openapi::Method::Read => Verb::Read,
+                openapi::Method::Write => Verb::Write,
+                openapi::Method::Delete => Verb::Delete,
+                openapi::Method::List => Verb::List,
+            };
+            let named = path.replace(['{', '}'], "");
+            // Some end the token that they are asked with.
+            let token = store.token(json!({"policies": ["root"]})).await;
+            let outcome = store.ask(&token, verb, &named, json!({})).await;
+            asked += 1;
+            if let Err(error) = outcome {
+                let is_served = matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Denied)
+                    || matches!(error, SecretsError::Fault(Fault::Missing));
+                assert!(is_served, "{method:?} {named}: {error}");
+            }
+        }
+    }
+    assert!(asked > 80, "{asked}");
 }
