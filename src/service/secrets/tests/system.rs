@@ -164,7 +164,7 @@ async fn every_path_of_the_document_is_served() {
         .partition(|(path, _, _)| *path == "sys/seal");
     for (path, methods, _) in others.into_iter().chain(sealing) {
         assert!(document["paths"][format!("/{path}")].is_object(), "{path}");
-        for method in *methods {
+        for method in methods.iter() {
             let verb = match method {
                 openapi::Method::Read => Verb::Read,
                 openapi::Method::Write => Verb::Write,
