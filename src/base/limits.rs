@@ -1,6 +1,7 @@
 //! Every limit of the store, with its unit in its name and its source in its doc.
 //!
-//! Limits that a flag can change are here as that flag's default.
+//! Limits that a flag can change are here as that flag's default. It is longer than 500 lines because they all stand in one
+//! place.
 
 /// Largest client request, as etcd's `--max-request-bytes` (1.5 MiB).
 pub const DEFAULT_MAXIMUM_REQUEST_BYTES: u32 = 1_572_864;
@@ -304,6 +305,39 @@ pub const MAXIMUM_SECRET_POLICY_SEGMENTS: usize = 128;
 
 /// Bytes of the name of a policy of the secret store.
 pub const MAXIMUM_SECRET_POLICY_NAME_BYTES: usize = 256;
+
+/// Bytes of a password policy of the secret store.
+pub const MAXIMUM_PASSWORD_POLICY_BYTES: usize = 32 * 1024;
+
+/// Brackets in a password policy inside each other; rules in JSON need five.
+pub const MAXIMUM_PASSWORD_POLICY_DEPTH: usize = 6;
+
+/// Rules in a password policy.
+pub const MAXIMUM_PASSWORD_RULES: usize = 64;
+
+/// Different characters in a password policy, as in Vault.
+pub const MAXIMUM_PASSWORD_CHARSET: usize = 256;
+
+/// Fewest characters of a password that is made by a policy, as in Vault.
+pub const MINIMUM_PASSWORD_CHARACTERS: usize = 4;
+
+/// Most characters of a password that is made by a policy, as in Vault.
+pub const MAXIMUM_PASSWORD_CHARACTERS: usize = 100;
+
+/// Quotas of the secret store.
+pub const MAXIMUM_SECRET_QUOTAS: usize = 256;
+
+/// Bytes of the name of a quota of the secret store.
+pub const MAXIMUM_QUOTA_NAME_BYTES: usize = 256;
+
+/// Requests in an interval that a quota of the secret store may allow.
+pub const MAXIMUM_QUOTA_RATE: f64 = 1e9;
+
+/// Paths that may be left out of all quotas of the secret store.
+pub const MAXIMUM_QUOTA_EXEMPTIONS: usize = 256;
+
+/// Addresses that a node counts each for itself for a quota of the secret store; more are counted together.
+pub const MAXIMUM_QUOTA_CLIENTS: usize = 8_192;
 
 /// Bytes of the body of a request to the secret store, as in Vault (32 MiB).
 pub const MAXIMUM_SECRET_BODY_BYTES: usize = 32 * 1024 * 1024;

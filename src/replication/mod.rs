@@ -43,6 +43,7 @@ mod start;
 mod status;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod types;
 mod waiters;
 mod waiting;
@@ -378,28 +379,6 @@ impl Replication {
     pub fn members(&self, view: &ReadView) -> Result<Vec<PeerMember>, Fatal> {
         let (_, membership) = decode_applied(&view.position()?)?;
         Ok(members_of(membership.membership()))
-    }
-
-    /// Hands leadership to `target`.
-    ///
-    /// # Errors
-    /// See [`TransferError`].
-    pub async fn transfer_leader(&self, target: MemberId, timeout: Duration) -> Result<(), TransferError> {
-        let mut status = self.status();
-        if !status.borrow_and_update().is_leader {
-            return Err(TransferError::NotLeader);
-        }
-        if !self.parts.status.voters().contains(&target.0) {
-            return Err(TransferError::BadTarget);
-        }
-        let deadline = Instant::now() + timeout;
-        let transfer = self.parts.raft.trigger().transfer_leader(target.0).await;
-        transfer.map_err(|_| TransferError::Timeout)?;
-        let taken_over = status.wait_for(|status| status.leader == Some(target));
-        match tokio::time::timeout_at(deadline, taken_over).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(TransferError::Timeout),
-        }
     }
 
     /// Bytes of the databases on disk: all, and an estimate of what live data takes.

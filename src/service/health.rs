@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use prometheus::proto::MetricFamily;
 
 use super::ServiceError;
 use super::core::Core;
@@ -56,7 +57,7 @@ pub struct Health {
 }
 
 impl Health {
-    pub(super) fn new(core: Arc<Core>) -> Self {
+    pub(in crate::service) fn new(core: Arc<Core>) -> Self {
         Self { core }
     }
 
@@ -133,6 +134,13 @@ impl Health {
         self.refresh_gauges();
         let page = self.core.metrics.page();
         page.map_err(|error| ServiceError::Internal(error.to_string()))
+    }
+
+    /// The metrics, as they are.
+    #[must_use]
+    pub fn metric_families(&self) -> Vec<MetricFamily> {
+        self.refresh_gauges();
+        self.core.metrics.registry.gather()
     }
 
     /// Brings the gauges that are read from the state and the disk up to date.

@@ -254,6 +254,14 @@ impl Maintenance {
     /// The caller may not, or this node sends too many already.
     pub async fn snapshot(&self) -> Result<Pieces, ServiceError> {
         self.admit(&Request::Snapshot).await?;
+        self.pieces()
+    }
+
+    /// The same, for whom another gate let through.
+    ///
+    /// # Errors
+    /// This node sends too many already.
+    pub(super) fn pieces(&self) -> Result<Pieces, ServiceError> {
         let seconds = self.core.metrics.maintenance.snapshot_seconds.clone();
         self.snapshots.send(&self.core.replication, seconds)
     }

@@ -200,7 +200,14 @@ impl Services {
         );
         let checks = Checks::new(Arc::clone(&core), &registry, prober, announcement);
         desk.open(&core, &lessor, checks.desk());
-        let secrets = Secrets::new(Arc::clone(&core), &leases, hub.clone(), secrets);
+        let maintenance = Maintenance::new(Arc::clone(&core));
+        let secrets = Secrets::new(
+            Arc::clone(&core),
+            &leases,
+            hub.clone(),
+            maintenance.clone(),
+            secrets,
+        );
         let contests = Contests::new(kv.clone(), leases.clone(), hub, Arc::clone(&core));
         Self {
             kv,
@@ -213,7 +220,7 @@ impl Services {
             cluster: Cluster::new(Arc::clone(&core)),
             users: Users::new(Arc::clone(&core)),
             gate,
-            maintenance: Maintenance::new(Arc::clone(&core)),
+            maintenance,
             health: Health::new(Arc::clone(&core)),
             headers,
             status,

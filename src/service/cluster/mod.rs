@@ -126,7 +126,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub(super) fn new(core: Arc<Core>) -> Self {
+    pub(in crate::service) fn new(core: Arc<Core>) -> Self {
         Self {
             core,
             caller: Caller::default(),
@@ -155,7 +155,11 @@ impl Cluster {
         Ok((self.core.headers.at(Revision(0)), self.members_in(&view)?))
     }
 
-    fn members_in(&self, view: &ReadView) -> Result<Vec<Member>, Fatal> {
+    /// The members in a state, by id.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub(in crate::service) fn members_in(&self, view: &ReadView) -> Result<Vec<Member>, Fatal> {
         let published = view.members()?;
         let members = self.core.replication.members(view)?.into_iter().map(|peer| {
             let own = published.iter().find(|member| member.id == peer.id);

@@ -6,6 +6,7 @@ use super::barrier::{BarrierError, NameError};
 use super::engine::{Data, Fault};
 use super::parameters::ParameterError;
 use super::path::PathError;
+use super::quotas::Allowance;
 use super::seal::SealError;
 use crate::service::ServiceError;
 
@@ -30,6 +31,14 @@ pub enum SecretsError {
     /// The token is none, or none any more (403).
     #[error("bad token")]
     BadToken,
+    /// More requests than a quota allows (429).
+    #[error("request path {path:?}: rate limit quota exceeded")]
+    Limited {
+        /// What was asked for.
+        path: String,
+        /// What is told of the quota; none: nothing is.
+        told: Option<Allowance>,
+    },
     /// What an engine said.
     #[error("{0}")]
     Fault(#[from] Fault),
@@ -56,6 +65,8 @@ pub enum ErrorKind {
     Denied,
     /// Nothing there: 404.
     Missing,
+    /// More than a quota allows: 429.
+    Limited,
     /// Not done with that path: 405.
     Unsupported,
     /// Not offered: 501.
@@ -76,6 +87,7 @@ impl ErrorKind {
             Self::Invalid => "invalid",
             Self::Denied => "denied",
             Self::Missing => "missing",
+            Self::Limited => "limited",
             Self::Unsupported => "unsupported",
             Self::Unimplemented => "unimplemented",
             Self::Internal => "internal",
@@ -93,6 +105,7 @@ impl SecretsError {
             Self::Sealed | Self::NotInitialized | Self::Contended(_) => ErrorKind::Unavailable,
             Self::AlreadyInitialized | Self::Seal(_) => ErrorKind::Invalid,
             Self::Denied | Self::BadToken | Self::Preflight(_) => ErrorKind::Denied,
+            Self::Limited { .. } => ErrorKind::Limited,
             Self::Fault(fault) => match fault {
                 Fault::Invalid(_) | Fault::InvalidWith { .. } => ErrorKind::Invalid,
                 Fault::Denied => ErrorKind::Denied,
@@ -116,6 +129,15 @@ impl SecretsError {
                 vec!["1 error occurred:\n\t* permission denied\n\n".to_owned()]
             }
             other => vec![other.to_string()],
+        }
+    }
+
+    /// What is told of the quota that refused the request.
+    #[must_use]
+    pub fn allowance(&self) -> Option<&Allowance> {
+        match self {
+            Self::Limited { told, .. } => told.as_ref(),
+            _ => None,
         }
     }
 

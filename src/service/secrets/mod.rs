@@ -29,6 +29,8 @@
 //! | [`engine`] | what answers for a mounted path: secrets and logins |
 //! | [`login`] | engines that tell who somebody is: passwords, role ids, certificates, JSON Web Tokens |
 //! | [`policy`] | what a token may do, by the rules of its policies |
+//! | `passwords` | passwords for other systems, made by rules |
+//! | `quotas` | how many requests a client may send |
 //! | [`audit`] | records of requests and answers, chained so that removal shows |
 //! | [`changes`] | tells who reads secrets when they may have changed |
 //! | [`path`], [`parameters`] | what a request names, and how it says what it wants |
@@ -73,6 +75,7 @@
 //! It never proposes a plaintext, never encrypts or draws random bytes in apply, never shows a key, a share or a plaintext in
 //! a log, an error or a metric, and has no cryptography of its own but the arithmetic of shares.
 
+mod after;
 pub mod audit;
 pub mod auditing;
 pub mod barrier;
@@ -89,17 +92,19 @@ pub mod login;
 pub mod memory;
 mod mounts;
 pub mod parameters;
+mod passwords;
 pub mod path;
 mod pipeline;
 mod policies;
 pub mod policy;
+mod quotas;
 pub mod randomness;
 mod reaper;
 pub mod request;
 pub mod seal;
 pub mod status;
 pub mod store;
-mod system;
+pub(crate) mod system;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -108,20 +113,24 @@ mod wrapping;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::core::Core;
 use super::lease::Leases;
+use super::maintenance::Maintenance;
 use super::watch::WatchHub;
+use crate::base::clock;
 use crate::base::secret::Secret;
 use auditing::Auditing;
 use custody::Custody;
 pub use custody::SealSource;
 pub use error::{ErrorKind, SecretsError};
 pub use fetch::Fetcher;
+pub use quotas::Allowance;
+use quotas::Limiter;
 use reaper::Reaper;
 pub use request::{Request, Response, Verb};
 use seal::Share;
@@ -150,13 +159,23 @@ pub struct Secrets {
     custody: Arc<Custody>,
     reaper: Arc<Reaper>,
     auditing: Arc<Auditing>,
+    maintenance: Maintenance,
+    limiter: Arc<Limiter>,
+    /// When this node started, from which its quotas count time.
+    started: Instant,
     fetcher: Arc<dyn Fetcher>,
     /// Places for what may take long.
     workers: Arc<Semaphore>,
 }
 
 impl Secrets {
-    pub(super) fn new(core: Arc<Core>, leases: &Leases, hub: WatchHub, settings: Settings) -> Self {
+    pub(super) fn new(
+        core: Arc<Core>,
+        leases: &Leases,
+        hub: WatchHub,
+        maintenance: Maintenance,
+        settings: Settings,
+    ) -> Self {
         Self {
             custody: Arc::new(Custody::new(Arc::clone(&core), leases.clone(), settings.seals)),
             auditing: Arc::new(Auditing::new(
@@ -167,6 +186,9 @@ impl Secrets {
             leases: leases.clone(),
             hub,
             reaper: Arc::default(),
+            maintenance,
+            limiter: Arc::default(),
+            started: clock::now(),
             workers: Arc::new(Semaphore::new(
                 std::thread::available_parallelism().map_or(1, usize::from),
             )),

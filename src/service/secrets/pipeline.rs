@@ -14,11 +14,13 @@ use super::Secrets;
 use super::auditing::{Devices, Seen};
 use super::engine::{Errand, Fault};
 use super::error::SecretsError;
+use super::quotas::{Allowance, Quotas};
 use super::request::{Request, Response, Verb};
 use super::store::commit::Committed;
 use super::store::{Draft, Unsealed, keys};
 use super::work::{After, Done, Work};
 use crate::base::clock;
+use crate::replication::TransferError;
 use crate::service::ServiceError;
 use crate::state::ReadView;
 
@@ -42,15 +44,32 @@ impl Secrets {
     pub(super) async fn serve(&self, request: Request) -> Result<Response, SecretsError> {
         let request = Arc::new(request);
         let unsealed = self.custody.require()?;
+        let view = self.core.reader.view();
+        unsealed.follow(&view)?;
+        let quotas = Quotas::read(&mut Draft::new(Arc::clone(&unsealed), view, clock::unix_time()))?;
         // Most likely they are still the ones: if not, nothing is done before those that are have heard of it.
         let mut devices = self.auditing.applied();
+        let allowance = match self.count(&quotas, &request) {
+            Ok(allowance) => allowance,
+            Err(refused) => {
+                let refused = Err(refused);
+                if quotas.config.audits_refused && !devices.is_empty() {
+                    let seen = Box::pin(self.record(&request, &unsealed)).await?;
+                    Box::pin(self.auditing.outcome(&request, &seen, &refused)).await?;
+                }
+                return refused;
+            }
+        };
         loop {
             let seen = match devices.is_empty() {
                 true => None,
                 false => Some(Box::pin(self.record(&request, &unsealed)).await?),
             };
             let outcome = match self.answer(&request, &devices).await {
-                Ok(Answered::Done(response)) => Ok(*response),
+                Ok(Answered::Done(response)) => Ok(Response {
+                    allowance,
+                    ..*response
+                }),
                 Ok(Answered::Audited(newest)) => {
                     // Nothing was done: a device came or went, and has to be heard first.
                     Box::pin(self.auditing.follow(&unsealed, &newest)).await;
@@ -66,6 +85,19 @@ impl Secrets {
             }
             return outcome;
         }
+    }
+
+    /// Counts a request for its quota, if there is one; what its client is told of it.
+    fn count(&self, quotas: &Quotas, request: &Request) -> Result<Option<Allowance>, SecretsError> {
+        let now = clock::now().duration_since(self.started);
+        let taken = self
+            .limiter
+            .take(quotas, &request.path, request.peer.address, now);
+        let told = |allowance: Option<Allowance>| allowance.filter(|_| quotas.config.tells_clients);
+        taken.map(told).map_err(|allowance| SecretsError::Limited {
+            path: request.path.clone(),
+            told: told(Some(allowance)),
+        })
     }
 
     /// Has a request recorded before it is served.
@@ -132,6 +164,7 @@ impl Secrets {
     ) -> Result<Work, SecretsError> {
         let now = clock::unix_time();
         Work::new(
+            Arc::clone(&self.core),
             Arc::clone(request),
             Arc::clone(unsealed),
             view,
@@ -178,22 +211,40 @@ impl Secrets {
             }
             if unsealed.begin_counting() {
                 let (secrets, unsealed) = (self.clone(), Arc::clone(unsealed));
-                tokio::spawn(async move { secrets.count(&unsealed).await });
+                tokio::spawn(async move { secrets.count_encryptions(&unsealed).await });
             }
         }
+        let mut outcome = done.outcome;
         for after in done.after {
             match after {
                 After::EnableAudit(..) => {}
                 After::Seal => Box::pin(self.seal()).await,
+                After::Snapshot => {
+                    let pieces = self.maintenance.pieces()?;
+                    outcome = outcome.map(|response| Response {
+                        pieces: Some(pieces),
+                        ..response
+                    });
+                }
+                After::StepDown => {
+                    let limit = self.core.request_timeout();
+                    match Box::pin(self.core.replication.step_down(limit)).await {
+                        Err(TransferError::BadTarget) => {
+                            let text = "there is no other member that could lead: this one goes on";
+                            return Err(Fault::Invalid(text.to_owned()).into());
+                        }
+                        outcome => outcome.map_err(ServiceError::from)?,
+                    }
+                }
                 After::Rotate => Box::pin(self.write_keyring(unsealed, true)).await?,
                 After::Tidy => self.reaper.sweep_soon(),
             }
         }
-        Ok(Some(done.outcome))
+        Ok(Some(outcome))
     }
 
     /// Writes down what this node encrypted, and rotates where that is due.
-    async fn count(&self, unsealed: &Arc<Unsealed>) {
+    async fn count_encryptions(&self, unsealed: &Arc<Unsealed>) {
         let is_due = unsealed.key_status().is_ok_and(|status| status.is_rotation_due());
         if let Err(error) = self.write_keyring(unsealed, is_due).await {
             tracing::warn!(%error, "the count of encryptions is not written; it is tried again");

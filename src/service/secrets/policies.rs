@@ -38,9 +38,7 @@ pub fn text(draft: &mut Draft, name: &str) -> Result<Option<String>, Fault> {
 pub fn names(draft: &mut Draft) -> Result<Vec<String>, Fault> {
     let directory = draft.name(DIRECTORY)?;
     let names = draft.list(&directory)?.into_iter();
-    let mut names: Vec<String> = names
-        .map(|name| name.replace("%2F", "/").replace("%25", "%"))
-        .collect();
+    let mut names: Vec<String> = names.map(|segment| name_of(&segment)).collect();
     for built_in in [policy::DEFAULT, policy::ROOT] {
         if !names.iter().any(|name| name == built_in) {
             names.push(built_in.to_owned());
@@ -106,6 +104,17 @@ fn read(draft: &mut Draft, name: &str) -> Result<Option<Arc<Policy>>, Fault> {
 }
 
 fn path(name: &str) -> String {
-    // A name may hold a slash, which would be a directory.
-    format!("{DIRECTORY}/{}", name.replace('%', "%25").replace('/', "%2F"))
+    format!("{DIRECTORY}/{}", segment(name))
+}
+
+/// A name as one segment of a path: it may hold a slash, which would be a directory.
+#[must_use]
+pub fn segment(name: &str) -> String {
+    name.replace('%', "%25").replace('/', "%2F")
+}
+
+/// The name that a segment is of.
+#[must_use]
+pub fn name_of(segment: &str) -> String {
+    segment.replace("%2F", "/").replace("%25", "%")
 }

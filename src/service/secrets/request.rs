@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::engine::{Answer, Data, Fault, Peer, Raw, TokenKind};
 use super::parameters::Body;
 use super::policy::Operation;
+use super::quotas::Allowance;
 use crate::base::secret::Secret;
+use crate::service::snapshot::Pieces;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +87,10 @@ pub struct Response {
     pub goes_on: bool,
     /// Bytes instead of all else.
     pub raw: Option<Raw>,
+    /// A snapshot, piece by piece, instead of all else.
+    pub pieces: Option<Pieces>,
+    /// What is told of the quota that the request was counted for.
+    pub allowance: Option<Allowance>,
 }
 
 impl Response {

@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::auditing::{self, Device, Devices, Seen};
+pub use super::after::After;
+use super::auditing::{self, Devices, Seen};
 use super::custody::SealSource;
 use super::engine::{Answer, Call, Engine, Errand, Fault, Mount, Tuning};
 use super::error::SecretsError;
@@ -31,24 +32,13 @@ use super::store::{Draft, Room, Unsealed};
 use super::token::{self, Identity};
 use super::{engines, leases, mounts, system, wrapping};
 use crate::base::secret::Secret;
+use crate::service::core::Core;
 use crate::state::ReadView;
-
-/// What the node does once the draft of a request is written.
-#[derive(Debug, Clone, PartialEq)]
-pub enum After {
-    /// Have an audit device write, before it is written down that there is one.
-    EnableAudit(String, Device),
-    /// Seal this node.
-    Seal,
-    /// Add a term to the keyring.
-    Rotate,
-    /// Take away what tokens and leases left behind.
-    Tidy,
-}
 
 /// See the module.
 pub struct Work {
     request: Arc<Request>,
+    core: Arc<Core>,
     draft: Draft,
     mounts: Arc<Mounts>,
     devices: Arc<Devices>,
@@ -80,7 +70,8 @@ impl Work {
     ///
     /// # Errors
     /// The mounts cannot be read.
-    pub fn new(
+    pub(in crate::service) fn new(
+        core: Arc<Core>,
         request: Arc<Request>,
         unsealed: Arc<Unsealed>,
         view: Arc<ReadView>,
@@ -93,6 +84,7 @@ impl Work {
         let devices = auditing::read(&mut draft)?;
         Ok(Self {
             operation: request.verb.operation(),
+            core,
             request,
             draft,
             mounts,
@@ -372,6 +364,12 @@ impl Work {
         self.draft
             .put(&name, super::engine::storage::encode(&entry)?, left);
         Ok(())
+    }
+
+    /// What the node stands on.
+    #[must_use]
+    pub(in crate::service) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// The draft.

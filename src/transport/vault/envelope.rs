@@ -51,9 +51,17 @@ pub(super) fn spreads(path: &str) -> bool {
 ///
 /// # Errors
 /// The answer cannot be written.
-pub(super) fn answer(id: &str, mut response: Response, spreads: bool) -> Result<Answer, Refusal> {
+pub(super) fn answer(id: &str, response: Response, spreads: bool) -> Result<Answer, Refusal> {
+    let allowance = response.allowance;
+    Ok(whole(id, response, spreads)?.with_allowance(allowance))
+}
+
+fn whole(id: &str, mut response: Response, spreads: bool) -> Result<Answer, Refusal> {
     if let Some(raw) = response.raw.take() {
         return Ok(Answer::raw(raw.content_type, raw.bytes));
+    }
+    if let Some(pieces) = response.pieces.take() {
+        return Ok(Answer::pieces(pieces));
     }
     let status = match response {
         Response { is_gone: true, .. } => StatusCode::NOT_FOUND,

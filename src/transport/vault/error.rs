@@ -77,7 +77,10 @@ impl Refusal {
             data: self.error.as_ref().and_then(|error| error.data()),
         };
         match Answer::json(self.status, &written) {
-            Ok(answer) => answer.into_response(),
+            Ok(answer) => {
+                let allowance = self.error.as_ref().and_then(|error| error.allowance());
+                answer.with_allowance(allowance.copied()).into_response()
+            }
             Err(_) => Answer::nothing().with_status(self.status).into_response(),
         }
     }
@@ -88,6 +91,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::Invalid => StatusCode::BAD_REQUEST,
         ErrorKind::Denied => StatusCode::FORBIDDEN,
         ErrorKind::Missing => StatusCode::NOT_FOUND,
+        ErrorKind::Limited => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Unsupported => StatusCode::METHOD_NOT_ALLOWED,
         ErrorKind::Unimplemented => StatusCode::NOT_IMPLEMENTED,
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,

@@ -48,6 +48,7 @@ use crate::service::Services;
 use crate::service::secrets::Secrets;
 use answer::Answer;
 use error::Refusal;
+use parameters::Parameters;
 
 /// The version of Vault whose interface this is: clients read it as a semantic version, and ask for what it has.
 const VERSION: &str = "1.15.6";
@@ -120,7 +121,10 @@ impl Door {
             let body = body::read(&parts.headers, body, &self.large_bodies, &asked).await?;
             return open::answer(self, page, &asked, &body).await;
         }
-        let body = body::read(&parts.headers, body, &self.large_bodies, &asked).await?;
+        let body = match request::is_file(&asked.path) {
+            true => Parameters::default().into_body("")?,
+            false => body::read(&parts.headers, body, &self.large_bodies, &asked).await?,
+        };
         let spreads = envelope::spreads(&asked.path);
         let request = request::whole(asked, body, &parts.headers, origin)?;
         let id = request.id.clone();

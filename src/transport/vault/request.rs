@@ -68,6 +68,14 @@ impl Asked {
     }
 }
 
+/// Whether what is written to a path is a file and no JSON. Nothing takes one, so it is not read.
+pub(super) fn is_file(path: &str) -> bool {
+    matches!(
+        path,
+        "sys/storage/raft/snapshot" | "sys/storage/raft/snapshot-force"
+    )
+}
+
 /// Refuses what is asked of another namespace than the one there is, and for wrapping in another form.
 ///
 /// # Errors

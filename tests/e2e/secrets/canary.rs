@@ -106,7 +106,10 @@ impl Canaries {
             let first = line.split_whitespace().next().unwrap_or_default();
             if let Some((start, end)) = first.split_once('-') {
                 let bounds = (u64::from_str_radix(start, 16)?, u64::from_str_radix(end, 16)?);
-                let is_readable = line.split_whitespace().nth(1).is_some_and(|mode| mode.starts_with('r'));
+                let is_readable = line
+                    .split_whitespace()
+                    .nth(1)
+                    .is_some_and(|mode| mode.starts_with('r'));
                 mapping = is_readable.then_some(bounds);
             } else if let Some(resident) = line.strip_prefix("Rss:")
                 && resident.trim() != "0 kB"
@@ -147,13 +150,22 @@ async fn tell_everything(store: &Store, canaries: &mut Canaries) -> TestResult {
         .with(200)?;
     let changed = canaries.text("a patched value");
     let patch = json!({"data": {"more": changed}}).to_string();
-    root.sends("PATCH", &path, "Content-Type: application/merge-patch+json\r\n", &patch)
-        .await?
-        .with(200)?;
-    root.writes(&format!("secret/metadata/{name}"), json!({"custom_metadata": {"note": note}}))
-        .await?
-        .with(204)?;
-    let policy = json!({"policy": "path \"*\" { capabilities = [\"create\", \"read\", \"update\", \"list\"] }"});
+    root.sends(
+        "PATCH",
+        &path,
+        "Content-Type: application/merge-patch+json\r\n",
+        &patch,
+    )
+    .await?
+    .with(200)?;
+    root.writes(
+        &format!("secret/metadata/{name}"),
+        json!({"custom_metadata": {"note": note}}),
+    )
+    .await?
+    .with(204)?;
+    let policy =
+        json!({"policy": "path \"*\" { capabilities = [\"create\", \"read\", \"update\", \"list\"] }"});
     root.writes("sys/policies/acl/all", policy).await?.with(204)?;
     let made = root
         .writes("auth/token/create", json!({"policies": ["all"], "ttl": "1h"}))
@@ -177,7 +189,10 @@ async fn tell_everything(store: &Store, canaries: &mut Canaries) -> TestResult {
     root.writes("auth/approle/role/web", json!({"token_policies": "all"}))
         .await?
         .with(204)?;
-    let secret_id = root.writes("auth/approle/role/web/secret-id", json!({})).await?.with(200)?;
+    let secret_id = root
+        .writes("auth/approle/role/web/secret-id", json!({}))
+        .await?
+        .with(200)?;
     canaries.given("a secret id", &secret_id["data"]["secret_id"])?;
     let wrapped = root
         .sends("GET", &path, "X-Vault-Wrap-TTL: 60\r\n", "")
@@ -198,7 +213,10 @@ async fn tell_everything(store: &Store, canaries: &mut Canaries) -> TestResult {
     .with(200)?;
     let exported = json!({"type": "aes256-gcm96", "exportable": true});
     root.writes("transit/keys/exported", exported).await?;
-    let key = root.reads("transit/export/encryption-key/exported").await?.with(200)?;
+    let key = root
+        .reads("transit/export/encryption-key/exported")
+        .await?
+        .with(200)?;
     let key = STANDARD.decode(key["data"]["keys"]["1"].as_str().ok_or("no key")?)?;
     canaries.key("a key of transit", &key);
     let authority = json!({"common_name": "example.com", "key_type": "ec"});
@@ -206,14 +224,19 @@ async fn tell_everything(store: &Store, canaries: &mut Canaries) -> TestResult {
         .writes("pki/root/generate/exported", authority)
         .await?
         .with(200)?;
-    let private = authority["data"]["private_key"].as_str().ok_or("no private key")?;
+    let private = authority["data"]["private_key"]
+        .as_str()
+        .ok_or("no private key")?;
     canaries.add("a private key of PKI", private.lines().nth(1).ok_or("no PEM")?);
     let hidden = json!({"type": "file", "options": {"file_path": "audit.log"}});
     root.writes("sys/audit/file", hidden).await?.with(204)?;
     for reader in store.roots() {
         let read = reader.with_token(&token).reads(&path).await?.with(200)?;
         assert_eq!(read["data"]["data"]["password"], value.as_str());
-        let found = reader.asks("LIST", "secret/metadata", Value::Null).await?.with(200)?;
+        let found = reader
+            .asks("LIST", "secret/metadata", Value::Null)
+            .await?
+            .with(200)?;
         assert_eq!(found["data"]["keys"][0], name.as_str());
         let refused = json!({"password": canaries.text("a wrong password")});
         reader
@@ -241,7 +264,8 @@ async fn snapshot(store: &Store) -> Result<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn nothing_that_a_store_was_told_is_legible_anywhere_nor_in_the_memory_of_a_sealed_member() -> TestResult {
+async fn nothing_that_a_store_was_told_is_legible_anywhere_nor_in_the_memory_of_a_sealed_member() -> TestResult
+{
     let folder = tempfile::tempdir()?;
     let mut canaries = Canaries::default();
     let mut key = [0; 32];
@@ -290,7 +314,11 @@ async fn nothing_that_a_store_was_told_is_legible_anywhere_nor_in_the_memory_of_
     for node in store.cluster.nodes() {
         let metrics = ask(&node.client_address(), "GET", "/metrics", "", "").await?;
         assert!(metrics.body.contains("stead_secrets"));
-        assert_eq!(canaries.found(&pattern, metrics.body.as_bytes()), [""; 0], "in metrics");
+        assert_eq!(
+            canaries.found(&pattern, metrics.body.as_bytes()),
+            [""; 0],
+            "in metrics"
+        );
     }
     fs::remove_file(&key_file)?;
     assert!(folder.path().join("audit-0/audit.log").metadata()?.len() > 0);
@@ -305,7 +333,11 @@ async fn nothing_that_a_store_was_told_is_legible_anywhere_nor_in_the_memory_of_
     }
     for node in store.cluster.nodes() {
         let process = node.process_id().ok_or("a member has ended")?;
-        assert!(!plain.in_memory(&legible, process)?.is_empty(), "of {}", node.name());
+        assert!(
+            !plain.in_memory(&legible, process)?.is_empty(),
+            "of {}",
+            node.name()
+        );
         // What was under way when the member was sealed ends soon.
         let mut left = canaries.in_memory(&pattern, process)?;
         let waiting = async {

@@ -3,7 +3,7 @@
 //! Some parameters of a new token need it as well; that is decided where tokens are made.
 
 /// These alone.
-const EXACT: [&str; 12] = [
+const EXACT: [&str; 14] = [
     "auth/token/revoke-orphan",
     "sys/audit",
     "sys/config/cors",
@@ -16,6 +16,8 @@ const EXACT: [&str; 12] = [
     "sys/seal",
     "sys/seals",
     "sys/step-down",
+    "sys/storage/raft/snapshot",
+    "sys/storage/raft/snapshot-force",
 ];
 
 /// All that begins so.

@@ -6,9 +6,14 @@
 mod audit;
 mod capabilities;
 mod keys;
+mod metrics;
 mod mounts;
+mod node;
+pub mod openapi;
+mod passwords;
 mod policies;
 mod preflight;
+mod quotas;
 mod seals;
 mod shapes;
 
@@ -23,7 +28,7 @@ use super::work::{After, Work};
 use super::{leases, wrapping};
 
 /// Parts of Vault's interface that are known and not offered.
-const NOT_OFFERED: [&str; 19] = [
+const NOT_OFFERED: [&str; 17] = [
     "config",
     "control-group",
     "experiments",
@@ -33,22 +38,23 @@ const NOT_OFFERED: [&str; 19] = [
     "locked-users",
     "loggers",
     "managed-keys",
-    "metrics",
     "mfa",
     "monitor",
     "namespaces",
     "plugins",
     "pprof",
-    "quotas",
     "raw",
-    "storage",
     "sync",
+    "version-history",
 ];
 
 /// Whether a path below `sys/` is served without a token.
 #[must_use]
 pub fn is_open(path: &str) -> bool {
-    path == "wrapping/lookup" || path == "internal/ui/mounts" || path.starts_with("internal/ui/mounts/")
+    matches!(
+        path,
+        "wrapping/lookup" | "internal/ui/mounts" | "internal/specs/openapi"
+    ) || path.starts_with("internal/ui/mounts/")
 }
 
 /// Serves a path below `sys/`.
@@ -63,10 +69,11 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
     match first {
         "mounts" | "auth" => mounts::handle(work, first == "auth", rest),
         "remount" if writes && rest.is_empty() => mounts::remount(work),
-        "remount" if operation == Read => mounts::remounted(rest),
+        "remount" if operation == Read => mounts::remounted(work, rest),
         "policy" => policies::handle(work, rest, "rules"),
         "policies" => match rest.split_once('/').unwrap_or((rest, "")) {
             ("acl", name) => policies::handle(work, name, "policy"),
+            ("password", name) => passwords::handle(work, name),
             (kind, _) => Err(Fault::Unimplemented(format!("the kind of policies {kind:?}")).into()),
         },
         "capabilities" | "capabilities-self" | "capabilities-accessor" if writes => {
@@ -110,7 +117,29 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
             })
         }
         "wrapping" if writes || operation == Read => wrapping::handle(work, rest),
-        "internal" => preflight::handle(work, rest),
+        "internal" => match (rest.split_once('/').unwrap_or((rest, "")), operation) {
+            (("counters", what), Read) => node::counters(work, what),
+            (("specs", "openapi"), Read) => Ok(openapi::handle()?),
+            _ => preflight::handle(work, rest),
+        },
+        "quotas" => quotas::handle(work, rest),
+        "ha-status" if operation == Read => node::ha_status(work),
+        "metrics" if operation == Read => node::metrics(work),
+        "storage" => match (rest, operation) {
+            ("raft/configuration", Read) => node::raft_configuration(work),
+            ("raft/snapshot", Read) => node::snapshot(work),
+            ("raft/snapshot" | "raft/snapshot-force", Create | Update) => Err(Fault::Unimplemented(
+                "restoring a snapshot into a running cluster (`stead snapshot restore` makes the members of a new one from \
+                 it)"
+                    .to_owned(),
+            )
+            .into()),
+            _ => Err(Fault::Unimplemented(format!("sys/{path}")).into()),
+        },
+        "step-down" if writes => {
+            work.then(After::StepDown);
+            Ok(Response::default())
+        }
         "audit" => audit::handle(work, rest),
         "audit-hash" if writes => audit::hash(work, rest),
         "key-status" if operation == Read => keys::status(work),
@@ -123,9 +152,6 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
         "seal" if writes => {
             work.then(After::Seal);
             Ok(Response::default())
-        }
-        "version-history" | "ha-status" | "step-down" => {
-            Err(Fault::Unimplemented(format!("sys/{first}")).into())
         }
         "replication" if rest.ends_with("status") => {
             let disabled = serde_json::json!({"mode": "disabled"});

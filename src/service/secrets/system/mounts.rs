@@ -2,10 +2,14 @@
 //!
 //! Never takes away what is always there.
 
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::shapes;
 use crate::base::secret::Secret;
+use crate::service::secrets::engine::storage;
 use crate::service::secrets::engine::{Data, Fault, Mount, Tuning};
 use crate::service::secrets::engines;
 use crate::service::secrets::error::SecretsError;
@@ -13,8 +17,22 @@ use crate::service::secrets::leases;
 use crate::service::secrets::mounts::{AUTH, Mounts, UNMOUNTED, check_path, new_mount};
 use crate::service::secrets::parameters::{ParameterError, list, span, switch};
 use crate::service::secrets::policy::Operation;
+use crate::service::secrets::quotas::Quotas;
 use crate::service::secrets::request::Response;
 use crate::service::secrets::work::Work;
+
+/// Where it is written down which mounts were moved.
+const REMOUNTED: &str = "remounted";
+
+/// How long that can be asked for.
+const REMOUNTED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A mount that was moved.
+#[derive(Serialize, Deserialize)]
+struct Remounted {
+    from: String,
+    to: String,
+}
 
 /// Serves what is below `sys/mounts` or, for logins, `sys/auth`.
 pub fn handle(work: &mut Work, is_auth: bool, rest: &str) -> Result<Response, SecretsError> {
@@ -156,6 +174,7 @@ fn disable(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
     if let Some(mount) = mounts.remove(path)? {
         // What it leased ends with it; of what one transaction does not take, the mark tells.
         leases::revoke_below(work, path, true)?;
+        Quotas::follow(work.draft(), path, None)?;
         mounts.write(work.draft())?;
         // What it stored may be more than one transaction removes.
         let name = work.draft().name(&format!("{UNMOUNTED}/{}", mount.uuid))?;
@@ -172,36 +191,31 @@ pub fn remount(work: &mut Work) -> Result<Response, SecretsError> {
     let to = end(work.text("to")?.unwrap_or_default());
     let mut mounts = Mounts::clone(work.mounts());
     mounts.rename(&from, &to)?;
+    Quotas::follow(work.draft(), &from, Some(&to))?;
     mounts.write(work.draft())?;
-    let id = uuid_of(&from, &to);
+    let mut random = [0; 16];
+    work.with_randomness(|_, randomness| Ok(randomness.fill(&mut random)?))?;
+    let id = uuid::Builder::from_random_bytes(random).into_uuid().to_string();
+    let name = work.draft().name(&format!("{REMOUNTED}/{id}"))?;
+    let record = storage::encode(&Remounted { from, to })?;
+    work.draft().put(&name, record, Some(REMOUNTED_FOR));
     Ok(Response::data(Data::new().with("migration_id", &id)?))
 }
 
-/// `sys/remount/status/<id>`: a move is done when it is answered.
-pub fn remounted(rest: &str) -> Result<Response, SecretsError> {
+/// `sys/remount/status/<id>`: a move is done when it is answered, and is told of for a day.
+pub fn remounted(work: &mut Work, rest: &str) -> Result<Response, SecretsError> {
     let id = rest
         .strip_prefix("status/")
         .filter(|id| !id.is_empty())
         .ok_or(Fault::Unsupported)?;
-    let info = json!({"source_mount": "", "target_mount": "", "status": "success"});
+    let name = work.draft().name(&format!("{REMOUNTED}/{id}"))?;
+    let record = work.draft().get(&name)?.ok_or(Fault::Missing)?;
+    let Remounted { from, to } = storage::decode(record.expose())?;
+    let info = json!({"source_mount": from, "target_mount": to, "status": "success"});
     let data = Data::new()
         .with("migration_id", id)?
         .with("migration_info", &info)?;
     Ok(Response::data(data))
-}
-
-fn uuid_of(from: &str, to: &str) -> String {
-    use sha2::{Digest, Sha256};
-    let digest = Sha256::new()
-        .chain_update(from)
-        .chain_update([0])
-        .chain_update(to)
-        .finalize();
-    let mut bytes = [0; 16];
-    for (byte, of_digest) in bytes.iter_mut().zip(digest) {
-        *byte = of_digest;
-    }
-    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
 }
 
 fn no_mount(path: &str) -> Fault {

@@ -39,12 +39,7 @@ pub fn handle(work: &mut Work, name: &str, field: &str) -> Result<Response, Secr
             if given.is_empty() {
                 return Err(Fault::Invalid("'policy' parameter not supplied or empty".to_owned()).into());
             }
-            let decoded = STANDARD
-                .decode(given.trim())
-                .ok()
-                .and_then(|bytes| String::from_utf8(bytes).ok());
-            let text = decoded.unwrap_or(given);
-            policies::write(work.draft(), name, &text)?;
+            policies::write(work.draft(), name, &plain(given))?;
             Ok(Response::default())
         }
         (Operation::Delete, name) if !name.is_empty() => {
@@ -53,4 +48,11 @@ pub fn handle(work: &mut Work, name: &str, field: &str) -> Result<Response, Secr
         }
         _ => Err(Fault::Unsupported.into()),
     }
+}
+
+/// The text of a policy, which may be given in base64.
+pub fn plain(given: String) -> String {
+    let decoded = STANDARD.decode(given.trim()).ok();
+    let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+    decoded.unwrap_or(given)
 }

@@ -2,6 +2,9 @@
 
 mod audit;
 mod engines;
+mod passwords;
+mod quotas;
 mod seals;
 mod support;
+mod system;
 mod tokens;

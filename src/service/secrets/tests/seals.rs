@@ -34,7 +34,8 @@ impl Store {
             audit_directory: None,
         };
         let (core, leases) = (Arc::clone(&self.secrets.core), &self.secrets.leases);
-        Secrets::new(core, leases, self.node.hub.clone(), settings)
+        let maintenance = self.secrets.maintenance.clone();
+        Secrets::new(core, leases, self.node.hub.clone(), maintenance, settings)
     }
 
     /// The same store as a node with these seals has it, that people unsealed.

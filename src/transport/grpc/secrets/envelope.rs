@@ -45,6 +45,7 @@ pub(super) fn status(error: &SecretsError) -> Status {
             ErrorKind::Invalid => Code::InvalidArgument,
             ErrorKind::Denied => Code::PermissionDenied,
             ErrorKind::Missing => Code::NotFound,
+            ErrorKind::Limited => Code::ResourceExhausted,
             ErrorKind::Unsupported | ErrorKind::Unimplemented => Code::Unimplemented,
             ErrorKind::Internal => Code::Internal,
             ErrorKind::Upstream => Code::Unknown,

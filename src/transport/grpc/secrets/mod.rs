@@ -109,6 +109,11 @@ fn normal(plain: &str, is_list: bool) -> Result<String, SecretsError> {
 }
 
 fn response(request_id: String, answer: secrets::Response) -> Result<wire::SecretResponse, Status> {
+    if answer.pieces.is_some() {
+        return Err(Status::unimplemented(
+            "a snapshot is no answer of this service: ask etcd's Maintenance for it",
+        ));
+    }
     let data = answer.data.as_ref().map(json).transpose()?;
     let has_lease = !answer.lease_id.is_empty() || answer.lease_seconds != 0;
     Ok(wire::SecretResponse {

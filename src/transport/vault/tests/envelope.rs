@@ -12,7 +12,7 @@ use crate::service::ServiceError;
 use crate::service::secrets::engine::{Data, Fault, Raw, TokenKind};
 use crate::service::secrets::parameters::ParameterError;
 use crate::service::secrets::request::{Auth, Wrapped};
-use crate::service::secrets::{Response, SecretsError};
+use crate::service::secrets::{Allowance, Response, SecretsError};
 
 const ID: &str = "5c1b4b2e-9d3f-4a80-a7f0-0b6a40e43b3a";
 
@@ -255,4 +255,43 @@ async fn an_error_has_the_status_and_the_text_that_clients_look_for() {
             assert_eq!(said, body);
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_quota_is_told_beside_answers_and_when_to_come_back_beside_refusals() {
+    let allowance = Allowance {
+        limit: 10,
+        remaining: 0,
+        reset_seconds: 7,
+    };
+    let header = |response: &http::Response<axum::body::Body>, name: &str| {
+        let value = response.headers().get(name);
+        value.and_then(|value| value.to_str().ok()).map(str::to_owned)
+    };
+    let served = Response {
+        allowance: Some(allowance),
+        ..Response::default()
+    };
+    let served = answer(ID, served, false).unwrap().into_response();
+    let limited = |told| {
+        let path = "kv/a".to_owned();
+        Refusal::from(SecretsError::Limited { path, told }).into_response()
+    };
+    let refused = limited(Some(allowance));
+    assert_eq!((served.status().as_u16(), refused.status().as_u16()), (204, 429));
+    for response in [&served, &refused] {
+        assert_eq!(header(response, "x-ratelimit-limit").as_deref(), Some("10"));
+        assert_eq!(header(response, "x-ratelimit-remaining").as_deref(), Some("0"));
+        assert_eq!(header(response, "x-ratelimit-reset").as_deref(), Some("7"));
+    }
+    assert_eq!(header(&served, "retry-after"), None);
+    assert_eq!(header(&refused, "retry-after").as_deref(), Some("7"));
+    let silent = limited(None);
+    assert_eq!(silent.status().as_u16(), 429);
+    assert_eq!(header(&silent, "retry-after"), None);
+    let (_, _, text) = read(silent).await;
+    assert_eq!(
+        text.trim_end(),
+        r#"{"errors":["request path \"kv/a\": rate limit quota exceeded"]}"#
+    );
 }

@@ -17,6 +17,7 @@ use crate::service::secrets::parameters::Body;
 use crate::service::secrets::randomness::SystemRandomness;
 use crate::service::secrets::seal::Share;
 use crate::service::secrets::status::{AttemptStatus, InitSettings, Initialized, SealStatus};
+use crate::service::secrets::system::openapi::PAGES;
 
 const CLUSTER: ClusterId = ClusterId(0xcafe);
 const NONCE: Uuid = Uuid::from_u128(0x5c1b4b2e_9d3f_4a80_a7f0_0b6a40e43b3a);
@@ -340,4 +341,12 @@ fn pages_without_a_token_are_these_and_no_others() {
     ] {
         assert_eq!(find(path), None, "{path}");
     }
+}
+
+#[test]
+fn every_page_of_the_openapi_document_is_one() {
+    for (path, _, _) in PAGES {
+        assert!(find(path).is_some(), "{path}");
+    }
+    assert_eq!(find("sys/mounts"), None);
 }
