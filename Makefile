@@ -11,7 +11,7 @@ export PATH
 # Of each of the five workloads.
 JEPSEN_SECONDS ?= 12
 # Of each decoder; two run at a time.
-FUZZ_SECONDS ?= 40
+FUZZ_SECONDS ?= 30
 export FUZZ_SECONDS
 
 .PHONY: run test bench jepsen fuzz tools clients

@@ -53,8 +53,8 @@ pub struct Custody {
     leases: Leases,
     sources: Arc<[SealSource]>,
     unsealed: ArcSwapOption<Unsealed>,
-    /// Told whenever the node is unsealed.
-    opened: Notify,
+    /// Told whenever the node is sealed or unsealed.
+    changed: Notify,
     /// Whether somebody sealed this node: then it stays so until somebody unseals it, or it is started again.
     is_sealed_by_hand: AtomicBool,
     unsealing: Mutex<Option<Unsealing>>,
@@ -77,7 +77,7 @@ impl Custody {
             leases,
             sources: sources.into(),
             unsealed: ArcSwapOption::empty(),
-            opened: Notify::new(),
+            changed: Notify::new(),
             is_sealed_by_hand: AtomicBool::new(false),
             unsealing: Mutex::default(),
             rekeying: Mutex::default(),
@@ -101,18 +101,30 @@ impl Custody {
     /// Resolves when the node is not sealed.
     pub async fn wait(&self) -> Arc<Unsealed> {
         loop {
-            let opened = self.opened.notified();
+            let changed = self.changed.notified();
             if let Some(unsealed) = self.unsealed() {
                 return unsealed;
             }
-            opened.await;
+            changed.await;
+        }
+    }
+
+    /// Resolves when these are not the keys any more: whoever holds them must let go of them.
+    pub async fn sealed(&self, unsealed: &Arc<Unsealed>) {
+        loop {
+            let changed = self.changed.notified();
+            let current = self.unsealed();
+            if !current.is_some_and(|current| Arc::ptr_eq(&current, unsealed)) {
+                return;
+            }
+            changed.await;
         }
     }
 
     fn open(&self, unsealed: Unsealed) {
         self.unsealed.store(Some(Arc::new(unsealed)));
         self.is_sealed_by_hand.store(false, Ordering::Relaxed);
-        self.opened.notify_waiters();
+        self.changed.notify_waiters();
         tracing::info!("the secret store of this node is unsealed");
     }
 
@@ -120,6 +132,7 @@ impl Custody {
     pub async fn seal(&self) {
         self.is_sealed_by_hand.store(true, Ordering::Relaxed);
         self.unsealed.store(None);
+        self.changed.notify_waiters();
         *self.unsealing.lock().await = None;
         *self.rekeying.lock().await = None;
         *self.making_root.lock().await = None;

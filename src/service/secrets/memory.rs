@@ -25,12 +25,14 @@ const PAGE_BYTES: usize = 4096;
 /// Live pages with key material that the system did not lock.
 static UNLOCKED_PAGES: AtomicUsize = AtomicUsize::new(0);
 
+/// All of it, so that what no key needs is zero: what lies between a key and the end of a page would be whatever the stack
+/// was used for before.
 #[repr(align(4096))]
-struct Page<const LENGTH: usize>([u8; LENGTH]);
+struct Page([u8; PAGE_BYTES]);
 
 /// Bytes of a fixed number that are wiped when dropped and locked into memory where the system allows it.
 pub struct Locked<const LENGTH: usize> {
-    page: Box<Page<LENGTH>>,
+    page: Box<Page>,
     is_locked: bool,
 }
 
@@ -49,7 +51,7 @@ impl<const LENGTH: usize> Locked<LENGTH> {
         fill: impl FnOnce(&mut [u8; LENGTH]) -> Result<(), Failure>,
     ) -> Result<Self, Failure> {
         let mut bytes = Self::zeroed();
-        fill(&mut bytes.page.0)?;
+        fill(bytes.own())?;
         Ok(bytes)
     }
 
@@ -57,14 +59,24 @@ impl<const LENGTH: usize> Locked<LENGTH> {
     #[must_use]
     pub fn copied_from(bytes: &[u8; LENGTH]) -> Self {
         let mut copy = Self::zeroed();
-        copy.page.0.copy_from_slice(bytes);
+        copy.own().copy_from_slice(bytes);
         copy
     }
 
     /// The bytes, for the one place that needs them.
     #[must_use]
     pub fn expose(&self) -> &[u8; LENGTH] {
-        &self.page.0
+        match self.page.0.first_chunk() {
+            Some(bytes) => bytes,
+            None => unreachable!("key material fits into one page"),
+        }
+    }
+
+    fn own(&mut self) -> &mut [u8; LENGTH] {
+        match self.page.0.first_chunk_mut() {
+            Some(bytes) => bytes,
+            None => unreachable!("key material fits into one page"),
+        }
     }
 
     /// Whether the system keeps these bytes out of swap.
@@ -75,7 +87,7 @@ impl<const LENGTH: usize> Locked<LENGTH> {
 
     fn zeroed() -> Self {
         const { assert!(LENGTH <= PAGE_BYTES, "key material fits into one page") };
-        let mut page = Box::new(Page([0; LENGTH]));
+        let mut page = Box::new(Page([0; PAGE_BYTES]));
         let is_locked = match lock(&mut page) {
             Ok(()) => true,
             Err(error) => {
@@ -106,17 +118,17 @@ impl<const LENGTH: usize> fmt::Debug for Locked<LENGTH> {
 
 impl<const LENGTH: usize> PartialEq for Locked<LENGTH> {
     fn eq(&self, other: &Self) -> bool {
-        self.page.0.ct_eq(&other.page.0).into()
+        self.expose().ct_eq(other.expose()).into()
     }
 }
 
 impl<const LENGTH: usize> Eq for Locked<LENGTH> {}
 
-fn address<const LENGTH: usize>(page: &mut Page<LENGTH>) -> *mut std::ffi::c_void {
+fn address(page: &mut Page) -> *mut std::ffi::c_void {
     std::ptr::from_mut(page).cast()
 }
 
-fn lock<const LENGTH: usize>(page: &mut Page<LENGTH>) -> rustix::io::Result<()> {
+fn lock(page: &mut Page) -> rustix::io::Result<()> {
     let start = address(page);
     // Core dumps leave the page out; a system that cannot do so loses nothing.
     #[cfg(target_os = "linux")]
@@ -127,7 +139,7 @@ fn lock<const LENGTH: usize>(page: &mut Page<LENGTH>) -> rustix::io::Result<()> 
 }
 
 /// Before the page goes back to the allocator: what comes next on it is like any other memory. Failing does no harm.
-fn unlock<const LENGTH: usize>(page: &mut Page<LENGTH>) {
+fn unlock(page: &mut Page) {
     if rustix::param::page_size() != PAGE_BYTES {
         // The system's page may hold other keys.
         return;
@@ -193,8 +205,7 @@ mod tests {
 
     #[test]
     fn two_keys_never_share_a_page() {
-        assert_eq!(size_of::<Page<32>>(), PAGE_BYTES);
-        assert_eq!(size_of::<Page<PAGE_BYTES>>(), PAGE_BYTES);
+        assert_eq!((size_of::<Page>(), align_of::<Page>()), (PAGE_BYTES, PAGE_BYTES));
     }
 
     #[test]

@@ -89,15 +89,12 @@ impl Secrets {
                 () = self.learn(&unsealed, follower) => {}
                 () = self.work_off(&unsealed) => {}
                 () = self.sweep(&unsealed) => {}
+                () = self.custody.sealed(&unsealed) => {}
             }
+            // The keys are not kept while nothing is done with them.
+            drop(unsealed);
             tokio::time::sleep(AGAIN).await;
         }
-    }
-
-    fn is_current(&self, unsealed: &Arc<Unsealed>) -> bool {
-        self.custody
-            .unsealed()
-            .is_some_and(|current| Arc::ptr_eq(&current, unsealed))
     }
 
     /// When a job is to be done that was learnt of now.
@@ -120,9 +117,6 @@ impl Secrets {
                 }
                 Err(Ended::Stopped) => std::future::pending().await,
                 Err(Ended::Anew | Ended::Failed(_)) => return,
-            }
-            if !self.is_current(unsealed) {
-                return;
             }
         }
     }
@@ -159,9 +153,6 @@ impl Secrets {
                     () = wanted => {}
                     () = tokio::time::sleep_until(next) => {}
                 }
-                if !self.is_current(unsealed) {
-                    return;
-                }
                 continue;
             }
             if self.do_jobs(unsealed, &due).await.is_ok() {
@@ -173,9 +164,6 @@ impl Secrets {
                     tracing::warn!(%error, "what ended left something behind that cannot be taken away yet");
                     self.reaper.add(job, Instant::now() + FOLLOWERS_WAIT);
                 }
-            }
-            if !self.is_current(unsealed) {
-                return;
             }
         }
     }
