@@ -60,7 +60,7 @@
 //! - Whoever reads the memory of a node that is not sealed, or may trace its process, has the keys. A machine that hibernates
 //!   writes all memory to disk.
 //! - Whoever has the store and one of the seals (a key file, a variable, enough shares) has the secrets. Shares and seals that
-//!   were replaced still open a backup from before, unless the root key was replaced too.
+//!   were replaced still open a backup from before, as the root key stays the same.
 //! - Whoever can put back the whole store as it once was, its counters of versions included, or writes those counters, puts
 //!   back secrets too. A key that is removed and written again counts from 1 again, so that a record of its former life with
 //!   the same version passes. Removing records is not detected.

@@ -193,7 +193,11 @@ fn first_segment(rest: &[u8]) -> Result<&[u8], NameError> {
     rest.get(..LENGTH_BYTES + length).ok_or(NameError::Malformed)
 }
 
-fn check_path(path: &str) -> Result<(), NameError> {
+/// Whether a path can have a sealed name.
+///
+/// # Errors
+/// As [`Names::encode`].
+pub fn check_path(path: &str) -> Result<(), NameError> {
     let bytes = path.len();
     if bytes > MAXIMUM_SECRET_PATH_BYTES {
         return Err(NameError::PathTooLong { bytes });

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Draft;
 use crate::base::secret::Secret;
+use crate::service::secrets::barrier::names;
 use crate::service::secrets::engine::{Fault, Storage};
 
 /// See the module.
@@ -37,6 +38,7 @@ impl<'draft> Room<'draft> {
         if let Some(name) = self.draft.names.get(&whole) {
             return Ok(name.clone());
         }
+        names::check_path(path).map_err(|error| Fault::Invalid(error.to_string()))?;
         let name = match path.split_once('/') {
             Some((word, rest)) => {
                 let directory = self.draft.directory(&format!("{}/{word}", self.path))?;

@@ -5,6 +5,7 @@
 
 mod audit;
 mod capabilities;
+mod host;
 mod keys;
 mod metrics;
 mod mounts;
@@ -28,11 +29,10 @@ use super::work::{After, Work};
 use super::{leases, wrapping};
 
 /// Parts of Vault's interface that are known and not offered.
-const NOT_OFFERED: [&str; 17] = [
+const NOT_OFFERED: [&str; 16] = [
     "config",
     "control-group",
     "experiments",
-    "host-info",
     "in-flight-req",
     "license",
     "locked-users",
@@ -124,6 +124,7 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
         },
         "quotas" => quotas::handle(work, rest),
         "ha-status" if operation == Read => node::ha_status(work),
+        "host-info" if operation == Read && rest.is_empty() => host::handle(work),
         "metrics" if operation == Read => node::metrics(work),
         "storage" => match (rest, operation) {
             ("raft/configuration", Read) => node::raft_configuration(work),

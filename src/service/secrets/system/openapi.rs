@@ -108,6 +108,7 @@ pub const ROUTES: &[Route] = &[
         "What the caller may do with paths.",
     ),
     ("sys/ha-status", READ, "The members."),
+    ("sys/host-info", READ, "The machine of a member."),
     (
         "sys/internal/counters/entities",
         READ,

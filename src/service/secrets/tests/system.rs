@@ -9,7 +9,7 @@ use crate::service::secrets::{ErrorKind, SecretsError, Verb};
 use crate::service::snapshot::SnapshotFile;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_members_are_told_as_those_of_a_highly_available_store() {
+async fn the_members_and_the_machine_are_told_as_those_of_a_highly_available_store() {
     let store = Store::start().await;
     let nodes = data(&store.read("sys/ha-status").await.expect("the members"));
     assert_eq!(nodes["nodes"].as_array().map(Vec::len), Some(1), "{nodes}");
@@ -25,6 +25,8 @@ async fn the_members_are_told_as_those_of_a_highly_available_store() {
     );
     let address = server["address"].as_str().unwrap_or_default();
     assert!(!address.is_empty() && !address.contains("//"), "{told}");
+    let machine = data(&store.read("sys/host-info").await.expect("the machine"));
+    assert!(machine["memory"]["total"].as_u64() > Some(0), "{machine}");
     let other = store.read("sys/storage/raft/autopilot/state").await;
     assert_eq!(other.expect_err("not known").kind(), ErrorKind::Unimplemented);
 }
