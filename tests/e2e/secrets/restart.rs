@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{MAXIMUM_WAIT, Store, THRESHOLD, Visitor};
 use crate::support::vault::{NODES, three_nodes};
-use crate::support::{Result, TestResult};
+use crate::support::{ClusterBuilder, Result, TestResult};
 
 /// Secrets that are acknowledged before all members are killed at once.
 const WRITTEN_BEFORE: usize = 100;
@@ -141,19 +141,32 @@ fn log_lengths(store: &Store) -> Result<Vec<usize>> {
         .collect()
 }
 
+/// A cluster with a mount of secrets, whose members have unsealed themselves with the key in their files, or with `others`,
+/// which are named behind it.
+async fn unsealed_by_files(
+    mut builder: ClusterBuilder,
+    addresses: Vec<String>,
+    files: &[PathBuf],
+    key: &str,
+    others: &str,
+) -> Result<Store> {
+    for (node, file) in files.iter().enumerate() {
+        write_key(file, key)?;
+        builder = builder.argument_of(node, format!("--secrets-seal=file:{}{others}", file.display()));
+    }
+    let store = Store::start(builder, addresses).await?;
+    unsealed_by_themselves(&store).await?;
+    store.mount_secrets().await?;
+    Ok(store)
+}
+
 #[tokio::test]
 async fn a_cluster_comes_back_by_itself_and_by_shares_when_its_automatic_key_is_destroyed() -> TestResult {
     let folder = tempfile::tempdir()?;
     let files = key_files(folder.path());
     let key = random_key();
-    let (mut builder, addresses) = three_nodes()?;
-    for (node, file) in files.iter().enumerate() {
-        write_key(file, &key)?;
-        builder = builder.argument_of(node, format!("--secrets-seal=file:{}", file.display()));
-    }
-    let mut store = Store::start(builder, addresses).await?;
-    unsealed_by_themselves(&store).await?;
-    store.mount_secrets().await?;
+    let (builder, addresses) = three_nodes()?;
+    let mut store = unsealed_by_files(builder, addresses, &files, &key, "").await?;
 
     let names = killed_while_writing(&mut store).await?;
     store.cluster.start_all().await?;
@@ -232,14 +245,8 @@ async fn a_lost_automatic_key_is_replaced_by_another_when_a_member_is_told_to_ta
     let folder = tempfile::tempdir()?;
     let files = key_files(folder.path());
     let key = random_key();
-    let (mut builder, addresses) = three_nodes()?;
-    for (node, file) in files.iter().enumerate() {
-        write_key(file, &key)?;
-        builder = builder.argument_of(node, format!("--secrets-seal=file:{}", file.display()));
-    }
-    let mut store = Store::start(builder, addresses).await?;
-    unsealed_by_themselves(&store).await?;
-    store.mount_secrets().await?;
+    let (builder, addresses) = three_nodes()?;
+    let mut store = unsealed_by_files(builder, addresses, &files, &key, "").await?;
     let names = killed_while_writing(&mut store).await?;
 
     let another = random_key();
@@ -285,14 +292,8 @@ async fn of_two_automatic_seals_either_may_be_lost() -> TestResult {
     let (of_files, of_variable) = (random_key(), random_key());
     let (mut builder, addresses) = three_nodes()?;
     builder = builder.environment(VARIABLE, &of_variable);
-    for (node, file) in files.iter().enumerate() {
-        write_key(file, &of_files)?;
-        let seals = format!("--secrets-seal=file:{},env:{VARIABLE}", file.display());
-        builder = builder.argument_of(node, seals);
-    }
-    let mut store = Store::start(builder, addresses).await?;
-    unsealed_by_themselves(&store).await?;
-    store.mount_secrets().await?;
+    let others = format!(",env:{VARIABLE}");
+    let mut store = unsealed_by_files(builder, addresses, &files, &of_files, &others).await?;
 
     // The files are lost.
     let names = killed_while_writing(&mut store).await?;
