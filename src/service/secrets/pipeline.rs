@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Secrets;
-use super::auditing::{Devices, Seen};
+use super::auditing::{self, Devices, Seen};
 use super::engine::{Errand, Fault};
 use super::error::SecretsError;
 use super::quotas::{Allowance, Quotas};
@@ -46,20 +46,23 @@ impl Secrets {
         let unsealed = self.custody.require()?;
         let view = self.core.reader.view();
         unsealed.follow(&view)?;
-        let quotas = Quotas::read(&mut Draft::new(Arc::clone(&unsealed), view, clock::unix_time()))?;
-        // Most likely they are still the ones: if not, nothing is done before those that are have heard of it.
-        let mut devices = self.auditing.applied();
+        let mut draft = Draft::new(Arc::clone(&unsealed), view, clock::unix_time());
+        let quotas = Quotas::read(&mut draft)?;
         let allowance = match self.count(&quotas, &request) {
             Ok(allowance) => allowance,
             Err(refused) => {
                 let refused = Err(refused);
+                let devices = auditing::read(&mut draft)?;
                 if quotas.config.audits_refused && !devices.is_empty() {
+                    Box::pin(self.auditing.follow(&unsealed, &devices)).await;
                     let seen = Box::pin(self.record(&request, &unsealed)).await?;
                     Box::pin(self.auditing.outcome(&request, &seen, &refused)).await?;
                 }
                 return refused;
             }
         };
+        // Most likely they are still the ones: if not, nothing is done before those that are have heard of it.
+        let mut devices = self.auditing.applied();
         loop {
             let seen = match devices.is_empty() {
                 true => None,

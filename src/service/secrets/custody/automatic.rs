@@ -58,6 +58,14 @@ impl SealSource {
         }
     }
 
+    /// All of them.
+    ///
+    /// # Errors
+    /// The key of one cannot be had.
+    pub(super) fn open_all(sources: &[Self]) -> Result<Vec<LocalSeal>, SealError> {
+        sources.iter().map(Self::open).collect()
+    }
+
     /// What keeps its key.
     #[must_use]
     pub fn kind(&self) -> SealKind {

@@ -40,8 +40,7 @@ impl Custody {
         let shares_key = randomness.key().map_err(SealError::from)?;
         let shares = shamir::split(&shares_key, settings.shares, settings.threshold, randomness)?;
         let of_shares = LocalSeal::shares(SHARES_ID, shares_key);
-        let automatic = self.sources.iter().map(SealSource::open);
-        let automatic: Vec<LocalSeal> = automatic.collect::<Result<_, _>>()?;
+        let automatic = SealSource::open_all(&self.sources)?;
         let mut seals: Vec<&dyn SealKey> = vec![&of_shares];
         seals.extend(automatic.iter().map(|seal| seal as &dyn SealKey));
         let wrapped = WrappedKeys::wrap(&root, &seals, randomness)?;

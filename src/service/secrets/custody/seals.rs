@@ -10,7 +10,7 @@
 use super::{SealSource, Stored, read_seals};
 use crate::service::secrets::error::SecretsError;
 use crate::service::secrets::randomness::Randomness;
-use crate::service::secrets::seal::{LocalSeal, SealKey, SealKind, WrappedKeys};
+use crate::service::secrets::seal::{SealKey, SealKind, WrappedKeys};
 use crate::service::secrets::store::{Draft, keys};
 
 /// A seal, of the store or of this node's settings or of both.
@@ -48,8 +48,7 @@ pub fn replace(
     randomness: &mut dyn Randomness,
 ) -> Result<Vec<SealState>, SecretsError> {
     let stored = of(draft)?;
-    let opened = sources.iter().map(SealSource::open);
-    let opened: Vec<LocalSeal> = opened.collect::<Result<_, _>>()?;
+    let opened = SealSource::open_all(sources)?;
     let seals: Vec<&dyn SealKey> = opened.iter().map(|seal| seal as &dyn SealKey).collect();
     let root = draft.unsealed().copy_of_root();
     let keeps = |kind| keeps_others || kind == SealKind::Shares;

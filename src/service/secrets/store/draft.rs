@@ -232,8 +232,10 @@ impl Draft {
     /// It cannot be read.
     pub fn delete_table(&mut self, path: &str) -> Result<(), Fault> {
         let name = self.name(path)?;
-        self.delete(&name)?;
-        self.put_plain(keys::TABLES, Bytes::new());
+        if self.has(&name)? {
+            self.delete(&name)?;
+            self.put_plain(keys::TABLES, Bytes::new());
+        }
         Ok(())
     }
 

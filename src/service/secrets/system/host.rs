@@ -53,12 +53,7 @@ fn host(read: &impl Fn(&str) -> Result<String, String>) -> Result<Value, String>
 fn memory(text: &str) -> Value {
     let of = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        let kibibytes: u64 = line
-            .trim_start_matches(':')
-            .split_whitespace()
-            .next()?
-            .parse()
-            .ok()?;
+        let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
         kibibytes.checked_mul(BYTES_OF_A_KIBIBYTE)
     };
     let names = [
