@@ -18,8 +18,8 @@ use crate::base::limits::MAXIMUM_SECRET_MOUNTS;
 /// Where the table is.
 const TABLE: &str = "core/mounts";
 
-/// Where the storage of mounts is, by their ids.
-const STORAGE: &str = "mount";
+/// Digits of its id by which the directory of a mount is called: as many as fill one block of a sealed name.
+const DIRECTORY_DIGITS: usize = 15;
 
 /// Where it is written down that the storage of a mount that was taken away is to be removed.
 pub const UNMOUNTED: &str = "unmounted";
@@ -203,10 +203,12 @@ pub fn new_mount(path: &str, kind: &str, randomness: &mut dyn Randomness) -> Res
     })
 }
 
-/// The directory in which a mount stores.
+/// The directory in which a mount stores, beside those of the store itself, which are called by words. Its name is in that
+/// of every record below it, and therefore short: the last digits of the id, from the last on. They are 60 random bits.
 #[must_use]
 pub fn directory(uuid: &str) -> String {
-    format!("{STORAGE}/{uuid}")
+    let digits = uuid.chars().rev().filter(|digit| *digit != '-');
+    digits.take(DIRECTORY_DIGITS).collect()
 }
 
 fn check_movable(path: &str) -> Result<(), Fault> {

@@ -121,11 +121,7 @@ fn add(
     json: &str,
 ) -> Result<Answer, Fault> {
     let version = Version::new(call.now, config.version_life(&metadata));
-    let forgotten = metadata.add(version.clone(), config.maximum_versions(&metadata));
-    for number in forgotten {
-        metadata.remove_value(storage, number)?;
-    }
-    metadata.put_value(storage, metadata.current, json)?;
+    metadata.add(storage, &version, config.maximum_versions(&metadata), json)?;
     metadata.write(storage, path)?;
     let view = View::new(&metadata, metadata.current, &version);
     Ok(Answer::data(view.fields()?))

@@ -2,9 +2,9 @@
 //! destroyed for good.
 //!
 //! ```text
-//! config                    what holds for all secrets
-//! metadata/<path>           one secret: settings, its versions and their times, and the id of its values
-//! versions/<id>/<number>    the value of a version: a byte for the format, and the JSON as it came
+//! config                  what holds for all secrets
+//! metadata/<path>         one secret: settings, its versions with their times and places, and the id of its values
+//! versions/<id>/<place>   the value of a version: a byte for the format, its number, and the JSON as it came
 //! ```
 //!
 //! To read the newest version takes two records. The id is drawn when a secret is first written, so that one which is

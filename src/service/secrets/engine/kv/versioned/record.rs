@@ -3,10 +3,10 @@
 //! Never holds a value together with the metadata, so that the record which every request reads stays small.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::ops::Range;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::base::secret::Secret;
@@ -16,9 +16,14 @@ use crate::service::secrets::randomness::Randomness;
 
 /// The first byte of a record of metadata: what follows is bincode.
 const METADATA_FORMAT: u8 = 1;
-/// The first byte of a value: what follows is JSON.
+/// The first byte of a value: what follows is the number of the version (8 bytes, big-endian), and JSON.
 const VALUE_FORMAT: u8 = 1;
-const ID_BYTES: usize = 16;
+/// Format and number.
+const VALUE_HEAD_BYTES: usize = 1 + 8;
+/// As many as fill one block of a sealed name when they are written in base64. That two of a billion secrets share an id has
+/// a chance below 2^-29.
+const ID_BYTES: usize = 11;
+const DIRECTORY: &str = "versions/";
 
 /// A secret without its values.
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,6 +59,8 @@ pub struct Version {
     pub deletion: Option<Duration>,
     /// Whether its value is gone for good.
     pub is_destroyed: bool,
+    /// The place of its value among those of the secret.
+    place: u64,
 }
 
 impl Version {
@@ -64,6 +71,7 @@ impl Version {
             created: now,
             deletion: end_of_life(now, life_seconds),
             is_destroyed: false,
+            place: 0,
         }
     }
 
@@ -178,42 +186,48 @@ impl Metadata {
         self.versions.get_mut(index)
     }
 
-    /// Adds a version, and forgets those before the last `maximum`. The numbers of these are told: their values are to be
-    /// removed.
-    pub fn add(&mut self, version: Version, maximum: u32) -> Range<u64> {
+    /// Adds a version with its JSON, and forgets those before the last `maximum`, values and all.
+    ///
+    /// A version takes the place of one that is forgotten: where as many are kept as there may be, a write changes two
+    /// records, and none comes or goes.
+    ///
+    /// # Errors
+    /// The JSON is too large, or the store cannot be read.
+    pub fn add(
+        &mut self,
+        storage: &mut dyn Storage,
+        version: &Version,
+        maximum: u32,
+        json: &str,
+    ) -> Result<(), Fault> {
         let first = self.first();
         self.updated = version.created;
         self.current = self.current.saturating_add(1);
-        self.versions.push(version);
         let kept_from = self.current.saturating_add(1).saturating_sub(u64::from(maximum));
-        if kept_from <= self.oldest {
-            return first..first;
-        }
-        self.oldest = kept_from;
+        self.oldest = self.oldest.max(kept_from);
         let forgotten = usize::try_from(kept_from.saturating_sub(first)).unwrap_or(usize::MAX);
-        self.versions.drain(..forgotten.min(self.versions.len()));
-        first..kept_from.max(first)
+        let forgotten = self.versions.drain(..forgotten.min(self.versions.len()));
+        let mut free: Vec<u64> = forgotten.map(|version| version.place).collect();
+        let place = free.pop().unwrap_or_else(|| self.next_place());
+        for place in free {
+            storage.delete(&self.value_at(place))?;
+        }
+        self.put_value(storage, place, json)?;
+        self.versions.push(Version {
+            place,
+            ..version.clone()
+        });
+        Ok(())
     }
 
     /// The JSON of a version.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// It cannot be read, or is that of another.
     pub fn value(&self, storage: &mut dyn Storage, number: u64) -> Result<Value, Fault> {
-        let record = storage.get(&self.value_at(number))?;
-        Ok(Value(record.ok_or_else(unreadable)?))
-    }
-
-    /// Writes the JSON of a version.
-    ///
-    /// # Errors
-    /// It is too large.
-    pub fn put_value(&self, storage: &mut dyn Storage, number: u64, json: &str) -> Result<(), Fault> {
-        check_size(json.len())?;
-        let mut record = Vec::with_capacity(1 + json.len());
-        record.push(VALUE_FORMAT);
-        record.extend_from_slice(json.as_bytes());
-        storage.put(&self.value_at(number), Secret::new(record), None)
+        let version = self.version(number).ok_or(Fault::Missing)?;
+        let record = storage.get(&self.value_at(version.place))?;
+        Value::of(number, record.ok_or_else(unreadable)?)
     }
 
     /// Removes the JSON of a version.
@@ -221,7 +235,26 @@ impl Metadata {
     /// # Errors
     /// The store cannot be read.
     pub fn remove_value(&self, storage: &mut dyn Storage, number: u64) -> Result<(), Fault> {
-        storage.delete(&self.value_at(number))
+        match self.version(number) {
+            Some(version) => storage.delete(&self.value_at(version.place)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the JSON of the newest version.
+    fn put_value(&self, storage: &mut dyn Storage, place: u64, json: &str) -> Result<(), Fault> {
+        check_size(json.len())?;
+        let mut record = Vec::with_capacity(VALUE_HEAD_BYTES + json.len());
+        record.push(VALUE_FORMAT);
+        record.extend_from_slice(&self.current.to_be_bytes());
+        record.extend_from_slice(json.as_bytes());
+        storage.put(&self.value_at(place), Secret::new(record), None)
+    }
+
+    /// A place that no version has.
+    fn next_place(&self) -> u64 {
+        let places = self.versions.iter().map(|version| version.place);
+        places.max().map_or(0, |last| last.saturating_add(1))
     }
 
     /// The number of the first version that is kept.
@@ -235,21 +268,11 @@ impl Metadata {
     }
 
     fn directory(&self) -> String {
-        let mut path = String::with_capacity("versions/".len() + 2 * ID_BYTES + "/1000000".len());
-        path.push_str("versions/");
-        for byte in self.id {
-            for digit in [byte >> 4, byte & 15] {
-                path.extend(char::from_digit(u32::from(digit), 16));
-            }
-        }
-        path
+        [DIRECTORY, &URL_SAFE_NO_PAD.encode(self.id)].concat()
     }
 
-    fn value_at(&self, number: u64) -> String {
-        let mut path = self.directory();
-        // Writing to a text never fails.
-        let _ = write!(path, "/{number}");
-        path
+    fn value_at(&self, place: u64) -> String {
+        format!("{}/{place}", self.directory())
     }
 }
 
@@ -257,12 +280,21 @@ impl Metadata {
 pub struct Value(Secret<Vec<u8>>);
 
 impl Value {
+    /// A record, if it is that of the version of that number.
+    fn of(number: u64, record: Secret<Vec<u8>>) -> Result<Self, Fault> {
+        let of = body(record.expose(), VALUE_FORMAT)?.first_chunk();
+        match of.map(|of| u64::from_be_bytes(*of)) {
+            Some(of) if of == number => Ok(Self(record)),
+            _ => Err(unreadable()),
+        }
+    }
+
     /// Its JSON, as the client wrote it.
     ///
     /// # Errors
     /// It cannot be read.
     pub fn json(&self) -> Result<&str, Fault> {
-        let json = body(self.0.expose(), VALUE_FORMAT)?;
+        let json = self.0.expose().get(VALUE_HEAD_BYTES..).ok_or_else(unreadable)?;
         std::str::from_utf8(json).map_err(|_| unreadable())
     }
 }

@@ -120,6 +120,52 @@ fn the_newest_version_takes_two_records_to_read() {
 }
 
 #[test]
+fn where_as_many_versions_are_kept_as_may_be_a_write_changes_two_records() {
+    let mut bench = bench();
+    for number in 1..=30 {
+        let before = bench.storage.records.clone();
+        write(&mut bench, "a", &format!(r#"{{"number":{number}}}"#));
+        let records = &bench.storage.records;
+        let changed = records
+            .iter()
+            .filter(|(path, record)| before.get(*path) != Some(record));
+        assert_eq!(changed.count(), 2, "{number}");
+        assert!(before.keys().all(|path| records.contains_key(path)));
+        assert_eq!(records.len(), number.min(10) + 1);
+        for kept in (number + 1).saturating_sub(10).max(1)..=number {
+            let version = format!(r#"{{"version":{kept}}}"#);
+            let data = ask(&mut bench, Operation::Read, "data/a", &version).data.unwrap();
+            let value = format!(r#"{{"number":{kept}}}"#);
+            assert_eq!(data.get("data"), Some(value.as_str()));
+        }
+    }
+}
+
+#[test]
+fn a_value_that_is_of_another_version_is_an_error_and_never_told() {
+    let mut bench = bench();
+    for number in 1..=2 {
+        write(&mut bench, "a", &format!(r#"{{"number":{number}}}"#));
+    }
+    let records = &mut bench.storage.records;
+    let places: Vec<String> = records
+        .keys()
+        .filter(|path| path.starts_with("versions/"))
+        .cloned()
+        .collect();
+    let [one, other] = places.as_slice() else {
+        panic!("{places:?}")
+    };
+    let (first, second) = (records[one].clone(), records[other].clone());
+    records.insert(one.clone(), second);
+    records.insert(other.clone(), first);
+    for version in [r#"{"version":1}"#, r#"{"version":2}"#] {
+        let answer = bench.ask(Operation::Read, "data/a", version);
+        assert!(matches!(answer, Err(Fault::Internal(_))));
+    }
+}
+
+#[test]
 fn what_is_removed_leaves_no_record_behind() {
     let mut bench = bench();
     for path in ["a", "a/b"] {
