@@ -12,6 +12,8 @@ use super::error::Refusal;
 use super::parameters::Parameters;
 use super::request::{Asked, Method};
 use crate::base::limits::{LARGE_SECRET_BODY_BYTES, MAXIMUM_SECRET_BODY_BYTES};
+use crate::service::ServiceError;
+use crate::service::secrets::SecretsError;
 use crate::service::secrets::parameters::{Body, ParameterError};
 
 /// How a change of a part is written.
@@ -49,11 +51,21 @@ pub(super) async fn read(
         _ => Some(large_bodies.acquire().await),
     };
     let bytes = whole(stream, length).await?;
-    let begin = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-    if content_type == FORM && begin.is_some_and(|byte| !b"{[n".contains(byte)) {
-        return Parameters::parse(&bytes).into_body("");
+    let is_form = content_type == FORM;
+    if u64::try_from(bytes.len()).is_ok_and(|bytes| bytes < LARGE_SECRET_BODY_BYTES) {
+        return parse(&bytes, is_form);
     }
-    Ok(Body::parse(&bytes)?)
+    // What takes long is understood aside, so that the rest of the node goes on.
+    let parsed = tokio::task::spawn_blocking(move || parse(&bytes, is_form)).await;
+    parsed.map_err(|_| SecretsError::Service(ServiceError::Stopped))?
+}
+
+fn parse(bytes: &[u8], is_form: bool) -> Result<Body, Refusal> {
+    let begin = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if is_form && begin.is_some_and(|byte| !b"{[n".contains(byte)) {
+        return Parameters::parse(bytes).into_body("");
+    }
+    Ok(Body::parse(bytes)?)
 }
 
 /// What a body is said to be, without its parameters.
