@@ -4,6 +4,7 @@
 mod bad_input;
 mod canary;
 mod command;
+mod operators;
 mod restart;
 
 use std::time::Duration;
