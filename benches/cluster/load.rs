@@ -35,6 +35,10 @@ const PUTS_OF_HUNDRED: u32 = 20;
 /// How long after one rotation of the data key the next comes, where there are any.
 const ROTATION_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long before tokens end together the first of them is made, and how much longer for each of them.
+const TIME_TO_MAKE_TOKENS: Duration = Duration::from_secs(5);
+const TIME_TO_MAKE_A_TOKEN: Duration = Duration::from_micros(600);
+
 /// What the clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -57,6 +61,8 @@ pub enum Workload {
     SecretMixed,
     /// The same, while the data key is rotated over and over.
     SecretRotated,
+    /// The same, from when many tokens end, and the leases that they hang on, all at once.
+    SecretEnding,
 }
 
 impl Workload {
@@ -68,7 +74,8 @@ impl Workload {
             | Self::SecretPut
             | Self::SecretPutPlain
             | Self::SecretMixed
-            | Self::SecretRotated => true,
+            | Self::SecretRotated
+            | Self::SecretEnding => true,
         }
     }
 }
@@ -85,6 +92,7 @@ impl fmt::Display for Workload {
             Self::SecretPutPlain => "secret-put-plain",
             Self::SecretMixed => "secret-mixed",
             Self::SecretRotated => "secret-rotated",
+            Self::SecretEnding => "secret-ending",
         })
     }
 }
@@ -106,6 +114,8 @@ pub struct Plan {
     pub keys: usize,
     /// For the secret store, if that is loaded too.
     pub token: Option<String>,
+    /// How many tokens end at once, where any do.
+    pub ending_tokens: usize,
 }
 
 /// What a round has shown.
@@ -231,11 +241,12 @@ impl Messages {
             Workload::Mixed => (Call::Range, &self.linearizable),
             Workload::SecretPut => (Call::WriteSecret, &self.secret_puts),
             Workload::SecretPutPlain => (Call::WriteSecret, &self.plain_secret_puts),
-            Workload::SecretMixed | Workload::SecretRotated if random.random_ratio(PUTS_OF_HUNDRED, 100) => {
-                (Call::WriteSecret, &self.secret_puts)
-            }
-            Workload::SecretGet | Workload::SecretMixed | Workload::SecretRotated => {
-                (Call::ReadSecret, &self.secret_gets)
+            Workload::SecretGet => (Call::ReadSecret, &self.secret_gets),
+            Workload::SecretMixed | Workload::SecretRotated | Workload::SecretEnding => {
+                match random.random_ratio(PUTS_OF_HUNDRED, 100) {
+                    true => (Call::WriteSecret, &self.secret_puts),
+                    false => (Call::ReadSecret, &self.secret_gets),
+                }
             }
         };
         (call, messages[random.random_range(0..messages.len())].clone())
@@ -286,9 +297,32 @@ impl Load {
         Ok(())
     }
 
+    /// Makes the tokens that end at once; when they do.
+    fn make_ending_tokens(&self) -> Result<Instant> {
+        let total = self.plan.ending_tokens;
+        let end = Instant::now() + TIME_TO_MAKE_TOKENS + TIME_TO_MAKE_A_TOKEN * u32::try_from(total)?;
+        let made = Arc::new(AtomicUsize::new(0));
+        self.on_every_thread(|connection, _| {
+            let made = made.clone();
+            let mut connection = connection.clone();
+            async move {
+                while made.fetch_add(1, Ordering::Relaxed) < total {
+                    let left = end.saturating_duration_since(Instant::now());
+                    let message = secrets::token_that_ends_in(left).ok_or("no token was made in time")?;
+                    connection.call(Call::WriteSecret, message).await?;
+                }
+                Ok(Measurement::empty())
+            }
+        })?;
+        Ok(end)
+    }
+
     /// Runs a workload for `duration` after the warm-up.
     pub fn run(&self, workload: Workload, duration: Duration) -> Result<Measurement> {
-        let begin = Instant::now() + WARM_UP;
+        let begin = match workload {
+            Workload::SecretEnding => self.make_ending_tokens()?,
+            _ => Instant::now() + WARM_UP,
+        };
         let end = begin + duration;
         let mut sum = self.on_every_thread(|connection, client| {
             let messages = self.messages.clone();
@@ -299,8 +333,8 @@ impl Load {
                     return Ok(Measurement::empty());
                 }
                 let client = ask(&mut connection, &messages, workload, client, begin, end);
-                let limit = WARM_UP + duration + MAXIMUM_OVERTIME;
-                tokio::time::timeout(limit, client).await.map_err(|_| {
+                let limit = tokio::time::Instant::from_std(end + MAXIMUM_OVERTIME);
+                tokio::time::timeout_at(limit, client).await.map_err(|_| {
                     format!("a request of {workload} was not answered within {MAXIMUM_OVERTIME:?}").into()
                 })
             }

@@ -77,6 +77,10 @@ struct Options {
     #[arg(long, default_value_t = 10_000)]
     keys: usize,
 
+    /// Tokens that end at once in each round of secret-ending.
+    #[arg(long, default_value_t = 20_000)]
+    ending_tokens: usize,
+
     /// Seconds of each round that count; one more before them does not.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -175,6 +179,7 @@ async fn load(options: &Options, has_secrets: bool, endpoints: Vec<String>) -> R
         key_bytes: usize::from(options.key_bytes),
         value_bytes: options.value_bytes,
         keys: options.keys,
+        ending_tokens: options.ending_tokens,
     })
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Measures nothing itself.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use stead::proto::secrets::seal_client::SealClient;
 use stead::proto::secrets::secrets_client::SecretsClient;
 use stead::proto::secrets::{InitializeRequest, SealStatusRequest, SecretRequest, UnsealRequest};
@@ -9,6 +12,7 @@ use tonic::Request;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 
+use super::grpc::encode;
 use super::support::Result;
 
 /// The environment variable with a token for a store that was initialized by somebody else.
@@ -23,7 +27,22 @@ const POLICY: &str = r#"
 path "load-1/*" { capabilities = ["create", "read", "update"] }
 path "load-2/data/*" { capabilities = ["create", "read", "update"] }
 path "sys/rotate" { capabilities = ["sudo", "update"] }
+path "auth/token/create" { capabilities = ["update"] }
 "#;
+
+/// Less is no time to ask for a token in.
+const MINIMUM_TTL: Duration = Duration::from_secs(2);
+
+/// A request for a token that ends so soon; none: that is too soon to ask for one.
+pub fn token_that_ends_in(left: Duration) -> Option<Bytes> {
+    let made = serde_json::json!({"policies": ["default"], "ttl": format!("{}ms", left.as_millis())});
+    let request = SecretRequest {
+        path: "auth/token/create".to_owned(),
+        data: made.to_string().into(),
+        ..SecretRequest::default()
+    };
+    (left >= MINIMUM_TTL).then(|| encode(&request))
+}
 
 /// A store that can be asked.
 struct Store {
