@@ -11,7 +11,7 @@ export PATH
 # Of each of the five workloads.
 JEPSEN_SECONDS ?= 12
 # Of each decoder; two run at a time.
-FUZZ_SECONDS ?= 30
+FUZZ_SECONDS ?= 12
 export FUZZ_SECONDS
 
 .PHONY: run test bench jepsen fuzz tools clients
@@ -27,13 +27,15 @@ tools:
 clients: tools
 	@tests/clients/setup.sh
 
-# One test at a time: many start a cluster, or two, on the same few processors.
+# Those with processes one at a time: many start a cluster, or two, on the same few processors.
 test: clients
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
-	RUST_TEST_THREADS=1 cargo test
+	cargo test --lib
+	RUST_TEST_THREADS=1 cargo test --bins --test '*'
+	cargo test --doc
 	cargo test --test jepsen -- run --workload all --nemesis mixed --seconds $(JEPSEN_SECONDS)
 	cargo test --test jepsen -- catch --seconds 20
 	tests/fuzz/run.sh
