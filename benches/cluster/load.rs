@@ -215,7 +215,7 @@ impl Messages {
     }
 
     /// One request of those that write everything once, by its number; none: that was the last.
-    fn fill(&self, number: usize) -> Option<(Call, &Bytes)> {
+    fn fill(&self, number: usize) -> Option<(Call, Bytes)> {
         let messages = [
             (Call::Put, &self.puts),
             (Call::WriteSecret, &self.secret_puts),
@@ -224,7 +224,7 @@ impl Messages {
         let mut number = number;
         for (call, messages) in messages {
             match messages.get(number) {
-                Some(message) => return Some((call, message)),
+                Some(message) => return Some((call, message.clone())),
                 None => number -= messages.len(),
             }
         }
@@ -283,38 +283,38 @@ impl Load {
 
     /// Writes every key and every secret once.
     pub fn fill(&self) -> Result<()> {
-        let next = Arc::new(AtomicUsize::new(0));
-        self.on_every_thread(|connection, _| {
-            let (next, messages) = (next.clone(), self.messages.clone());
-            let mut connection = connection.clone();
-            async move {
-                while let Some((call, message)) = messages.fill(next.fetch_add(1, Ordering::Relaxed)) {
-                    connection.call(call, message.clone()).await?;
-                }
-                Ok(Measurement::empty())
-            }
-        })?;
-        Ok(())
+        self.send_each(|number| Ok(self.messages.fill(number)))
     }
 
     /// Makes the tokens that end at once; when they do.
     fn make_ending_tokens(&self) -> Result<Instant> {
         let total = self.plan.ending_tokens;
         let end = Instant::now() + TIME_TO_MAKE_TOKENS + TIME_TO_MAKE_A_TOKEN * u32::try_from(total)?;
-        let made = Arc::new(AtomicUsize::new(0));
+        self.send_each(|number| {
+            if number >= total {
+                return Ok(None);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            let message = secrets::token_that_ends_in(left).ok_or("no token was made in time")?;
+            Ok(Some((Call::WriteSecret, message)))
+        })?;
+        Ok(end)
+    }
+
+    /// Has the clients send the requests of 0, 1, 2 and so on, each once; none: that was the last.
+    fn send_each(&self, request: impl Fn(usize) -> Result<Option<(Call, Bytes)>> + Sync) -> Result<()> {
+        let next = AtomicUsize::new(0);
         self.on_every_thread(|connection, _| {
-            let made = made.clone();
+            let (next, request) = (&next, &request);
             let mut connection = connection.clone();
             async move {
-                while made.fetch_add(1, Ordering::Relaxed) < total {
-                    let left = end.saturating_duration_since(Instant::now());
-                    let message = secrets::token_that_ends_in(left).ok_or("no token was made in time")?;
-                    connection.call(Call::WriteSecret, message).await?;
+                while let Some((call, message)) = request(next.fetch_add(1, Ordering::Relaxed))? {
+                    connection.call(call, message).await?;
                 }
                 Ok(Measurement::empty())
             }
         })?;
-        Ok(end)
+        Ok(())
     }
 
     /// Runs a workload for `duration` after the warm-up.
