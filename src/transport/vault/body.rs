@@ -46,13 +46,13 @@ pub(super) async fn read(
         }
     }
     let length = length(headers)?;
-    let _place = match length {
+    let place = match length {
         Some(..LARGE_SECRET_BODY_BYTES) => None,
         _ => Some(large_bodies.acquire().await),
     };
     let bytes = whole(stream, length).await?;
     let is_form = content_type == FORM;
-    if u64::try_from(bytes.len()).is_ok_and(|bytes| bytes < LARGE_SECRET_BODY_BYTES) {
+    if place.is_none() {
         return parse(&bytes, is_form);
     }
     // What takes long is understood aside, so that the rest of the node goes on.
