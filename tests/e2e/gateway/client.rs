@@ -13,6 +13,9 @@ use crate::support::Result;
 /// How long one answer may take.
 pub const MAXIMUM_WAIT: Duration = Duration::from_secs(60);
 
+/// The end of a head.
+const END: &[u8] = b"\r\n\r\n";
+
 /// An answer, read to its end.
 pub struct Answer {
     pub status: u16,
@@ -67,20 +70,33 @@ pub async fn send(address: &str, method: &str, path: &str, headers: &str, body: 
     Ok(connection)
 }
 
-/// Sends a request and reads the answer to its end.
-pub async fn ask(address: &str, method: &str, path: &str, headers: &str, body: &str) -> Result<Answer> {
+/// Sends a request and reads the answer to its end: its head, and the bytes of its body.
+pub async fn ask_for_bytes(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Result<(String, Vec<u8>)> {
     let mut connection = send(address, method, path, headers, body).await?;
     let mut answer = Vec::new();
     let reading = timeout(MAXIMUM_WAIT, connection.read_to_end(&mut answer)).await?;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .ok_or_else(|| format!("{path}: no HTTP answer ({reading:?}): {answer}"))?;
-    let status = head.split(' ').nth(1).ok_or("no status")?.parse()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let Some(end) = answer.windows(END.len()).position(|bytes| bytes == END) else {
+        return Err(format!("{path}: no HTTP answer ({reading:?}): {}", text(&answer)).into());
+    };
+    let body = answer.split_off(end + END.len());
+    answer.truncate(end);
+    Ok((text(&answer), body))
+}
+
+/// The same, of an answer that is text.
+pub async fn ask(address: &str, method: &str, path: &str, headers: &str, body: &str) -> Result<Answer> {
+    let (head, body) = ask_for_bytes(address, method, path, headers, body).await?;
     Ok(Answer {
-        status,
-        head: head.to_owned(),
-        body: body.to_owned(),
+        status: head.split(' ').nth(1).ok_or("no status")?.parse()?,
+        head,
+        body: String::from_utf8_lossy(&body).into_owned(),
     })
 }
 

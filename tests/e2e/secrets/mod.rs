@@ -165,6 +165,14 @@ impl Store {
         (0..NODES).map(|node| self.root(node)).collect()
     }
 
+    /// Unseals all members but the first, by shares.
+    async fn unseal_others(&self) -> Result<()> {
+        for root in &self.roots()[1..] {
+            root.unseals(&self.shares[..THRESHOLD]).await?;
+        }
+        Ok(())
+    }
+
     /// Makes a mount of versioned secrets.
     async fn mount_secrets(&self) -> Result<()> {
         let versioned = json!({"type": "kv", "options": {"version": "2"}});

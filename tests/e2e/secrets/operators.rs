@@ -4,12 +4,11 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt;
 use tokio::time::{sleep, timeout};
 
-use super::super::gateway::client::{ask, send};
+use super::super::gateway::client::{ask, ask_for_bytes};
 use super::super::snapshots::{check, stead_restores};
-use super::{MAXIMUM_WAIT, PAUSE, Store, THRESHOLD, Visitor};
+use super::{MAXIMUM_WAIT, PAUSE, Store, Visitor};
 use crate::support::vault::{NODES, three_nodes};
 use crate::support::{Result, TestResult};
 
@@ -19,11 +18,7 @@ const PLACE: &str = "secret/data/app";
 async fn open() -> Result<Store> {
     let (builder, addresses) = three_nodes()?;
     let store = Store::start(builder, addresses).await?;
-    for root in store.roots() {
-        if root.is_sealed().await? {
-            root.unseals(&store.shares[..THRESHOLD]).await?;
-        }
-    }
+    store.unseal_others().await?;
     store.mount_secrets().await?;
     Ok(store)
 }
@@ -45,12 +40,8 @@ async fn all_read(store: &Store, value: &str) -> Result<()> {
 /// The bytes of a snapshot.
 async fn snapshot(root: &Visitor) -> Result<Vec<u8>> {
     let token = format!("X-Vault-Token: {}\r\n", root.token);
-    let mut connection = send(&root.address, "GET", "/v1/sys/storage/raft/snapshot", &token, "").await?;
-    let mut answer = Vec::new();
-    timeout(MAXIMUM_WAIT, connection.read_to_end(&mut answer)).await??;
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-    let body = answer.split_off(end.ok_or("no end of the head")? + 4);
-    let head = String::from_utf8_lossy(&answer);
+    let path = "/v1/sys/storage/raft/snapshot";
+    let (head, body) = ask_for_bytes(&root.address, "GET", path, &token, "").await?;
     assert!(
         head.starts_with("HTTP/1.0 200") && head.contains("application/octet-stream"),
         "{head}"

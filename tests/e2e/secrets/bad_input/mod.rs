@@ -8,7 +8,7 @@ mod tokens;
 
 use serde_json::{Value, json};
 
-use super::{Answered, Store, THRESHOLD, Visitor};
+use super::{Answered, Store, Visitor};
 use crate::support::Result;
 use crate::support::vault::three_nodes;
 
@@ -32,9 +32,7 @@ async fn store() -> Result<Store> {
 /// The same, with all members unsealed.
 async fn open_store() -> Result<Store> {
     let store = store().await?;
-    for root in &store.roots()[1..] {
-        root.unseals(&store.shares[..THRESHOLD]).await?;
-    }
+    store.unseal_others().await?;
     Ok(store)
 }
 
