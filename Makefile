@@ -10,9 +10,6 @@ export PATH
 
 # Of each of the five workloads.
 JEPSEN_SECONDS ?= 12
-# Of each decoder; two run at a time.
-FUZZ_SECONDS ?= 12
-export FUZZ_SECONDS
 
 .PHONY: run test bench jepsen fuzz tools clients
 
@@ -27,7 +24,8 @@ tools:
 clients: tools
 	@tests/clients/setup.sh
 
-# Those with processes one at a time: many start a cluster, or two, on the same few processors.
+# Twelve seconds for each decoder. Those with processes one at a time: many start a cluster, or two, on the same few processors.
+test: export FUZZ_SECONDS ?= 12
 test: clients
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
