@@ -351,6 +351,9 @@ pub const MAXIMUM_SECRET_REQUESTS_PER_CLIENT: usize = 1_024;
 /// Time that a request on Vault's interface may take, its body included, as in Vault (90 s).
 pub const MAXIMUM_SECRET_REQUEST_SECONDS: u64 = 90;
 
+/// Time that seals, and what is told once of them, are written again where there is no answer: less than a request may take.
+pub const MAXIMUM_SEAL_WRITE_SECONDS: u64 = 60;
+
 /// Bytes from which on the body of a request to the secret store counts as large, and one whose length is not told.
 pub const LARGE_SECRET_BODY_BYTES: u64 = 1024 * 1024;
 

@@ -137,8 +137,9 @@ Examples:
     #[command(after_help = "All shares go to one node: name one endpoint.
 
 Examples:
-  stead secret rekey begin --shares 5 --threshold 3
+  stead secret rekey begin --shares 5 --threshold 3 --verify
   stead secret rekey offer 3f0a3d1c-6a53-4c11-a1f8-3f20f7a1b1d2
+  stead secret rekey verify a41c0bb5-23c1-4b07-8a0c-3d0e4f6a7b12
   stead secret rekey status
   stead secret rekey cancel")]
     Rekey(rekey::Rekey),

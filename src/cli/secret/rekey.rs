@@ -19,7 +19,8 @@ use crate::cli::output::Format;
 use crate::client::Client;
 use crate::proto::secrets::{
     AttemptStatus, BeginRekeyRequest, BeginRootRequest, CancelRekeyRequest, CancelRootRequest, OfferRequest,
-    RekeyStatusRequest, RootStatusRequest,
+    RekeyResponse, RekeyStatusRequest, RekeyVerificationStatusRequest, RestartRekeyVerificationRequest,
+    RootStatusRequest,
 };
 
 /// The characters of a one-time password.
@@ -35,7 +36,9 @@ pub(super) struct Rekey {
 #[derive(Debug, Clone, Subcommand)]
 enum RekeyCommand {
     /// Begin to change the shares
-    #[command(after_help = "Examples:\n  stead secret rekey begin --shares 5 --threshold 3")]
+    #[command(after_help = "Examples:
+  stead secret rekey begin --shares 5 --threshold 3
+  stead secret rekey begin --shares 5 --threshold 3 --verify")]
     Begin {
         /// New shares
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=255))]
@@ -43,16 +46,38 @@ enum RekeyCommand {
         /// How many of them will be needed
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=255))]
         threshold: u32,
+        /// Keep the present shares until as many new ones as will be needed were given back (rekey verify)
+        #[arg(long)]
+        verify: bool,
     },
     /// Give one of the present shares; the last that is needed gives the new ones
     #[command(after_help = "Examples:\n  stead secret rekey offer 3f0a3d1c-6a53-4c11-a1f8-3f20f7a1b1d2")]
     Offer(Offer),
+    /// Give one of the new shares, where they are to be verified; the last that is needed puts them in use
+    #[command(after_help = "Examples:
+  stead secret rekey verify a41c0bb5-23c1-4b07-8a0c-3d0e4f6a7b12
+  stead secret rekey verify --status
+  stead secret rekey verify --restart")]
+    Verify(Verify),
     /// Show how far it is
     #[command(after_help = "Examples:\n  stead secret rekey status")]
     Status,
-    /// Give it up
+    /// Give it up; the present shares stay
     #[command(after_help = "Examples:\n  stead secret rekey cancel")]
     Cancel,
+}
+
+/// The arguments of `stead secret rekey verify`.
+#[derive(Debug, Clone, Args)]
+struct Verify {
+    #[command(flatten)]
+    offer: Option<Offer>,
+    /// Show how far it is
+    #[arg(long, conflicts_with_all = ["nonce", "share", "share_file"], required_unless_present_any = ["nonce", "restart"])]
+    status: bool,
+    /// Drop the new shares that were given, and go on under another nonce
+    #[arg(long, conflicts_with_all = ["nonce", "share", "share_file", "status"])]
+    restart: bool,
 }
 
 /// The arguments of `stead secret generate-root`.
@@ -120,9 +145,16 @@ impl Rekey {
     /// It was refused.
     pub(super) async fn run(&self, client: &Client, format: Format) -> Result<(), CliError> {
         let status = match &self.command {
-            RekeyCommand::Begin { shares, threshold } => {
-                let (shares, threshold) = (*shares, *threshold);
-                let request = BeginRekeyRequest { shares, threshold };
+            RekeyCommand::Begin {
+                shares,
+                threshold,
+                verify,
+            } => {
+                let request = BeginRekeyRequest {
+                    shares: *shares,
+                    threshold: *threshold,
+                    requires_verification: *verify,
+                };
                 client
                     .write(|node| async move { node.seal().begin_rekey(request).await })
                     .await?
@@ -148,24 +180,76 @@ impl Rekey {
                     .await?;
                 match made.waiting {
                     Some(status) => status,
-                    None => return show_shares(format, &made.shares),
+                    None => return show_shares(format, &made),
                 }
             }
+            RekeyCommand::Verify(verify) => match verify.ask(client).await? {
+                Some(status) => status,
+                None => {
+                    return format.note(
+                        "the new shares are in use; the old ones unseal nothing any more",
+                        || json!({"verified": true}),
+                    );
+                }
+            },
         };
         show_attempt(format, &status, None)
     }
 }
 
-fn show_shares(format: Format, shares: &[bytes::Bytes]) -> Result<(), CliError> {
-    let shares: Vec<String> = shares.iter().map(|share| shown(share)).collect();
+impl Verify {
+    /// How far it is; none: it is done.
+    async fn ask(&self, client: &Client) -> Result<Option<AttemptStatus>, CliError> {
+        if let Some(offer) = &self.offer {
+            let request = offer.request()?;
+            let verified = client
+                .write(|node| {
+                    let request = request.clone();
+                    async move { node.seal().verify_rekey(request).await }
+                })
+                .await?;
+            return Ok(verified.waiting);
+        }
+        let status = if self.restart {
+            client
+                .write(|node| async move {
+                    let request = RestartRekeyVerificationRequest {};
+                    node.seal().restart_rekey_verification(request).await
+                })
+                .await?
+        } else {
+            client
+                .read(|node| async move {
+                    let request = RekeyVerificationStatusRequest {};
+                    node.seal().rekey_verification_status(request).await
+                })
+                .await?
+        };
+        Ok(Some(status))
+    }
+}
+
+fn show_shares(format: Format, made: &RekeyResponse) -> Result<(), CliError> {
+    let shares: Vec<String> = made.shares.iter().map(|share| shown(share)).collect();
     let numbered = (1..).zip(&shares);
-    let lines: Vec<String> = numbered
+    let mut lines: Vec<String> = numbered
         .map(|(number, share): (usize, _)| format!("share {number}\t{share}"))
         .collect();
-    format.note(&lines.join("\n"), || json!({"shares": shares}))?;
-    Ok(note_of_keeping(
-        "These are shown once. The old shares unseal nothing any more.",
-    )?)
+    if made.verification_nonce.is_empty() {
+        format.note(&lines.join("\n"), || json!({"shares": shares}))?;
+        return Ok(note_of_keeping(
+            "These are shown once. The old shares unseal nothing any more.",
+        )?);
+    }
+    let nonce = &made.verification_nonce;
+    lines.push(format!("to be verified\t{nonce}"));
+    format.note(
+        &lines.join("\n"),
+        || json!({"shares": shares, "verification_nonce": nonce}),
+    )?;
+    Ok(note_of_keeping(&format!(
+        "These are shown once. Keep the old shares until these are verified: stead secret rekey verify {nonce}",
+    ))?)
 }
 
 impl GenerateRoot {
@@ -278,6 +362,9 @@ fn show_attempt(format: Format, status: &AttemptStatus, password: Option<&str>) 
             status.new_shares, status.new_threshold
         ));
     }
+    if !status.verification_nonce.is_empty() {
+        lines.push(format!("to be verified\t{}", status.verification_nonce));
+    }
     lines.extend(password.map(|password| format!("one-time password\t{password}")));
     format.note(&lines.join("\n"), || {
         let mut value = json!({
@@ -287,6 +374,8 @@ fn show_attempt(format: Format, status: &AttemptStatus, password: Option<&str>) 
             "needed": status.needed,
             "new_shares": status.new_shares,
             "new_threshold": status.new_threshold,
+            "requires_verification": status.requires_verification,
+            "verification_nonce": status.verification_nonce,
         });
         if let (Some(password), Some(fields)) = (password, value.as_object_mut()) {
             fields.insert("one_time_password".to_owned(), Value::from(password));

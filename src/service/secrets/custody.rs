@@ -11,6 +11,8 @@
 mod attempts;
 mod automatic;
 mod initialize;
+mod making_root;
+mod rekeying;
 pub mod seals;
 
 use std::sync::Arc;
@@ -32,8 +34,9 @@ use crate::service::core::Core;
 use crate::service::lease::Leases;
 use crate::state::ReadView;
 use crate::state::applied::KeyValue;
-use attempts::{MakingRoot, Rekeying};
 pub use automatic::SealSource;
+use making_root::MakingRoot;
+use rekeying::Rekeying;
 
 /// The id of the seal of shares.
 pub const SHARES_ID: &str = "shares";

@@ -134,7 +134,9 @@ use quotas::Limiter;
 use reaper::Reaper;
 pub use request::{Request, Response, Verb};
 use seal::Share;
-use status::{AttemptStatus, InitSettings, Initialized, Rekeyed, RootMade, SealStatus};
+use status::{
+    AttemptStatus, InitSettings, Initialized, RekeySettings, Rekeyed, RootMade, SealStatus, Verified,
+};
 
 /// How often the state of the store is shown in the metrics.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
@@ -310,7 +312,7 @@ impl Secrets {
     ///
     /// # Errors
     /// Sealed, one is under way, or the numbers cannot be.
-    pub async fn begin_rekeying(&self, settings: InitSettings) -> Result<AttemptStatus, SecretsError> {
+    pub async fn begin_rekeying(&self, settings: RekeySettings) -> Result<AttemptStatus, SecretsError> {
         self.custody.begin_rekeying(settings).await
     }
 
@@ -325,9 +327,33 @@ impl Secrets {
     /// Takes one of the present shares for a change of them.
     ///
     /// # Errors
-    /// Sealed, none is under way, another nonce, or the shares are wrong.
+    /// Sealed, none is under way, another nonce, the shares are wrong, or the new ones are there.
     pub async fn offer_to_rekeying(&self, share: Share, nonce: Uuid) -> Result<Rekeyed, SecretsError> {
         self.custody.offer_to_rekeying(share, nonce).await
+    }
+
+    /// How far the verification of new shares is, on this node.
+    ///
+    /// # Errors
+    /// Sealed, or no change of the shares is under way.
+    pub async fn verifying(&self) -> Result<AttemptStatus, SecretsError> {
+        self.custody.verifying().await
+    }
+
+    /// Drops what was given for the verification of new shares, which goes on under another nonce.
+    ///
+    /// # Errors
+    /// Sealed, or there are no new shares.
+    pub async fn restart_verifying(&self) -> Result<AttemptStatus, SecretsError> {
+        self.custody.restart_verifying().await
+    }
+
+    /// Takes one of the new shares. The last that is needed has them be the ones.
+    ///
+    /// # Errors
+    /// Sealed, there are no new shares, another nonce, the shares are wrong, or the seals were changed by others meanwhile.
+    pub async fn verify(&self, share: Share, nonce: Uuid) -> Result<Verified, SecretsError> {
+        self.custody.verify(share, nonce).await
     }
 
     /// How far the making of a root token is, on this node.

@@ -192,7 +192,7 @@ impl Secrets {
     /// Writes what a request is to write, and does what it has done then; none: somebody else was faster.
     pub(super) async fn finish(
         &self,
-        done: Done,
+        mut done: Done,
         unsealed: &Arc<Unsealed>,
     ) -> Result<Option<Result<Response, SecretsError>>, SecretsError> {
         for after in &done.after {

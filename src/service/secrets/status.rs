@@ -46,8 +46,17 @@ pub struct Initialized {
     pub root_token: Secret<String>,
 }
 
+/// How the shares are to be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RekeySettings {
+    /// The new shares.
+    pub new: InitSettings,
+    /// Whether they are in use only once as many as will be needed were given back.
+    pub requires_verification: bool,
+}
+
 /// How far it is that people change the shares, or make a root token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AttemptStatus {
     /// Whether it was begun.
     pub is_started: bool,
@@ -61,6 +70,10 @@ pub struct AttemptStatus {
     pub new_shares: Option<InitSettings>,
     /// Of a root token: the length of the one-time password, in characters.
     pub password_length: usize,
+    /// Of a change of shares: whether the new ones are to be verified before they are in use.
+    pub requires_verification: bool,
+    /// The verification of the new ones, once they are made.
+    pub verification: Option<Uuid>,
 }
 
 /// What a share led to, when people change the shares.
@@ -68,12 +81,26 @@ pub struct AttemptStatus {
 pub enum Rekeyed {
     /// More are needed.
     Waiting(AttemptStatus),
-    /// The new shares, which are needed from now on.
+    /// The new shares.
     Done {
-        /// The attempt that ended with this.
+        /// The attempt that led to them.
         nonce: Uuid,
         /// The shares, told once.
         shares: Vec<Share>,
+        /// Their verification, after which they are needed; none: they are needed from now on.
+        verification: Option<Uuid>,
+    },
+}
+
+/// What a new share led to, when people verify that they have them.
+#[derive(Debug)]
+pub enum Verified {
+    /// More are needed.
+    Waiting(AttemptStatus),
+    /// The new shares are needed from now on.
+    Done {
+        /// The verification that ended with this.
+        nonce: Uuid,
     },
 }
 

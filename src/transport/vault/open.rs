@@ -59,9 +59,9 @@ pub(super) async fn answer(door: &Door, page: Page, asked: &Asked, body: &Body) 
         (Page::Rekey, Method::Write) => rekey::begin(secrets, body).await,
         (Page::Rekey, Method::Delete) => rekey::cancel(secrets).await,
         (Page::RekeyUpdate, Method::Write) => rekey::offer(secrets, body).await,
-        (Page::RekeyVerify, Method::Read | Method::Write | Method::Delete) => {
-            Err(Refusal::unimplemented("verification of new shares is"))
-        }
+        (Page::RekeyVerify, Method::Read) => rekey::verification(secrets).await,
+        (Page::RekeyVerify, Method::Write) => rekey::verify(secrets, body).await,
+        (Page::RekeyVerify, Method::Delete) => rekey::restart_verification(secrets).await,
         (Page::RekeyRecovery, Method::Read | Method::Write | Method::Delete) => {
             Err(Refusal::unimplemented("recovery keys are"))
         }

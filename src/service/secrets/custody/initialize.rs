@@ -57,12 +57,13 @@ impl Custody {
         };
         let unsealed = Arc::new(Unsealed::new(root, keyring));
         let mut draft = Draft::new(Arc::clone(&unsealed), view, now);
-        draft.put_plain(keys::SEALS, wrapped.encode()?);
+        let seals = wrapped.encode()?;
+        draft.put_plain(keys::SEALS, seals.clone());
         draft.put_plain(keys::SHARES, Bytes::from(encode(&numbers)?.expose().clone()));
         draft.put_plain(keys::KEYRING, sealed);
         Mounts::new(randomness)?.write(&mut draft)?;
         let root_token = root_token(&mut draft)?;
-        match draft.commit(&self.core, &self.leases).await? {
+        match self.install(draft, &seals).await? {
             Committed::Written(_) => {}
             Committed::Conflict => return Err(SecretsError::AlreadyInitialized),
         }

@@ -1,7 +1,7 @@
 //! The transaction of a draft: encrypted, proposed, and true only if nothing that was read has changed.
 //!
 //! Records that end by themselves get a lease of the store of their own, which is granted first; the lease of a record that
-//! is replaced or removed is ended afterwards. Never tries again: whoever made the draft makes another.
+//! is replaced or removed is ended afterwards. Never tries again: whoever made the draft does, or makes another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,12 +29,12 @@ pub enum Committed {
 }
 
 impl Draft {
-    /// Writes what is to be written.
+    /// Writes what is to be written. Where there was no answer it can be tried again: what was written is a conflict then.
     ///
     /// # Errors
     /// It cannot be encrypted, the store takes no more, or no answer in time; then it may have been written.
     pub(in crate::service) async fn commit(
-        mut self,
+        &mut self,
         core: &Arc<Core>,
         leases: &Leases,
     ) -> Result<Committed, SecretsError> {

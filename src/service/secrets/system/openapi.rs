@@ -44,6 +44,11 @@ pub const PAGES: &[Route] = &[
     ("sys/leader", READ, "Who leads."),
     ("sys/rekey/init", READ_WRITE_DELETE, "The change of the shares."),
     ("sys/rekey/update", WRITE, "A share for it."),
+    (
+        "sys/rekey/verify",
+        READ_WRITE_DELETE,
+        "The verification of the new shares.",
+    ),
     ("sys/seal-status", READ, "Where the seal of this member stands."),
     ("sys/unseal", WRITE, "A share to unseal this member."),
 ];

@@ -9,7 +9,9 @@ use crate::proto::secrets as wire;
 use crate::proto::secrets::seal_server::Seal as Service;
 use crate::service::secrets::engine::Fault;
 use crate::service::secrets::seal::Share;
-use crate::service::secrets::status::{AttemptStatus, InitSettings, Rekeyed, RootMade, SealStatus};
+use crate::service::secrets::status::{
+    AttemptStatus, InitSettings, RekeySettings, Rekeyed, RootMade, SealStatus, Verified,
+};
 use crate::service::secrets::{Secrets, SecretsError};
 
 /// The front door of the seal.
@@ -51,8 +53,11 @@ impl Service for SealDoor {
     }
 
     async fn begin_rekey(&self, request: Request<wire::BeginRekeyRequest>) -> Answered<wire::AttemptStatus> {
-        let wire::BeginRekeyRequest { shares, threshold } = request.into_inner();
-        let settings = settings(shares, threshold)?;
+        let request = request.into_inner();
+        let settings = RekeySettings {
+            new: settings(request.shares, request.threshold)?,
+            requires_verification: request.requires_verification,
+        };
         told(self.0.begin_rekeying(settings).await, attempt)
     }
 
@@ -63,11 +68,43 @@ impl Service for SealDoor {
                 waiting: Some(attempt(waiting)),
                 ..wire::RekeyResponse::default()
             },
-            Rekeyed::Done { shares, .. } => wire::RekeyResponse {
+            Rekeyed::Done {
+                shares, verification, ..
+            } => wire::RekeyResponse {
                 shares: bytes(&shares),
-                ..wire::RekeyResponse::default()
+                verification_nonce: written(verification),
+                waiting: None,
             },
         })
+    }
+
+    async fn rekey_verification_status(
+        &self,
+        _: Request<wire::RekeyVerificationStatusRequest>,
+    ) -> Answered<wire::AttemptStatus> {
+        told(self.0.verifying().await, attempt)
+    }
+
+    async fn verify_rekey(
+        &self,
+        request: Request<wire::OfferRequest>,
+    ) -> Answered<wire::VerifyRekeyResponse> {
+        let (share, nonce) = offer(&request.into_inner())?;
+        told(self.0.verify(share, nonce).await, |verified| {
+            wire::VerifyRekeyResponse {
+                waiting: match verified {
+                    Verified::Waiting(waiting) => Some(attempt(waiting)),
+                    Verified::Done { .. } => None,
+                },
+            }
+        })
+    }
+
+    async fn restart_rekey_verification(
+        &self,
+        _: Request<wire::RestartRekeyVerificationRequest>,
+    ) -> Answered<wire::AttemptStatus> {
+        told(self.0.restart_verifying().await, attempt)
     }
 
     async fn cancel_rekey(
@@ -149,7 +186,7 @@ fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-fn nonce(nonce: Option<Uuid>) -> String {
+fn written(nonce: Option<Uuid>) -> String {
     nonce.map(|nonce| nonce.to_string()).unwrap_or_default()
 }
 
@@ -164,7 +201,7 @@ fn seal_status(status: SealStatus) -> wire::SealStatus {
         threshold: status.threshold.into(),
         shares: status.shares.into(),
         given: number(status.given),
-        nonce: nonce(status.nonce),
+        nonce: written(status.nonce),
         seals: seals.collect(),
     }
 }
@@ -172,12 +209,14 @@ fn seal_status(status: SealStatus) -> wire::SealStatus {
 fn attempt(status: AttemptStatus) -> wire::AttemptStatus {
     wire::AttemptStatus {
         is_started: status.is_started,
-        nonce: nonce(status.nonce),
+        nonce: written(status.nonce),
         given: number(status.given),
         needed: status.needed.into(),
         new_shares: status.new_shares.map_or(0, |new| new.shares.into()),
         new_threshold: status.new_shares.map_or(0, |new| new.threshold.into()),
         password_length: number(status.password_length),
+        requires_verification: status.requires_verification,
+        verification_nonce: written(status.verification),
     }
 }
 

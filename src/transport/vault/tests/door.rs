@@ -15,14 +15,14 @@ use crate::service::testing::Node;
 use crate::transport::Origin;
 
 /// A node with the interface before it.
-struct Site {
+pub(super) struct Site {
     _node: Node,
     router: Router,
 }
 
 /// An answer.
 #[derive(Debug)]
-struct Answered {
+pub(super) struct Answered {
     status: StatusCode,
     headers: HeaderMap,
     body: Value,
@@ -30,20 +30,20 @@ struct Answered {
 
 impl Answered {
     /// The body of an answer with that status.
-    fn with(self, status: u16) -> Value {
+    pub(super) fn with(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
         self.body
     }
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let node = Node::start().await;
         let router = pages(&node.services);
         Self { _node: node, router }
     }
 
-    async fn ask(&self, method: &str, path: &str, token: &str, body: Value) -> Answered {
+    pub(super) async fn ask(&self, method: &str, path: &str, token: &str, body: Value) -> Answered {
         let body = if body.is_null() {
             String::new()
         } else {
@@ -74,11 +74,11 @@ impl Site {
         }
     }
 
-    async fn get(&self, path: &str) -> Answered {
+    pub(super) async fn get(&self, path: &str) -> Answered {
         self.ask("GET", path, "", Value::Null).await
     }
 
-    async fn put(&self, path: &str, body: Value) -> Answered {
+    pub(super) async fn put(&self, path: &str, body: Value) -> Answered {
         self.ask("PUT", path, "", body).await
     }
 }
@@ -141,6 +141,7 @@ async fn a_store_is_initialised_and_unsealed_and_people_with_shares_make_others_
         done = site.put("/v1/sys/rekey/update", offered).await.with(200);
     }
     assert_eq!(done["complete"], true);
+    assert_eq!(done["verification_required"], false);
     keys.clone_from(done["keys"].as_array().unwrap());
 
     let begun = site

@@ -4,6 +4,7 @@ mod door;
 mod envelope;
 mod pages;
 mod request;
+mod verification;
 
 use axum::body::Body as Stream;
 use http::Response;

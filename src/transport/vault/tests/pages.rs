@@ -273,7 +273,7 @@ fn other_shares_are_shown_as_clients_read_it() {
             shares: 7,
             threshold: 4,
         }),
-        password_length: 0,
+        ..AttemptStatus::default()
     };
     assert_eq!(
         written(&rekey::shown(&status)),
@@ -282,7 +282,8 @@ fn other_shares_are_shown_as_clients_read_it() {
             "pgp_fingerprints": null, "backup": false, "verification_required": false
         })
     );
-    let done = written(&rekey::done(NONCE, &[Share::new(&[7; 32]).unwrap()]));
+    let shares = [Share::new(&[7; 32]).unwrap()];
+    let done = written(&rekey::done(NONCE, &shares, None));
     assert_eq!(
         done,
         json!({
@@ -290,6 +291,24 @@ fn other_shares_are_shown_as_clients_read_it() {
             "keys_base64": ["BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="],
             "pgp_fingerprints": null, "backup": false, "verification_required": false
         })
+    );
+
+    // While they are to be verified.
+    let status = AttemptStatus {
+        requires_verification: true,
+        verification: Some(NONCE),
+        ..status
+    };
+    for shown in [
+        written(&rekey::shown(&status)),
+        written(&rekey::done(NONCE, &shares, Some(NONCE))),
+    ] {
+        assert_eq!(shown["verification_required"], true);
+        assert_eq!(shown["verification_nonce"], NONCE.to_string());
+    }
+    assert_eq!(
+        written(&rekey::verifying(&status)),
+        json!({"nonce": NONCE.to_string(), "started": true, "t": 3, "n": 7, "progress": 1})
     );
 }
 
@@ -300,8 +319,8 @@ fn a_root_token_is_shown_to_who_knows_the_password() {
         nonce: Some(NONCE),
         given: 1,
         needed: 3,
-        new_shares: None,
         password_length: 28,
+        ..AttemptStatus::default()
     };
     let shown = written(&generate_root::shown(&status, ""));
     assert_eq!(

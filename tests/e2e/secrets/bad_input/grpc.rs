@@ -152,7 +152,12 @@ async fn shares_over_grpc_that_are_wrong_are_refused_and_right_ones_unseal() -> 
     let again = open.initialize(numbers).await;
     refused(again, Code::InvalidArgument, "Vault is already initialized")?;
     for (shares, threshold) in [(0, 0), (3, 1), (2, 3), (256, 2), (u32::MAX, u32::MAX)] {
-        let begun = open.begin_rekey(BeginRekeyRequest { shares, threshold }).await;
+        let numbers = BeginRekeyRequest {
+            shares,
+            threshold,
+            requires_verification: false,
+        };
+        let begun = open.begin_rekey(numbers).await;
         refused(begun, Code::InvalidArgument, "255")?;
     }
     let password = SECRET.repeat(2);
@@ -162,6 +167,7 @@ async fn shares_over_grpc_that_are_wrong_are_refused_and_right_ones_unseal() -> 
     let begun = open.begin_rekey(BeginRekeyRequest {
         shares: 3,
         threshold: 2,
+        requires_verification: false,
     });
     let nonce = begun.await?.into_inner().nonce;
     let wrong = "there is no unseal attempt";
