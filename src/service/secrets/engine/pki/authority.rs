@@ -114,7 +114,7 @@ fn path_length(body: &Body) -> Result<Option<u8>, Fault> {
     }
 }
 
-/// Limits of a request for an authority, as a role has them.
+/// What a request for an authority says of its start and its signature, as a role has them.
 fn limits(body: &Body) -> Result<Role, Fault> {
     Ok(Role {
         not_before_duration: fields::seconds(body, "not_before_duration")?.unwrap_or(NOT_BEFORE_SECONDS),
@@ -133,7 +133,7 @@ pub fn generate_root(work: &mut Work<'_>, kind: &str, usual: &str) -> Result<Ans
     let limits = limits(call.body)?;
     let (subject, names) = asked(call.body)?;
     let mut warnings = Vec::new();
-    let end = validity::end(call, &limits, None, &mut warnings)?;
+    let end = validity::end(call, None, None, &mut warnings)?;
     let length = path_length(call.body)?;
     if length == Some(0) {
         warnings.push(
@@ -177,7 +177,7 @@ pub fn generate_root(work: &mut Work<'_>, kind: &str, usual: &str) -> Result<Ans
     issue::store(work, &certificate)?;
     let name = fields::text(call.body, "issuer_name")?.unwrap_or(usual);
     let (issuer, _) = issuers::add(work.storage, &certificate, name, work.randomness)?;
-    revocation::refresh(work, &issuer, true)?;
+    revocation::begin(work, &issuer)?;
     let mut data = Data::new()
         .with("issuer_id", &issuer.id)?
         .with("issuer_name", &issuer.name)?
@@ -244,7 +244,7 @@ pub fn sign_intermediate(work: &mut Work<'_>, issuer: &str) -> Result<Answer, Fa
     };
     let mut warnings = Vec::new();
     let is_strict = fields::switch(call.body, "enforce_leaf_not_after_behavior")?;
-    let end = validity::end(call, &limits, Some(authority.bound(!is_strict)), &mut warnings)?;
+    let end = validity::end(call, None, Some(authority.bound(!is_strict)), &mut warnings)?;
     let mut list = vec![extensions::subject_key(&extensions::key_id(
         &request.info.public_key,
     ))?];

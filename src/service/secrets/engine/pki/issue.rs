@@ -289,11 +289,12 @@ fn allowed(
             "serial_number {serial_number} not allowed by this role"
         )));
     }
-    let display_name = work.call.caller.map(|caller| caller.display_name.as_str());
-    constraints::check(role, &common_name, &names, display_name.unwrap_or_default())?;
+    // Before they are checked: a role that takes every common name does not take it as every other name.
     if !common_name.is_empty() && !fields::switch(body, "exclude_cn_from_sans")? {
         names.add(&common_name);
     }
+    let display_name = work.call.caller.map(|caller| caller.display_name.as_str());
+    constraints::check(role, &common_name, &names, display_name.unwrap_or_default())?;
     if common_name.is_empty() && names.is_empty() {
         return Err(Fault::Invalid(
             "the certificate would name nobody; give a common_name or alt_names".to_owned(),
@@ -323,7 +324,7 @@ fn finish(
     let call = work.call;
     let form = Form::of(call.body)?;
     let mut warnings = Vec::new();
-    let end = validity::end(call, role, Some(authority.bound(false)), &mut warnings)?;
+    let end = validity::end(call, Some(role), Some(authority.bound(false)), &mut warnings)?;
     let mut list = vec![extensions::subject_key(&extensions::key_id(&order.public))?];
     list.extend(authority.extensions(work)?);
     if role.basic_constraints_valid_for_non_ca {

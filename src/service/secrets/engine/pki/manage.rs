@@ -68,7 +68,7 @@ pub fn import(work: &mut Work<'_>, text: &str, takes_keys: bool, needs_key: bool
         let (issuer, is_new) = issuers::add(work.storage, &parsed, "", work.randomness)?;
         mapping.insert(issuer.id.clone(), issuer.key_id.clone());
         if is_new {
-            revocation::refresh(work, &issuer, false)?;
+            revocation::begin(work, &issuer)?;
         }
         if is_new {
             &mut new_issuers

@@ -2,6 +2,7 @@
 //!
 //! Never forgets what was revoked before it has expired.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -30,7 +31,7 @@ pub struct Revoked {
     pub at: u64,
     /// Until when it is valid.
     pub end: u64,
-    /// The id of its issuer; empty: it is not here.
+    /// The id of its issuer, the first of them if there are several; empty: it is not here.
     pub issuer: String,
 }
 
@@ -84,56 +85,102 @@ pub fn find(storage: &mut dyn Storage, serial: &str) -> Result<Option<Revoked>, 
     storage::read(storage, &format!("revoked/{serial}"))
 }
 
-/// Marks a certificate as revoked: since when it is, and who issued it if that is here. The list is not signed anew.
+/// Marks a certificate as revoked: since when it is, and who issued it as far as they are here. These are several where
+/// issuers share a name and a key: the lists of all say it. The lists are not signed anew.
 ///
 /// # Errors
-/// The list is full.
+/// A list is full.
 fn mark(
     storage: &mut dyn Storage,
     certificate: &Certificate,
     now: Duration,
-) -> Result<(Revoked, Option<Issuer>), Fault> {
+) -> Result<(Revoked, Vec<Issuer>), Fault> {
     let serial = certificate::stored_serial(&certificate::serial_text(certificate))?;
-    let mut issuer = None;
+    let mut signers = Vec::new();
     for other in issuers::issuers(storage)? {
         let own = other.certificate()?;
         if own != *certificate && certificate::is_signed_by(certificate, &own) {
-            issuer = Some(other);
-            break;
+            signers.push(other);
         }
     }
-    if let Some(revoked) = find(storage, &serial)? {
-        return Ok((revoked, issuer));
-    }
-    let revoked = Revoked {
-        at: now.as_secs(),
-        end: certificate::end(certificate).as_secs(),
-        issuer: issuer
-            .as_ref()
-            .map(|issuer| issuer.id.clone())
-            .unwrap_or_default(),
+    let revoked = match find(storage, &serial)? {
+        Some(revoked) => revoked,
+        None => {
+            let revoked = Revoked {
+                at: now.as_secs(),
+                end: certificate::end(certificate).as_secs(),
+                issuer: signers
+                    .first()
+                    .map(|issuer| issuer.id.clone())
+                    .unwrap_or_default(),
+            };
+            storage::write(storage, &format!("revoked/{serial}"), &revoked, None)?;
+            revoked
+        }
     };
-    storage::write(storage, &format!("revoked/{serial}"), &revoked, None)?;
-    if let Some(issuer) = &issuer {
-        let path = entries_path(&issuer.id);
-        let mut entries: Entries = storage::read(storage, &path)?.unwrap_or_default();
-        entries.entries.retain(|entry| entry.end > now.as_secs());
-        if entries.entries.len() >= MAXIMUM_PKI_REVOCATIONS {
-            return Err(Fault::Invalid(format!(
-                "the revocation list of the issuer {} has {MAXIMUM_PKI_REVOCATIONS} certificates, which is the most; \
-                 issue from another",
-                issuer.id
-            )));
-        }
-        entries.changes += 1;
-        entries.entries.push(Entry {
-            serial,
-            at: now.as_secs(),
-            end: certificate::end(certificate).as_secs(),
-        });
-        storage::write(storage, &path, &entries, None)?;
+    for issuer in &signers {
+        let entry = Entry {
+            serial: serial.clone(),
+            at: revoked.at,
+            end: revoked.end,
+        };
+        enter(storage, issuer, vec![entry], now)?;
     }
-    Ok((revoked, issuer))
+    Ok((revoked, signers))
+}
+
+/// Puts on the list of an issuer what it does not say yet, and takes from it what has expired.
+///
+/// # Errors
+/// The list is full.
+fn enter(storage: &mut dyn Storage, issuer: &Issuer, more: Vec<Entry>, now: Duration) -> Result<(), Fault> {
+    let path = entries_path(&issuer.id);
+    let mut entries: Entries = storage::read(storage, &path)?.unwrap_or_default();
+    entries.entries.retain(|entry| entry.end > now.as_secs());
+    let mut missing: BTreeMap<String, Entry> = more
+        .into_iter()
+        .filter(|entry| entry.end > now.as_secs())
+        .map(|entry| (entry.serial.clone(), entry))
+        .collect();
+    for entry in &entries.entries {
+        missing.remove(&entry.serial);
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if entries.entries.len() + missing.len() > MAXIMUM_PKI_REVOCATIONS {
+        return Err(Fault::Invalid(format!(
+            "the revocation list of the issuer {} has {MAXIMUM_PKI_REVOCATIONS} certificates, which is the most; \
+             issue from another",
+            issuer.id
+        )));
+    }
+    entries.changes += 1;
+    entries.entries.extend(missing.into_values());
+    storage::write(storage, &path, &entries, None)
+}
+
+/// Signs the first list of a new issuer. It says what the lists of others with its name and its key say: what these
+/// have revoked is as much its own.
+///
+/// # Errors
+/// The list is full, or cannot be signed.
+pub fn begin(work: &mut Work<'_>, issuer: &Issuer) -> Result<(), Fault> {
+    let own = issuer.certificate()?;
+    let serial = certificate::stored_serial(&certificate::serial_text(&own))?;
+    let said = own.tbs_certificate;
+    let mut known: Vec<Entry> = Vec::new();
+    for other in issuers::issuers(work.storage)? {
+        let its = other.certificate()?.tbs_certificate;
+        if its.subject == said.subject && its.subject_public_key_info == said.subject_public_key_info {
+            let entries: Entries = storage::read(work.storage, &entries_path(&other.id))?.unwrap_or_default();
+            known.extend(entries.entries);
+        }
+    }
+    // An issuer does not stand on its own list.
+    known.retain(|entry| entry.serial != serial);
+    enter(work.storage, issuer, known, work.call.now)?;
+    refresh(work, issuer, true).map(drop)
 }
 
 /// The signed list of an issuer, which is signed anew where it says too little, will soon be too old, or `is_forced`.
@@ -281,8 +328,8 @@ pub fn revoke(work: &mut Work<'_>, is_proven: bool) -> Result<Answer, Fault> {
             ..Answer::default()
         });
     }
-    let (revoked, issuer) = mark(work.storage, &certificate, work.call.now)?;
-    if let Some(issuer) = issuer {
+    let (revoked, signers) = mark(work.storage, &certificate, work.call.now)?;
+    for issuer in signers {
         refresh(work, &issuer, false)?;
     }
     let data = Data::new()
@@ -328,10 +375,10 @@ fn prove(work: &Work<'_>, certificate: &Certificate) -> Result<(), Fault> {
     }
 }
 
-/// Revokes the certificate that a lease was for. The list is signed anew when it is fetched the next time.
+/// Revokes the certificate that a lease was for. Lists that say it are signed anew when they are fetched the next time.
 ///
 /// # Errors
-/// The list is full.
+/// A list is full.
 pub fn release(call: &Call<'_>, details: &[u8], storage: &mut dyn Storage) -> Result<(), Fault> {
     let Some(serial) = std::str::from_utf8(details)
         .ok()
@@ -347,16 +394,16 @@ pub fn release(call: &Call<'_>, details: &[u8], storage: &mut dyn Storage) -> Re
     }
 }
 
-/// Revokes an issuer: it signs no certificates any more, and stands on the list of who issued it, if that is here.
+/// Revokes an issuer: it signs no certificates any more, and stands on the lists of those here that issued it.
 ///
 /// # Errors
-/// The list is full.
+/// A list is full.
 pub fn revoke_issuer(work: &mut Work<'_>, mut issuer: Issuer) -> Result<Issuer, Fault> {
     if issuer.revoked_at.is_none() {
-        let (_, parent) = mark(work.storage, &issuer.certificate()?, work.call.now)?;
+        let (_, parents) = mark(work.storage, &issuer.certificate()?, work.call.now)?;
         issuer.revoked_at = Some(work.call.now.as_secs());
         issuers::save(work.storage, &issuer)?;
-        if let Some(parent) = parent {
+        for parent in parents {
             refresh(work, &parent, false)?;
         }
     }

@@ -337,7 +337,7 @@ impl Role {
 /// # Errors
 /// It cannot be read.
 pub fn find(storage: &mut dyn Storage, name: &str) -> Result<Option<Role>, Fault> {
-    storage::read(storage, &format!("role/{}", name.to_lowercase()))
+    storage::read(storage, &format!("role/{name}"))
 }
 
 /// Answers a request for `roles/` and what is below it.
@@ -354,7 +354,7 @@ pub fn handle(call: &Call<'_>, storage: &mut dyn Storage, name: &str) -> Result<
     if name.contains('/') || name.len() > MAXIMUM_SECRET_SEGMENT_BYTES {
         return Err(Fault::NoPath(format!("{name:?} is no name of a role")));
     }
-    let path = format!("role/{}", name.to_lowercase());
+    let path = format!("role/{name}");
     match call.operation {
         Operation::Read => Ok(Answer::data(find(storage, name)?.ok_or(Fault::Missing)?.data()?)),
         Operation::Create | Operation::Update => save(call, storage, &path, &Role::default()),

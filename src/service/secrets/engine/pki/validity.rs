@@ -56,28 +56,33 @@ pub fn time(since_1970: Duration) -> Result<Time, Fault> {
     Ok(Time::GeneralTime(GeneralizedTime::from_date_time(date)))
 }
 
-/// Until when a certificate lasts that is asked for now: as the request says, else as the role, else as the mount.
+/// Until when a certificate lasts that is asked for now: until the time that its role names, else as the request says,
+/// else as the role, else as the mount. An authority has no role: the time that a request for one names is not cut but
+/// by its issuer.
 ///
 /// # Errors
 /// The request contradicts itself, or wants what would last longer than its issuer.
 pub fn end(
     call: &Call<'_>,
-    role: &Role,
+    role: Option<&Role>,
     bound: Option<Bound>,
     warnings: &mut Vec<String>,
 ) -> Result<Duration, Fault> {
     let wanted = fields::seconds(call.body, "ttl")?.filter(|seconds| *seconds > 0);
     let until = fields::text(call.body, "not_after")?;
-    if wanted.is_some() && until.is_some() {
+    let fixed = role
+        .map(|role| role.not_after.as_str())
+        .filter(|text| !text.is_empty());
+    if wanted.is_some() && (fixed.is_some() || until.is_some()) {
         return Err(Fault::Invalid(
             "Either ttl or not_after should be provided. Both should not be provided in the same request."
                 .to_owned(),
         ));
     }
-    let from_role = (wanted.is_none() && !role.not_after.is_empty()).then_some(role.not_after.as_str());
-    let end = match until.or(from_role) {
-        Some(text) => parse(text)?,
-        None => call.now + lasting(call, role, wanted, warnings),
+    let end = match (fixed, until) {
+        (Some(text), _) => parse(text)?,
+        (None, Some(text)) => named(call, role, text, warnings)?,
+        (None, None) => call.now + lasting(call, role, wanted, warnings),
     };
     if end <= call.now {
         return Err(Fault::Invalid(format!(
@@ -109,14 +114,38 @@ pub fn end(
     Ok(bound.end)
 }
 
-fn lasting(call: &Call<'_>, role: &Role, wanted: Option<u64>, warnings: &mut Vec<String>) -> Duration {
-    let maximum = role.maximum(call);
-    let usual = match role.ttl {
-        0 => call.mount.tuning.default_lease(),
-        seconds => Duration::from_secs(seconds),
+/// The time that a request names, which is no later than its role allows, if that says so.
+fn named(
+    call: &Call<'_>,
+    role: Option<&Role>,
+    text: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Duration, Fault> {
+    let end = parse(text)?;
+    let Some(role) = role.filter(|role| role.max_ttl > 0) else {
+        return Ok(end);
     };
-    let lasting = wanted.map_or(usual, Duration::from_secs);
-    if lasting > maximum && (wanted.is_some() || role.ttl > 0) {
+    let lasting = cut(end.saturating_sub(call.now), role.maximum(call), warnings);
+    Ok(end.min(call.now + lasting))
+}
+
+fn lasting(
+    call: &Call<'_>,
+    role: Option<&Role>,
+    wanted: Option<u64>,
+    warnings: &mut Vec<String>,
+) -> Duration {
+    let tuning = &call.mount.tuning;
+    let maximum = role.map_or_else(|| tuning.maximum_lease(), |role| role.maximum(call));
+    let usual = role.map(|role| role.ttl).filter(|seconds| *seconds > 0);
+    match wanted.or(usual) {
+        Some(seconds) => cut(Duration::from_secs(seconds), maximum, warnings),
+        None => tuning.default_lease().min(maximum),
+    }
+}
+
+fn cut(lasting: Duration, maximum: Duration, warnings: &mut Vec<String>) -> Duration {
+    if lasting > maximum {
         warnings.push(format!(
             "TTL \"{}s\" is longer than permitted maxTTL \"{}s\", so maxTTL is being used",
             lasting.as_secs(),

@@ -183,6 +183,7 @@ fn a_certificate_lasts_as_long_as_is_asked_for_within_the_role() {
         (json!({"ttl": 90}), 90, false),
         (json!({"ttl": "3h"}), 7_200, true),
         (json!({"not_after": "2023-11-14T22:30:00Z"}), 1_000, false),
+        (json!({"not_after": "2024-01-01T00:00:00Z"}), 7_200, true),
     ] {
         let mut body = json!({"common_name": "a.example.com"});
         merge(&mut body, more);
@@ -218,6 +219,47 @@ fn a_certificate_lasts_as_long_as_is_asked_for_within_the_role() {
         let text = refused(&mut bench, "issue/web", &body);
         assert!(text.contains(reason), "{body}: {text}");
     }
+}
+
+#[test]
+fn the_time_that_a_role_names_is_that_of_its_certificates() {
+    let mut bench = bench();
+    let root = write(
+        &mut bench,
+        "root/generate/internal",
+        &json!({"common_name": "Root", "key_type": "ec", "not_after": "2033-01-01T00:00:00Z"}),
+    );
+    assert_eq!(
+        root["expiration"],
+        json!(1_988_150_400),
+        "what is no role's is not cut"
+    );
+    role(&mut bench, json!({"not_after": "2024-01-31T00:00:00Z"}));
+    for more in [
+        json!({}),
+        json!({"ttl": 0}),
+        json!({"not_after": "2032-01-01T00:00:00Z"}),
+        json!({"not_after": "2023-12-01T00:00:00Z"}),
+    ] {
+        let mut body = json!({"common_name": "a.example.com"});
+        merge(&mut body, more);
+        let leaf = write(&mut bench, "issue/web", &body);
+        assert_eq!(leaf["expiration"], json!(1_706_659_200), "{body}");
+    }
+    let longer = json!({"common_name": "a.example.com", "ttl": "700h"});
+    let refusal = refused(&mut bench, "issue/web", &longer);
+    assert!(
+        refusal.starts_with("Either ttl or not_after should be provided."),
+        "{refusal}"
+    );
+    role(&mut bench, json!({}));
+    let late = json!({"common_name": "a.example.com", "not_after": "2032-01-01T00:00:00Z"});
+    let leaf = write(&mut bench, "issue/web", &late);
+    assert_eq!(
+        leaf["expiration"],
+        json!(1_956_528_000),
+        "the role has no maximum"
+    );
 }
 
 #[test]

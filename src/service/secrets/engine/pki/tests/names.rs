@@ -262,6 +262,88 @@ fn the_names_of_a_certificate_are_those_that_were_asked_for() {
 }
 
 #[test]
+fn a_common_name_that_is_not_checked_is_no_way_to_other_names() {
+    let mut bench = with_root();
+    role(
+        &mut bench,
+        json!({
+            "allow_any_name": false, "allowed_domains": "dev.example.com", "allow_subdomains": true,
+            "cn_validations": "disabled",
+        }),
+    );
+    let request = |name: &str| {
+        // Without other names of its own.
+        let body = json!({"common_name": name, "key_type": "ec", "exclude_cn_from_sans": true});
+        write(&mut super::bench(), "intermediate/generate/internal", &body)["csr"].clone()
+    };
+    for (name, reason) in [
+        (
+            "www.bank.example",
+            "subject alternate name www.bank.example not allowed by this role",
+        ),
+        (
+            "*.bank.example",
+            "subject alternate name *.bank.example not allowed by this role",
+        ),
+        (
+            "me@bank.example",
+            "email address me@bank.example not allowed by this role",
+        ),
+    ] {
+        let refusal = refused(&mut bench, "issue/web", &json!({"common_name": name}));
+        assert_eq!(refusal, reason);
+        let refusal = refused(&mut bench, "sign/web", &json!({"csr": request(name)}));
+        assert_eq!(refusal, reason);
+    }
+    for (path, body, subject, count) in [
+        (
+            "issue/web",
+            json!({"common_name": "www.bank.example", "exclude_cn_from_sans": true}),
+            "CN=www.bank.example",
+            0,
+        ),
+        (
+            "sign/web",
+            json!({"csr": request("me@bank.example"), "exclude_cn_from_sans": true}),
+            "CN=me@bank.example",
+            0,
+        ),
+        (
+            "issue/web",
+            json!({"common_name": "John Smith"}),
+            "CN=John Smith",
+            0,
+        ),
+        (
+            "sign/web",
+            json!({"csr": request("John Smith")}),
+            "CN=John Smith",
+            0,
+        ),
+        (
+            "issue/web",
+            json!({"common_name": "John Smith", "alt_names": "a.dev.example.com"}),
+            "CN=John Smith",
+            1,
+        ),
+        (
+            "issue/web",
+            json!({"common_name": "a.dev.example.com"}),
+            "CN=a.dev.example.com",
+            1,
+        ),
+    ] {
+        let data = write(&mut bench, path, &body);
+        with_certificate(&data, |certificate| {
+            assert_eq!(certificate.subject().to_string(), subject);
+            let names = certificate.subject_alternative_name().unwrap();
+            let names = names.map_or(0, |names| names.value.general_names.len());
+            assert_eq!(names, count, "{path} {body}");
+        });
+    }
+}
+
+#[test]
 fn a_star_stands_for_any_text() {
     for (pattern, text, is_match) in [
         ("", "", true),

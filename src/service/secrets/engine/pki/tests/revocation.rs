@@ -7,12 +7,27 @@ use x509_parser::prelude::{CertificateRevocationList, ParsedExtension};
 use super::super::revocation as room;
 use super::*;
 
-/// The number of a list and the serial numbers on it, after its signature was verified.
+/// What the list of the default issuer says.
 fn listed(bench: &mut Bench<Pki>) -> (u64, Vec<String>) {
-    let bytes = raw(bench, "crl");
+    listed_at(bench, "crl", "ca")
+}
+
+/// The serial numbers on the list of an issuer.
+fn listed_by(bench: &mut Bench<Pki>, issuer: &str) -> Vec<String> {
+    listed_at(
+        bench,
+        &format!("issuer/{issuer}/crl/der"),
+        &format!("issuer/{issuer}/der"),
+    )
+    .1
+}
+
+/// The number of a list and the serial numbers on it, after its signature was verified.
+fn listed_at(bench: &mut Bench<Pki>, list: &str, authority: &str) -> (u64, Vec<String>) {
+    let bytes = raw(bench, list);
     let (rest, list) = CertificateRevocationList::from_der(&bytes).unwrap();
     assert!(rest.is_empty());
-    let root = raw(bench, "ca");
+    let root = raw(bench, authority);
     let root = X509Certificate::from_der(&root).unwrap().1;
     list.verify_signature(root.public_key()).unwrap();
     assert_eq!(list.issuer(), root.subject());
@@ -267,6 +282,86 @@ fn a_revoked_issuer_signs_no_certificates_any_more_but_its_list() {
         "revoke",
         &json!({"serial_number": one["serial_number"]}),
     );
+    assert_eq!(listed(&mut bench).1, [text(&one["serial_number"])]);
+}
+
+#[test]
+fn what_is_revoked_is_on_the_lists_of_all_issuers_with_that_name_and_key() {
+    let mut bench = ready();
+    let revoke = |bench: &mut Bench<Pki>| {
+        let leaf = issue(bench);
+        let body = json!({"serial_number": leaf["serial_number"]});
+        write(bench, "revoke", &body);
+        text(&leaf["serial_number"])
+    };
+    let mut serials = vec![revoke(&mut bench)];
+    let renewed = json!({"common_name": "Root", "issuer_name": "renewed", "ttl": "700h"});
+    write(&mut bench, "root/generate/existing", &renewed);
+    root(&mut bench, json!({"issuer_name": "stranger"}));
+    assert_eq!(
+        listed_by(&mut bench, "renewed"),
+        serials,
+        "also what was revoked before"
+    );
+
+    serials.push(revoke(&mut bench));
+    role(&mut bench, json!({"generate_lease": true}));
+    let answer = bench
+        .ask(
+            Operation::Update,
+            "issue/web",
+            r#"{"common_name": "a.example.com"}"#,
+        )
+        .unwrap();
+    let details = answer.leased.unwrap().details;
+    release(&mut bench, &details);
+    serials.push(String::from_utf8(details).unwrap());
+
+    let request = write(
+        &mut bench,
+        "intermediate/generate/internal",
+        &json!({"common_name": "Middle", "key_type": "ec"}),
+    );
+    let signed = write(
+        &mut bench,
+        "root/sign-intermediate",
+        &json!({"csr": request["csr"], "common_name": "Middle"}),
+    );
+    let imported = write(
+        &mut bench,
+        "intermediate/set-signed",
+        &json!({"certificate": signed["certificate"]}),
+    );
+    let path = format!("issuer/{}/revoke", text(&imported["imported_issuers"][0]));
+    write(&mut bench, &path, &json!({}));
+    let middle = text(&signed["serial_number"]);
+    serials.push(middle.clone());
+
+    serials.sort();
+    for issuer in ["default", "renewed"] {
+        assert_eq!(listed_by(&mut bench, issuer), serials, "{issuer}");
+    }
+    assert!(listed_by(&mut bench, "stranger").is_empty());
+    bench.now += Duration::from_secs(3_601);
+    read(&mut bench, "crl/rotate");
+    for issuer in ["default", "renewed"] {
+        let serials = listed_by(&mut bench, issuer);
+        assert_eq!(serials, [middle.as_str()], "{issuer}: the others have expired");
+    }
+}
+
+#[test]
+fn a_list_that_lacks_what_is_revoked_has_it_when_that_is_revoked_again() {
+    let mut bench = ready();
+    let one = issue(&mut bench);
+    let body = json!({"serial_number": one["serial_number"]});
+    let revoked = write(&mut bench, "revoke", &body);
+    let id = text(&read(&mut bench, "issuer/default")["issuer_id"]);
+    bench.storage.records.remove(&format!("revocations/{id}"));
+    read(&mut bench, "crl/rotate");
+    assert!(listed(&mut bench).1.is_empty());
+    bench.now += Duration::from_secs(60);
+    assert_eq!(write(&mut bench, "revoke", &body), revoked);
     assert_eq!(listed(&mut bench).1, [text(&one["serial_number"])]);
 }
 

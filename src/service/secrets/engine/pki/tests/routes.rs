@@ -15,7 +15,7 @@ fn a_role_is_written_read_changed_listed_and_deleted() {
         "roles/Web",
         &json!({"allowed_domains": "a.com,b.com", "ttl": "6h", "max_ttl": "12h"}),
     );
-    let role = read(&mut bench, "roles/web");
+    let role = read(&mut bench, "roles/Web");
     for (name, value) in [
         ("allowed_domains", json!(["a.com", "b.com"])),
         ("ttl", json!(21_600)),
@@ -34,23 +34,23 @@ fn a_role_is_written_read_changed_listed_and_deleted() {
         assert_eq!(role[name], value, "{name}");
     }
     bench
-        .ask(Operation::Patch, "roles/web", r#"{"ttl": "1h"}"#)
+        .ask(Operation::Patch, "roles/Web", r#"{"ttl": "1h"}"#)
         .unwrap();
-    let role = read(&mut bench, "roles/web");
+    let role = read(&mut bench, "roles/Web");
     assert_eq!((&role["ttl"], &role["max_ttl"]), (&json!(3_600), &json!(43_200)));
-    write(&mut bench, "roles/web", &json!({"ttl": "1h"}));
+    write(&mut bench, "roles/Web", &json!({"ttl": "1h"}));
     assert_eq!(
-        read(&mut bench, "roles/web")["max_ttl"],
+        read(&mut bench, "roles/Web")["max_ttl"],
         json!(0),
         "a write says all of it"
     );
     assert_eq!(
         bench.data(Operation::List, "roles/", "").unwrap()["keys"],
-        json!(["web"])
+        json!(["Web"])
     );
-    bench.ask(Operation::Delete, "roles/web", "").unwrap();
+    bench.ask(Operation::Delete, "roles/Web", "").unwrap();
     assert!(matches!(
-        bench.ask(Operation::Read, "roles/web", ""),
+        bench.ask(Operation::Read, "roles/Web", ""),
         Err(Fault::Missing)
     ));
 }
