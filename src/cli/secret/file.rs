@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 /// Puts a file in the place of what was there: it is never readable for others, nor half written.
@@ -27,10 +27,17 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
+/// Whether what is there is a file that its user alone may read.
+///
+/// # Errors
+/// Nothing is there, or nobody can say.
+pub(super) fn is_private(path: &Path) -> io::Result<bool> {
+    let there = fs::symlink_metadata(path)?;
+    Ok(there.is_file() && there.permissions().mode() & 0o077 == 0)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -38,7 +45,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.conf");
         fs::write(&path, "old, and for everybody").unwrap();
+        assert!(!is_private(&path).unwrap());
         replace(&path, b"new").unwrap();
+        assert!(is_private(&path).unwrap());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read(&path).unwrap(), b"new");
         fs::create_dir(folder.path().join("folder")).unwrap();

@@ -1,21 +1,37 @@
-//! Secrets that a command reads, and reads again when they change.
+//! Secrets that a command reads, and reads again when they change, until what they are was passed on.
 //!
-//! Never keeps an old value of a secret that was read anew, and never half of a change: either all were read or none.
+//! Whatever fails is tried again each second: a failure that passes leaves nothing stale. Never keeps an old value of a
+//! secret that was read anew, and never half of a change: either all were read or none.
 
 use std::collections::BTreeMap;
+use std::future::pending;
+use std::io::{self, Write as _};
+use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::ask::Session;
-use super::place::Mounted;
+use super::place::{Mounted, Reference};
 use super::{keep, show};
 use crate::cli::exit::{CliError, Exit};
-use crate::client::SecretChanges;
+use crate::client::{ClientError, SecretChanges};
+
+/// Pause before what has failed is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Secrets by the paths that people know.
 pub(super) struct Followed {
     mounts: BTreeMap<String, Mounted>,
     known: BTreeMap<String, Wiped>,
+    /// Whether what is known is still to be passed on.
+    is_new: bool,
+    /// What is told of their changes; none: nothing is followed.
+    changes: Option<SecretChanges>,
+    /// When they are read again: they may have changed, and that was not passed on yet.
+    due: Option<Instant>,
+    /// The failure that was said last.
+    said: String,
 }
 
 /// Fields that are wiped when they are dropped.
@@ -45,20 +61,96 @@ impl Followed {
         Ok(Self {
             mounts,
             known: BTreeMap::new(),
+            is_new: false,
+            changes: None,
+            due: None,
+            said: String::new(),
         })
     }
 
-    /// Follows them; none if there is nothing to follow.
-    pub(super) fn changes(&self, session: &Session) -> Option<SecretChanges> {
+    /// Follows them: what changes after it was read from here on is not missed.
+    ///
+    /// # Errors
+    /// The token may not read one, or nobody answered in time.
+    pub(super) async fn begin(&mut self, session: &Session) -> Result<(), ClientError> {
         let paths = self
             .mounts
             .iter()
             .map(|(path, mounted)| mounted.path_of("data", path));
-        let paths: Vec<String> = paths.collect();
-        (!paths.is_empty()).then(|| session.secrets.watch(paths))
+        let mut changes = session.secrets.watch(paths.collect());
+        changes.begin().await?;
+        self.changes = Some(changes);
+        Ok(())
     }
 
-    /// Reads all of them; whether one is another than before.
+    /// Resolves when something is to be passed on, which was read then. Losing the future loses nothing.
+    ///
+    /// # Errors
+    /// They cannot be followed any more: the next one never resolves.
+    pub(super) async fn next(&mut self, session: &Session) -> Result<(), ClientError> {
+        loop {
+            self.wait().await?;
+            let client = session.secrets.client();
+            let node = client.current();
+            match self.read(session).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => self.passed_on(),
+                Err(error) => {
+                    self.failed(&error);
+                    // Another node may be able to.
+                    client.move_on(&node).await;
+                }
+            }
+        }
+    }
+
+    /// Resolves when they are to be read.
+    async fn wait(&mut self) -> Result<(), ClientError> {
+        let due = self.due;
+        let again = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => pending().await,
+            }
+        };
+        let told = async {
+            match &mut self.changes {
+                Some(changes) => changes.next().await,
+                None => pending().await,
+            }
+        };
+        let told = tokio::select! {
+            told = told => told,
+            () = again => return Ok(()),
+        };
+        // They are read at once, and not at all where they cannot be followed.
+        self.due = told.is_ok().then(Instant::now);
+        if told.is_err() {
+            self.changes = None;
+        }
+        told.map(drop)
+    }
+
+    /// What was read is passed on: nothing is due before the next change.
+    pub(super) fn passed_on(&mut self) {
+        self.is_new = false;
+        self.due = None;
+        self.said.clear();
+    }
+
+    /// What was read could not be passed on, or nothing could be read: it is tried again. The same failure is said once.
+    pub(super) fn failed(&mut self, error: &CliError) {
+        self.due = Some(Instant::now() + PAUSE);
+        let text = error.to_string();
+        if self.said != text {
+            say(&format!(
+                "a change of the secrets is not passed on yet, and is tried again: {text}"
+            ));
+            self.said = text;
+        }
+    }
+
+    /// Reads all of them; whether something is to be passed on: one is another than what was passed on last.
     ///
     /// # Errors
     /// One is not there, or the token may not read it; all stay as they were.
@@ -87,7 +179,8 @@ impl Followed {
         };
         let is_other = known.len() != self.known.len() || texts(&known) != texts(&self.known);
         self.known = known;
-        Ok(is_other)
+        self.is_new |= is_other;
+        Ok(self.is_new)
     }
 
     /// A field of a secret, or all of them as JSON; none: it is not there.
@@ -103,10 +196,81 @@ impl Followed {
     ///
     /// # Errors
     /// It is not there.
-    pub(super) fn wanted(&self, path: &str, field: Option<&str>) -> Result<Zeroizing<String>, CliError> {
-        self.value(path, field).ok_or_else(|| {
-            let field = field.unwrap_or_default();
+    pub(super) fn wanted(&self, reference: &Reference) -> Result<Zeroizing<String>, CliError> {
+        let Reference { path, field } = reference;
+        self.value(path, field.as_deref()).ok_or_else(|| {
+            let field = field.as_deref().unwrap_or_default();
             CliError::new(Exit::Server, format!("{path} has no field {field:?}"))
         })
+    }
+}
+
+/// Says something on standard error. That nobody listens there ends nothing.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::cli::output::Format;
+    use crate::client::secrets::testing::{MAXIMUM_WAIT, NodeTwin};
+
+    async fn followed(nodes: &[&NodeTwin]) -> (Session, Followed) {
+        let session = Session {
+            secrets: NodeTwin::store(nodes),
+            format: Format::default(),
+        };
+        let mut followed = Followed::open(&session, &["secret/a".to_owned()]).await.unwrap();
+        followed.begin(&session).await.unwrap();
+        assert!(followed.read(&session).await.unwrap());
+        followed.passed_on();
+        (session, followed)
+    }
+
+    /// The value of the field once something is to be passed on.
+    async fn next(session: &Session, followed: &mut Followed) -> String {
+        timeout(MAXIMUM_WAIT, followed.next(session))
+            .await
+            .unwrap()
+            .unwrap();
+        followed.value("secret/a", Some("k")).unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_change_is_due_until_it_was_read_and_passed_on() {
+        let node = NodeTwin::serve().await;
+        let (session, mut followed) = followed(&[&node]).await;
+        node.fail(1);
+        node.put(r#"{"k":"one"}"#);
+        assert_eq!(next(&session, &mut followed).await, "one");
+        followed.failed(&CliError::failure("the disk is full"));
+        assert_eq!(next(&session, &mut followed).await, "one", "nothing changes");
+        followed.passed_on();
+        assert!(!followed.read(&session).await.unwrap());
+        node.put(r#"{"k":"two"}"#);
+        assert_eq!(next(&session, &mut followed).await, "two");
+    }
+
+    #[tokio::test]
+    async fn what_one_node_cannot_read_is_read_on_another() {
+        let (one, other) = (NodeTwin::serve().await, NodeTwin::serve().await);
+        let (session, mut followed) = followed(&[&one, &other]).await;
+        one.fail(usize::MAX);
+        other.put(r#"{"k":"one"}"#);
+        one.put(r#"{"k":"one"}"#);
+        assert_eq!(next(&session, &mut followed).await, "one");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_followed_any_more_is_said_once() {
+        let node = NodeTwin::serve().await;
+        let (session, mut followed) = followed(&[&node]).await;
+        node.end(tonic::Code::PermissionDenied);
+        let ended = timeout(MAXIMUM_WAIT, followed.next(&session)).await.unwrap();
+        assert!(matches!(ended, Err(ClientError::Refused(_))), "{ended:?}");
+        assert!(followed.changes.is_none() && followed.due.is_none());
     }
 }

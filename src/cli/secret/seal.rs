@@ -183,14 +183,24 @@ pub(super) async fn status(client: &Client, format: Format) -> Result<(), CliErr
     }
 }
 
-/// Seals the node that is asked.
+/// Seals the node that is asked, and no other; one that is sealed already stays so.
 ///
 /// # Errors
-/// The token may not do that.
+/// It does not answer, or the token may not do that.
 pub(super) async fn seal(session: &Session) -> Result<(), CliError> {
-    session.write("sys/seal", &json!({})).await?;
-    let endpoint = session.secrets.client().current().endpoint;
-    let text = format!("{endpoint} is sealed");
+    let node = session.secrets.client().current();
+    let asked = session.secrets.only(&node);
+    let status = asked
+        .client()
+        .read(|node| async move { node.seal().status(SealStatusRequest {}).await })
+        .await?;
+    let endpoint = node.endpoint;
+    let text = if status.is_initialized && status.is_sealed {
+        format!("{endpoint} is sealed already")
+    } else {
+        asked.write("sys/seal", "{}").await?;
+        format!("{endpoint} is sealed")
+    };
     session
         .format
         .note(&text, || json!({"endpoint": endpoint, "sealed": true}))

@@ -1,9 +1,12 @@
 //! Following secrets, on whichever node answers.
 //!
-//! Never leaves a change out: where the endpoint was lost, everything that is followed counts as changed.
+//! Once it has begun, it goes on until it is refused for good: a node that fails is followed by the next. Never leaves a
+//! change out: where the endpoint was lost, everything that is followed counts as changed.
 
-use tokio::time::{sleep, timeout};
-use tonic::{Status, Streaming};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+use tonic::{Code, Status, Streaming};
 
 use super::super::endpoints::is_lost;
 use super::super::error::ClientError;
@@ -12,8 +15,8 @@ use super::{Secrets, is_sealed};
 use crate::base::clock;
 use crate::proto::secrets::{WatchSecretsRequest, WatchSecretsResponse};
 
-/// Pause after every node refused, since all are sealed.
-const SEALED: std::time::Duration = std::time::Duration::from_secs(1);
+/// Pause before the next node is asked, where one has failed or all are sealed.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What happens to secrets that are followed.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct SecretChanges {
     has_begun: bool,
     /// Nodes in a row that are sealed.
     sealed: usize,
+    /// Nobody is asked before this.
+    not_before: Option<Instant>,
 }
 
 impl SecretChanges {
@@ -35,6 +40,7 @@ impl SecretChanges {
             stream: None,
             has_begun: false,
             sealed: 0,
+            not_before: None,
         }
     }
 
@@ -58,6 +64,10 @@ impl SecretChanges {
         let started = clock::now();
         loop {
             let Some((node, responses)) = &mut self.stream else {
+                if let Some(not_before) = self.not_before {
+                    sleep_until(not_before).await;
+                    self.not_before = None;
+                }
                 let node = self.secrets.client().current();
                 match self.open(&node).await {
                     Ok(responses) => self.stream = Some((node, responses)),
@@ -71,7 +81,7 @@ impl SecretChanges {
                 }
                 continue;
             };
-            match responses.message().await {
+            let status = match responses.message().await {
                 Ok(Some(response)) => {
                     self.has_begun = true;
                     self.sealed = 0;
@@ -81,13 +91,12 @@ impl SecretChanges {
                         response.paths
                     });
                 }
-                Ok(None) => self.stream = None,
-                Err(status) => {
-                    let node = node.clone();
-                    self.stream = None;
-                    self.lose(&node, status).await?;
-                }
-            }
+                Ok(None) => Status::unavailable("the server ended the stream"),
+                Err(status) => status,
+            };
+            let node = node.clone();
+            self.stream = None;
+            self.lose(&node, status).await?;
         }
     }
 
@@ -103,18 +112,81 @@ impl SecretChanges {
     /// Goes on elsewhere, or says why not. Once it has begun, a sealed cluster is waited for: people will unseal it.
     async fn lose(&mut self, node: &Node, status: Status) -> Result<(), ClientError> {
         let client = self.secrets.client();
-        if is_sealed(&status) {
+        let goes_on_at_once = if is_sealed(&status) {
             self.sealed = self.sealed.saturating_add(1);
-            if self.sealed >= client.nodes().len() {
-                if !self.has_begun {
-                    return Err(ClientError::Refused(status));
-                }
-                sleep(SEALED).await;
+            self.sealed < client.nodes().len()
+        } else {
+            is_lost(&status)
+        };
+        if !goes_on_at_once {
+            if !self.has_begun || is_final(&status) {
+                return Err(ClientError::Refused(status));
             }
-        } else if !is_lost(&status) {
-            return Err(ClientError::Refused(status));
+            self.not_before = Some(Instant::now() + PAUSE);
         }
         client.move_on(node).await;
         Ok(())
+    }
+}
+
+/// Whether every node would refuse it, and for good: the token has no right to it, or it cannot be followed.
+fn is_final(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument | Code::Unimplemented
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{MAXIMUM_WAIT, NodeTwin};
+    use super::*;
+
+    async fn next(changes: &mut SecretChanges) -> Result<Vec<String>, ClientError> {
+        timeout(MAXIMUM_WAIT, changes.next()).await.unwrap()
+    }
+
+    async fn begun(nodes: &[&NodeTwin]) -> SecretChanges {
+        let mut changes = NodeTwin::store(nodes).watch(vec!["secret/a".to_owned()]);
+        changes.begin().await.unwrap();
+        changes
+    }
+
+    #[tokio::test]
+    async fn a_node_that_fails_is_followed_by_the_next() {
+        for code in [
+            Code::Internal,
+            Code::ResourceExhausted,
+            Code::FailedPrecondition,
+            Code::Unavailable,
+        ] {
+            let (one, other) = (NodeTwin::serve().await, NodeTwin::serve().await);
+            let mut changes = begun(&[&one, &other]).await;
+            one.put("{}");
+            assert_eq!(next(&mut changes).await.unwrap(), [one.endpoint()], "{code}");
+            one.end(code);
+            assert_eq!(next(&mut changes).await.unwrap(), ["secret/a"], "{code}");
+            other.put("{}");
+            assert_eq!(next(&mut changes).await.unwrap(), [other.endpoint()], "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_every_node_would_refuse_ends_it() {
+        for code in [
+            Code::PermissionDenied,
+            Code::Unauthenticated,
+            Code::InvalidArgument,
+            Code::Unimplemented,
+        ] {
+            let (one, other) = (NodeTwin::serve().await, NodeTwin::serve().await);
+            let mut changes = begun(&[&one, &other]).await;
+            one.end(code);
+            let error = next(&mut changes).await.unwrap_err();
+            assert!(
+                matches!(&error, ClientError::Refused(status) if status.code() == code),
+                "{error:?}"
+            );
+        }
     }
 }

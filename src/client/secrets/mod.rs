@@ -20,6 +20,8 @@
 //! have been made.
 
 mod changes;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::future::Future;
 
@@ -74,6 +76,15 @@ impl Secrets {
     #[must_use]
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The same on one node alone: no other answers for it.
+    #[must_use]
+    pub(crate) fn only(&self, node: &Node) -> Self {
+        Self {
+            client: self.client.only(node),
+            token: self.token.clone(),
+        }
     }
 
     /// Reads what is at a path; `data`: an object of JSON with more of what is asked, or nothing.

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
@@ -16,17 +16,17 @@ const MAXIMUM_WAIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The command line of somebody with a folder, and perhaps a token, of their own.
-struct Somebody {
+pub(super) struct Somebody {
     endpoints: String,
     home: PathBuf,
     token: Option<String>,
 }
 
 /// How a command ended.
-struct Ended {
-    code: Option<i32>,
+pub(super) struct Ended {
+    pub(super) code: Option<i32>,
     out: String,
-    error: String,
+    pub(super) error: String,
 }
 
 impl Ended {
@@ -53,7 +53,16 @@ impl Somebody {
         }
     }
 
-    fn command(&self, arguments: &[&str]) -> Result<Command> {
+    /// The same at one endpoint alone.
+    pub(super) fn at(&self, endpoint: &str) -> Self {
+        Self {
+            endpoints: endpoint.to_owned(),
+            home: self.home.clone(),
+            token: self.token.clone(),
+        }
+    }
+
+    pub(super) fn command(&self, arguments: &[&str]) -> Result<Command> {
         let Program::Stead(path) = Program::stead()? else {
             return Err("there is no binary".into());
         };
@@ -75,7 +84,7 @@ impl Somebody {
         Ok(command)
     }
 
-    async fn says(&self, input: &str, arguments: &[&str]) -> Result<Ended> {
+    pub(super) async fn says(&self, input: &str, arguments: &[&str]) -> Result<Ended> {
         let mut child = self.command(arguments)?.spawn()?;
         let mut stdin = child.stdin.take().ok_or("no input")?;
         // A command that reads nothing may have ended.
@@ -94,7 +103,7 @@ impl Somebody {
     }
 
     /// What a command that must succeed says.
-    async fn told(&self, arguments: &[&str]) -> Result<String> {
+    pub(super) async fn told(&self, arguments: &[&str]) -> Result<String> {
         let ended = self.does(arguments).await?;
         if ended.code != Some(0) {
             return Err(format!(
@@ -108,7 +117,7 @@ impl Somebody {
 }
 
 /// A cluster of three that was initialized and unsealed, and whoever has the root token.
-async fn unsealed(home: &Path) -> Result<(Cluster, Somebody, Vec<String>)> {
+pub(super) async fn unsealed(home: &Path) -> Result<(Cluster, Somebody, Vec<String>)> {
     let cluster = Cluster::builder(Program::stead()?).nodes(3).start().await?;
     let nobody = Somebody::new(&cluster.addresses(), home);
     let made = nobody
@@ -127,15 +136,24 @@ async fn unsealed(home: &Path) -> Result<(Cluster, Somebody, Vec<String>)> {
     Ok((cluster, nobody.with_token(root), shares))
 }
 
-async fn line(child: &mut Child) -> Result<String> {
-    let out = child.stdout.as_mut().ok_or("taken")?;
+async fn line_of(source: impl AsyncRead + Unpin) -> Result<String> {
     let mut text = String::new();
     timeout(
         MAXIMUM_WAIT,
-        BufReader::with_capacity(1, out).read_line(&mut text),
+        BufReader::with_capacity(1, source).read_line(&mut text),
     )
     .await??;
     Ok(text.trim_end().to_owned())
+}
+
+/// The next line that a program writes.
+pub(super) async fn line(child: &mut Child) -> Result<String> {
+    line_of(child.stdout.as_mut().ok_or("taken")?).await
+}
+
+/// The next line that it, or what runs it, says of itself.
+pub(super) async fn note(child: &mut Child) -> Result<String> {
+    line_of(child.stderr.as_mut().ok_or("taken")?).await
 }
 
 #[tokio::test]
@@ -159,15 +177,18 @@ async fn a_store_is_initialized_unsealed_and_sealed() -> TestResult {
     assert_eq!(again.code, Some(3), "{}", again.error);
     assert!(again.error.contains("already initialized"), "{}", again.error);
 
-    // One node is sealed: the others answer for it, and it alone is to be unsealed.
+    // The node that is asked is sealed, and no other in its place once it is: the others answer for it, and it alone is to
+    // be unsealed.
     root.told(&["mount", "enable", "kv", "--at", "secret", "--option", "version=2"])
         .await?;
     root.told(&["put", "secret/a", "k=v"]).await?;
-    let mut first = root.with_token(root.token.as_deref().ok_or("no token")?);
-    first.endpoints = cluster.addresses().first().ok_or("no address")?.clone();
-    first.told(&["seal"]).await?;
+    let first = root.at(cluster.addresses().first().ok_or("no address")?);
+    root.told(&["seal"]).await?;
+    let again = root.told(&["seal"]).await?;
+    assert!(again.contains("is sealed already"), "{again}");
     let status = root.does(&["status"]).await?;
     assert_eq!(status.code, Some(2), "{}", status.error);
+    assert_eq!(status.out.matches("\tsealed").count(), 1, "{}", status.out);
     assert_eq!(root.told(&["get", "secret/a", "--field", "k"]).await?, "v\n");
     let sealed = first.does(&["get", "secret/a"]).await?;
     assert_eq!(sealed.code, Some(4));
@@ -435,7 +456,8 @@ async fn a_file_is_written_from_a_template_and_follows_its_secrets() -> TestResu
     assert_eq!(std::fs::read_to_string(&target)?, "p='it'\\''s'\n");
 
     let mut following = root
-        .command(&[&files[..], &["--exec", "echo written"]].concat())?
+        .command(&[&files[..], &["--exec", "echo written $STEAD_TOKEN $VAULT_TOKEN"]].concat())?
+        .env("VAULT_TOKEN", "another")
         .spawn()?;
     let waiting = async {
         // Until it follows, a change may be read as what was there before.
@@ -452,6 +474,6 @@ async fn a_file_is_written_from_a_template_and_follows_its_secrets() -> TestResu
         Err::<(), crate::support::Error>("never".into())
     };
     timeout(MAXIMUM_WAIT, waiting).await??;
-    assert_eq!(line(&mut following).await?, "written");
+    assert_eq!(line(&mut following).await?, "written", "the tokens are passed on");
     Ok(())
 }

@@ -1,9 +1,10 @@
-//! The secret store from outside: its command line, what comes back after deaths, with the automatic keys and without,
-//! bad input, and what is left legible.
+//! The secret store from outside: its command line, what follows secrets, what comes back after deaths, with the automatic
+//! keys and without, bad input, and what is left legible.
 
 mod bad_input;
 mod canary;
 mod command;
+mod follow;
 mod operators;
 mod restart;
 

@@ -6,7 +6,7 @@
 use std::env;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::statfs;
@@ -101,15 +101,13 @@ fn check(path: &Path) -> Result<(), CliError> {
             path.display()
         )));
     }
-    match fs::symlink_metadata(path) {
-        Ok(there) if !there.is_file() || there.permissions().mode() & 0o077 != 0 => {
-            Err(CliError::invalid(format!(
-                "{} is there already, and is not a file for its user alone; remove it",
-                path.display()
-            )))
-        }
-        _ => Ok(()),
+    if matches!(file::is_private(path), Ok(false)) {
+        return Err(CliError::invalid(format!(
+            "{} is there already, and is not a file for its user alone; remove it",
+            path.display()
+        )));
     }
+    Ok(())
 }
 
 fn make_folder() -> Result<PathBuf, CliError> {
@@ -136,6 +134,8 @@ fn make_folder() -> Result<PathBuf, CliError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::super::super::place::Reference;
     use super::*;
 

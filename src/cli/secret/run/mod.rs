@@ -1,14 +1,14 @@
 //! `stead secret run`: a program that is given secrets as variables and as files, and told when they change.
 //!
 //! What happens to the secrets is said on standard error; the outputs are the program's. A program goes on with what it was
-//! given when the secrets cannot be read any more. Never passes the token on unless it is asked to, and never leaves a file
+//! given when the secrets cannot be read any more, or when one of them is not there any more. Never passes the token on unless it is asked to, and never leaves a file
 //! behind.
 
 mod memory;
 mod spec;
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -17,22 +17,27 @@ use rustix::process::Signal;
 use tokio::process::Child;
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use self::memory::MemoryFiles;
 use self::spec::{SecretFile, Variable};
 use super::ask::Session;
-use super::follow::Followed;
+use super::follow::{Followed, say};
+use super::place::Reference;
 use super::token_file;
 use crate::cli::exit::CliError;
 use crate::cli::program::{self, passed_on};
 use crate::cli::signal::{Stop, StopSignals};
-use crate::client::{ClientError, SecretChanges};
+use crate::client::ClientError;
 
 /// The variable that names the folder of files with a mere name.
 const FOLDER_VARIABLE: &str = "STEAD_SECRETS_DIR";
 
 /// How long a program that is to be run again may take to end.
 const STOP_AFTER: Duration = Duration::from_secs(10);
+
+/// The variables of a program.
+type Environment = Vec<(String, OsString)>;
 
 /// What a program is given, and the program.
 #[derive(Debug, Clone, Args)]
@@ -79,7 +84,7 @@ pub(super) fn signal_of(text: &str) -> Result<Signal, String> {
 enum Event {
     Ended(io::Result<ExitStatus>),
     Told(Signal),
-    Changed(Result<Vec<String>, ClientError>),
+    Changed(Result<(), ClientError>),
 }
 
 /// The signals that are passed on.
@@ -132,67 +137,66 @@ impl Run {
         let references = references.chain(self.files.iter().map(|file| &file.reference));
         let paths: Vec<String> = references.map(|reference| reference.path.clone()).collect();
         let mut followed = Followed::open(session, &paths).await?;
-        let mut changes = followed.changes(session);
-        if let Some(changes) = &mut changes {
-            // From here on nothing is missed.
-            changes.begin().await?;
-        }
+        // From here on nothing is missed.
+        followed.begin(session).await?;
         followed.read(session).await?;
         let mut files = MemoryFiles::prepare(&self.files)?;
-        self.write(&followed, &mut files)?;
-        let mut child = self.start(&followed, &files)?;
+        let environment = self.renew(|reference| followed.wanted(reference), &mut files)?;
+        let mut child = self.start(environment)?;
+        followed.passed_on();
         loop {
             let event = tokio::select! {
                 ended = child.wait() => Event::Ended(ended),
                 told = signals.next() => Event::Told(told),
-                changed = next_of(&mut changes) => Event::Changed(changed),
+                changed = followed.next(session) => Event::Changed(changed),
             };
             match event {
                 Event::Ended(status) => return passed_on(status?),
                 Event::Told(signal) => program::send(&child, signal),
-                Event::Changed(Err(error)) => {
-                    changes = None;
-                    say(&format!(
-                        "secrets are not followed any more, and the program goes on: {error}"
-                    ))?;
-                }
-                Event::Changed(Ok(_)) => match followed.read(session).await {
-                    Ok(false) => {}
-                    Ok(true) => {
-                        if let Some(again) = self.tell(&followed, &mut files, &mut child).await? {
-                            child = again;
+                Event::Changed(Err(error)) => say(&format!(
+                    "secrets are not followed any more, and the program goes on: {error}"
+                )),
+                Event::Changed(Ok(())) => {
+                    match self.renew(|reference| followed.wanted(reference), &mut files) {
+                        Ok(environment) => {
+                            self.tell(environment, &mut child).await?;
+                            followed.passed_on();
                         }
+                        Err(error) => followed.failed(&error),
                     }
-                    Err(error) => say(&format!(
-                        "a secret has changed and cannot be read, so that the program keeps the old one: {error}"
-                    ))?,
-                },
+                }
             }
         }
     }
 
-    fn write(&self, followed: &Followed, files: &mut MemoryFiles) -> Result<(), CliError> {
-        for file in &self.files {
-            let value = followed.wanted(&file.reference.path, file.reference.field.as_deref())?;
-            files.write(&file.path, value.as_bytes())?;
-        }
-        Ok(())
-    }
-
-    fn start(&self, followed: &Followed, files: &MemoryFiles) -> Result<Child, CliError> {
-        let Some((program, arguments)) = self.command.split_first() else {
-            return Err(CliError::invalid("the command to run is missing"));
-        };
-        let mut environment: Vec<(String, OsString)> = Vec::new();
+    /// Replaces the files and gives the variables, once all that the program is given is there: else no file is touched.
+    fn renew(
+        &self,
+        wanted: impl Fn(&Reference) -> Result<Zeroizing<String>, CliError>,
+        files: &mut MemoryFiles,
+    ) -> Result<Environment, CliError> {
+        let texts = self.files.iter().map(|file| wanted(&file.reference));
+        let texts = texts.collect::<Result<Vec<_>, CliError>>()?;
+        let mut environment = Environment::new();
         for variable in &self.variables {
-            let value = followed.wanted(&variable.reference.path, variable.reference.field.as_deref())?;
+            let value = variable.holding(wanted(&variable.reference)?)?;
             environment.push((variable.name.clone(), OsString::from(value.as_str())));
+        }
+        for (file, text) in self.files.iter().zip(&texts) {
+            files.write(&file.path, text.as_bytes())?;
         }
         environment.extend(
             files
                 .folder()
                 .map(|folder| (FOLDER_VARIABLE.to_owned(), folder.into())),
         );
+        Ok(environment)
+    }
+
+    fn start(&self, environment: Environment) -> Result<Child, CliError> {
+        let Some((program, arguments)) = self.command.split_first() else {
+            return Err(CliError::invalid("the command to run is missing"));
+        };
         let removed: &[&str] = if self.keep_token {
             &[]
         } else {
@@ -201,49 +205,82 @@ impl Run {
         program::start_without(removed, program, arguments, environment)
     }
 
-    /// Tells the program of a change; another one, if it was run again.
-    async fn tell(
-        &self,
-        followed: &Followed,
-        files: &mut MemoryFiles,
-        child: &mut Child,
-    ) -> Result<Option<Child>, CliError> {
-        if let Err(error) = self.write(followed, files) {
-            say(&format!(
-                "a secret has changed, and the program keeps the old one: {error}"
-            ))?;
-            return Ok(None);
-        }
+    /// Tells the program of a change, or runs it again.
+    async fn tell(&self, environment: Environment, child: &mut Child) -> Result<(), CliError> {
         if let Some(signal) = self.on_change {
             program::send(child, signal);
         }
-        if !self.restart {
-            return Ok(None);
+        if self.restart {
+            say("a secret has changed; running the program again");
+            program::terminate(child);
+            if timeout(STOP_AFTER, child.wait()).await.is_err() {
+                child.kill().await?;
+            }
+            *child = self.start(environment)?;
         }
-        say("a secret has changed; running the program again")?;
-        program::terminate(child);
-        if timeout(STOP_AFTER, child.wait()).await.is_err() {
-            child.kill().await?;
-        }
-        self.start(followed, files).map(Some)
+        Ok(())
     }
-}
-
-/// What comes next of changes that are followed; for ever nothing, if none are.
-async fn next_of(changes: &mut Option<SecretChanges>) -> Result<Vec<String>, ClientError> {
-    match changes {
-        Some(changes) => changes.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-fn say(text: &str) -> io::Result<()> {
-    writeln!(io::stderr(), "{text}")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    fn given(variables: &[&str], files: &[&str]) -> Run {
+        Run {
+            variables: variables
+                .iter()
+                .map(|text| spec::variable(text).unwrap())
+                .collect(),
+            files: files.iter().map(|text| spec::file(text).unwrap()).collect(),
+            on_change: None,
+            restart: true,
+            keep_token: false,
+            command: vec!["true".into()],
+        }
+    }
+
+    #[test]
+    fn no_file_is_replaced_unless_all_that_a_program_is_given_is_there() {
+        let run = given(&["A=secret/a#a"], &["a=secret/a#a", "b=secret/a#b"]);
+        let mut files = MemoryFiles::prepare(&run.files).unwrap();
+        let folder = files.folder().unwrap().to_owned();
+        let mut renew = |a: Option<&str>, b: Option<&str>| {
+            let wanted = |reference: &Reference| {
+                let value = match reference.field.as_deref() {
+                    Some("a") => a,
+                    _ => b,
+                };
+                let value = value.map(|value| Zeroizing::new(value.to_owned()));
+                value.ok_or_else(|| CliError::failure("it is missing"))
+            };
+            run.renew(wanted, &mut files)
+        };
+        let environment = renew(Some("one"), Some("one")).unwrap();
+        let expected: Environment = vec![
+            ("A".to_owned(), "one".into()),
+            (FOLDER_VARIABLE.to_owned(), folder.clone().into()),
+        ];
+        assert_eq!(environment, expected);
+        for (a, b) in [
+            (Some("two"), None),
+            (None, Some("two")),
+            (Some("t\0wo"), Some("two")),
+        ] {
+            assert!(renew(a, b).is_err(), "{a:?} {b:?}");
+            for name in ["a", "b"] {
+                assert_eq!(
+                    fs::read_to_string(folder.join(name)).unwrap(),
+                    "one",
+                    "{a:?} {b:?}"
+                );
+            }
+        }
+        renew(Some("two"), Some("three")).unwrap();
+        assert_eq!(fs::read_to_string(folder.join("b")).unwrap(), "three");
+    }
 
     #[test]
     fn a_signal_has_a_name_with_or_without_sig() {

@@ -2,7 +2,14 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use rustix::param::page_size;
+use zeroize::Zeroizing;
+
 use super::super::place::Reference;
+use crate::cli::exit::{CliError, Exit};
+
+/// Pages that a variable may fill with its name, an equals sign and its end: with more, Linux starts no program.
+const MAXIMUM_PAGES: usize = 32;
 
 /// A variable of the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +18,25 @@ pub(super) struct Variable {
     pub(super) name: String,
     /// What it holds.
     pub(super) reference: Reference,
+}
+
+impl Variable {
+    /// A value, if a variable can hold it.
+    ///
+    /// # Errors
+    /// It cannot; the text does not repeat it.
+    pub(super) fn holding(&self, value: Zeroizing<String>) -> Result<Zeroizing<String>, CliError> {
+        let bytes = self.name.len().saturating_add(value.len()).saturating_add(2);
+        let reason = if value.contains('\0') {
+            "has a NUL byte in it"
+        } else if bytes > page_size().saturating_mul(MAXIMUM_PAGES) {
+            "is too long for a variable"
+        } else {
+            return Ok(value);
+        };
+        let message = format!("what {} is to hold {reason}; give it with --file", self.name);
+        Err(CliError::new(Exit::Server, message))
+    }
 }
 
 /// A file.
@@ -81,6 +107,21 @@ mod tests {
         assert_eq!(variable("A=b=c#d=e").unwrap().reference.path, "b=c");
         for text in ["", "A", "=secret/a#b", "A=", "A=#b", "A=b#"] {
             assert!(variable(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_holds_what_a_program_can_be_started_with() {
+        let variable = variable("A=secret/a#b").unwrap();
+        let held = |value: String| variable.holding(Zeroizing::new(value));
+        let longest = page_size() * MAXIMUM_PAGES - "A=\0".len();
+        assert_eq!(held("a".repeat(longest)).unwrap().len(), longest);
+        for (value, says) in [
+            ("a".repeat(longest + 1), "too long"),
+            ("hunter\0".to_owned(), "NUL"),
+        ] {
+            let error = held(value).unwrap_err().message;
+            assert!(error.contains(says) && !error.contains("hunter"), "{error}");
         }
     }
 

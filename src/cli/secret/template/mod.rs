@@ -1,7 +1,7 @@
 //! `stead secret template`: a file that is written from a template and secrets, and again when they change.
 //!
-//! The file is replaced as a whole, readable for its user alone. Never writes a part of one: where a secret is missing, the
-//! old file stays.
+//! The file is replaced as a whole, readable for its user alone. What fails once it was written the first time is tried
+//! again until it succeeds. Never writes a part of one: where a secret is missing, the old file stays.
 
 mod language;
 mod render;
@@ -9,23 +9,22 @@ mod render;
 mod tests;
 
 use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::Command;
 use zeroize::Zeroizing;
 
 use self::language::Template;
 use self::render::Values;
 use super::ask::Session;
-use super::file;
 use super::follow::Followed;
 use super::run::signal_of;
+use super::{file, token_file};
 use crate::cli::exit::CliError;
-use crate::cli::signal;
+use crate::cli::{program, signal};
 
 /// What is written from what.
 #[derive(Debug, Clone, Args)]
@@ -72,13 +71,15 @@ impl FromTemplate {
             .map_err(|error| CliError::invalid(format!("cannot read {named}: {error}")))?;
         let template =
             Template::parse(&text).map_err(|reason| CliError::invalid(format!("{named}, {reason}")))?;
-        let mut followed = Followed::open(session, &template.paths()).await?;
-        if self.once {
+        let paths = template.paths();
+        let mut followed = Followed::open(session, &paths).await?;
+        if self.once || paths.is_empty() {
+            // A template without secrets never changes.
             followed.read(session).await?;
-            return self.write(&template, &followed).await;
+            return self.renew(&template, &followed, &mut false).await;
         }
         tokio::select! {
-            outcome = self.follow(session, &template, &mut followed) => outcome,
+            outcome = self.follow(session, &template, followed) => outcome,
             () = stopped => Ok(()),
         }
     }
@@ -87,39 +88,54 @@ impl FromTemplate {
         &self,
         session: &Session,
         template: &Template,
-        followed: &mut Followed,
+        mut followed: Followed,
     ) -> Result<(), CliError> {
-        let Some(mut changes) = followed.changes(session) else {
-            // A template without secrets never changes.
-            return self.write(template, followed).await;
-        };
-        changes.begin().await?;
+        followed.begin(session).await?;
         followed.read(session).await?;
-        self.write(template, followed).await?;
+        let mut is_untold = false;
+        self.renew(template, &followed, &mut is_untold).await?;
+        followed.passed_on();
         loop {
-            changes.next().await?;
-            let written = match followed.read(session).await {
-                Ok(true) => self.write(template, followed).await,
-                Ok(false) => Ok(()),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = written {
-                writeln!(io::stderr(), "{} stays as it is: {error}", self.target.display())?;
+            followed.next(session).await?;
+            match self.renew(template, &followed, &mut is_untold).await {
+                Ok(()) => followed.passed_on(),
+                Err(error) => followed.failed(&error),
             }
         }
     }
 
-    /// Writes the file if its text is another, and tells of it.
-    async fn write(&self, template: &Template, followed: &Followed) -> Result<(), CliError> {
+    /// Writes the file and tells of it, also of what was written before and not told: that is what `is_untold` says.
+    async fn renew(
+        &self,
+        template: &Template,
+        values: &dyn Values,
+        is_untold: &mut bool,
+    ) -> Result<(), CliError> {
+        *is_untold |= self.write(template, values)?;
+        if *is_untold {
+            self.tell().await?;
+            *is_untold = false;
+        }
+        Ok(())
+    }
+
+    /// Writes the file if its text is another, or if others may read it; whether its text was another.
+    fn write(&self, template: &Template, values: &dyn Values) -> Result<bool, CliError> {
         let text = template
-            .render(followed)
+            .render(values)
             .map_err(|reason| CliError::failure(format!("{}, {reason}", self.template.display())))?;
         let before = fs::read(&self.target).map(Zeroizing::new);
-        if before.is_ok_and(|before| before.as_slice() == text.as_bytes()) {
-            return Ok(());
+        let is_same = before.is_ok_and(|before| before.as_slice() == text.as_bytes());
+        if !is_same || !file::is_private(&self.target).unwrap_or(false) {
+            file::replace(&self.target, text.as_bytes()).map_err(|error| {
+                CliError::failure(format!("cannot write {}: {error}", self.target.display()))
+            })?;
         }
-        file::replace(&self.target, text.as_bytes())
-            .map_err(|error| CliError::failure(format!("cannot write {}: {error}", self.target.display())))?;
+        Ok(!is_same)
+    }
+
+    /// Tells of the file: a process by a signal, and whoever the command tells.
+    async fn tell(&self) -> Result<(), CliError> {
         if let Some(process) = self.signal_pid.and_then(Pid::from_raw) {
             kill_process(process, self.told_by).map_err(|error| {
                 CliError::failure(format!(
@@ -129,7 +145,11 @@ impl FromTemplate {
             })?;
         }
         if let Some(command) = &self.run {
-            let status = Command::new("sh").arg("-c").arg(command).status().await?;
+            let arguments = [OsString::from("-c"), OsString::from(command)];
+            let more: [(&str, &str); 0] = [];
+            let mut shell =
+                program::start_without(&token_file::VARIABLES, OsStr::new("sh"), &arguments, more)?;
+            let status = shell.wait().await?;
             if !status.success() {
                 return Err(CliError::failure(format!("{command:?} ended with {status}")));
             }

@@ -1,7 +1,12 @@
-use zeroize::Zeroizing;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
 
-use super::language::Template;
-use super::render::Values;
+use tokio::time::{sleep, timeout};
+
+use super::*;
+use crate::cli::output::Format;
+use crate::client::secrets::testing::{MAXIMUM_WAIT, NodeTwin};
 
 struct Twin;
 
@@ -104,4 +109,72 @@ fn what_is_not_there_is_said_with_its_line_and_without_values() {
 fn each_secret_of_a_template_is_named_once() {
     let text = "{{ secret \"b\" \"x\" }}{{ secret \"a\" }}{{ secret \"b\" \"y\" }}{{ env \"c\" }}";
     assert_eq!(Template::parse(text).unwrap().paths(), ["a", "b"]);
+}
+
+/// The command that writes a file in a folder from what the test gives it.
+fn command_in(folder: &Path, run: Option<String>) -> FromTemplate {
+    FromTemplate {
+        template: folder.join("a.tmpl"),
+        target: folder.join("a.conf"),
+        once: false,
+        run,
+        signal_pid: None,
+        told_by: Signal::HUP,
+    }
+}
+
+#[test]
+fn a_file_that_others_may_read_is_closed_to_them_and_nobody_is_told_of_the_same_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let command = command_in(folder.path(), None);
+    let mode = || fs::metadata(&command.target).unwrap().permissions().mode() & 0o777;
+    let template = Template::parse("{{ secret \"secret/db\" \"port\" }}").unwrap();
+    assert!(command.write(&template, &Twin).unwrap());
+    assert_eq!(mode(), 0o600);
+    fs::set_permissions(&command.target, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(!command.write(&template, &Twin).unwrap());
+    assert_eq!(mode(), 0o600);
+    assert_eq!(fs::read_to_string(&command.target).unwrap(), "5432");
+}
+
+/// Waits until a file says a word so many times.
+async fn says(path: &Path, word: &str, times: usize) {
+    let waiting = async {
+        while fs::read_to_string(path).unwrap().matches(word).count() < times {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(MAXIMUM_WAIT, waiting).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_written_and_not_told_is_told_until_it_succeeds() {
+    let node = NodeTwin::serve().await;
+    node.put(r#"{"k":"one"}"#);
+    let session = Session {
+        secrets: NodeTwin::store(&[&node]),
+        format: Format::default(),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (log, good) = (folder.path().join("log"), folder.path().join("good"));
+    fs::write(&log, "").unwrap();
+    fs::write(&good, "").unwrap();
+    let (to, there) = (log.display(), good.display());
+    let run = format!("test -e {there} || {{ echo failed >> {to}; false; }} && echo told >> {to}");
+    let command = command_in(folder.path(), Some(run));
+    let template = Template::parse("{{ secret \"secret/a\" \"k\" }}").unwrap();
+    let followed = Followed::open(&session, &template.paths()).await.unwrap();
+    let changes = async {
+        says(&log, "told", 1).await;
+        fs::remove_file(&good).unwrap();
+        node.put(r#"{"k":"two"}"#);
+        says(&log, "failed", 1).await;
+        assert_eq!(fs::read_to_string(&command.target).unwrap(), "two");
+        fs::write(&good, "").unwrap();
+        says(&log, "told", 2).await;
+    };
+    tokio::select! {
+        ended = command.follow(&session, &template, followed) => panic!("it has ended: {ended:?}"),
+        () = changes => {}
+    }
 }
