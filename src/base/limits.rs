@@ -351,8 +351,9 @@ pub const MAXIMUM_SECRET_REQUESTS_PER_CLIENT: usize = 1_024;
 /// Time that a request on Vault's interface may take, its body included, as in Vault (90 s).
 pub const MAXIMUM_SECRET_REQUEST_SECONDS: u64 = 90;
 
-/// Time that seals, and what is told once of them, are written again where there is no answer: less than a request may take.
-pub const MAXIMUM_SEAL_WRITE_SECONDS: u64 = 60;
+/// Time that seals may take to be written, tried again where there is no answer: less than command lines wait, so that who
+/// is told once what opens them is still there.
+pub const MAXIMUM_SEAL_WRITE_SECONDS: u64 = 3;
 
 /// Bytes from which on the body of a request to the secret store counts as large, and one whose length is not told.
 pub const LARGE_SECRET_BODY_BYTES: u64 = 1024 * 1024;
@@ -365,6 +366,14 @@ pub const MAXIMUM_SECRET_CACHE_ENTRIES: usize = 16_384;
 
 /// Records of the secret store that one request removes.
 pub const MAXIMUM_SECRET_CLEARED_RECORDS: usize = 4_096;
+
+/// Records that one transaction of the secret store reads or writes of a change that may be cut into several: what is left
+/// over is done by others after it.
+pub const MAXIMUM_SECRET_PORTION_RECORDS: usize = 1_024;
+
+/// Bytes of such a transaction in the log, the last record not counted. What a request writes besides has to fit into the
+/// largest request beside it: the table of mounts.
+pub const MAXIMUM_SECRET_PORTION_BYTES: usize = 256 * 1024;
 
 /// Mounts of the secret store, those that are always there among them.
 pub const MAXIMUM_SECRET_MOUNTS: usize = 2_048;

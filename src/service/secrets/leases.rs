@@ -7,7 +7,10 @@
 //! ```
 //!
 //! The id is the path of the request and 24 characters at random. Taking back is done by [`super::reaper`] where time is up,
-//! and again until it succeeds. Never lets a lease outlast its token.
+//! and again until it succeeds; of all below a path, by [`revoking`]. What a batch token was given belongs to the token that
+//! it descends from, as nothing tells when the batch token itself ends. Never lets a lease outlast its token.
+
+mod revoking;
 
 use std::time::Duration;
 
@@ -15,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::storage::{decode, encode};
 use super::engine::times::rfc3339;
-use super::engine::{Data, Fault, Leased, Mount};
+use super::engine::{Data, Fault, Leased, Mount, TokenKind};
 use super::error::SecretsError;
 use super::parameters::span;
 use super::path::below;
@@ -25,6 +28,7 @@ use super::store::Draft;
 use super::token::{self, Identity};
 use super::work::Work;
 use crate::base::secret::Secret;
+pub use revoking::{REVOKING, go_on, revoke_below};
 
 /// Where leases are.
 pub const LEASES: &str = "lease";
@@ -36,10 +40,13 @@ pub const LEASED: &str = "leased";
 /// What is stored of a lease. Times are since 1970.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Lease {
-    /// The token that it was given to.
+    /// The token that it ends with: that which it was given to, or which that one descends from.
     pub token: String,
-    /// The mount that gave it.
+    /// Where the mount was that gave it.
     pub mount: String,
+    /// The id of that mount, by which it is found wherever it is moved; empty: only the path tells.
+    #[serde(default)]
+    pub mount_id: String,
     /// When.
     pub issued: Duration,
     /// When it ends.
@@ -69,7 +76,7 @@ pub struct MadeLease {
 /// Makes a lease.
 ///
 /// # Errors
-/// The token is one that is not stored and ends sooner, or there is no randomness.
+/// The path is too long, or there is no randomness.
 pub fn make(
     draft: &mut Draft,
     leased: Leased,
@@ -84,20 +91,21 @@ pub fn make(
     } else {
         leased.ttl
     };
-    let most = most(leased.max_ttl, mount);
-    let ttl = wanted.min(most);
+    let (token, max_ttl) = bounds(leased.max_ttl, owner, now);
+    let ttl = wanted.min(most(max_ttl, mount));
     let id = format!(
         "{}/{}",
         path.trim_end_matches('/'),
         token::text::random(token::text::RANDOM_CHARACTERS, randomness)?
     );
     let lease = Lease {
-        token: owner.id.clone(),
+        token,
         mount: mount.path.clone(),
+        mount_id: mount.uuid.clone(),
         issued: now,
         ends: now + ttl,
         renewed: None,
-        max_ttl: leased.max_ttl,
+        max_ttl,
         ttl,
         is_renewable: leased.is_renewable,
         details: leased.details,
@@ -110,6 +118,21 @@ pub fn make(
         seconds: ttl.as_secs(),
         is_renewable: lease.is_renewable,
     })
+}
+
+/// The token that a lease ends with, and how long it may last; zero: as the mount says.
+fn bounds(max_ttl: Duration, owner: &Identity, now: Duration) -> (String, Duration) {
+    if owner.entry.kind == TokenKind::Service {
+        return (owner.id.clone(), max_ttl);
+    }
+    let token = owner.entry.parent.as_ref().unwrap_or(&owner.id).clone();
+    let left = owner.entry.ends.map(|ends| ends.saturating_sub(now));
+    let max_ttl = match left {
+        Some(left) if max_ttl.is_zero() => left,
+        Some(left) => max_ttl.min(left),
+        None => max_ttl,
+    };
+    (token, max_ttl)
 }
 
 fn most(max_ttl: Duration, mount: &Mount) -> Duration {
@@ -154,14 +177,31 @@ pub fn end(work: &mut Work, id: &str) -> Result<(), Fault> {
     let Some(lease) = find(work.draft(), id)? else {
         return Ok(());
     };
-    let mount = work.mounts().get(&lease.mount).cloned();
-    if let Some(mount) = mount {
-        let path = below(&mount.path, id).to_owned();
-        work.with_engine(&mount, &path, |engine, call, room| {
+    if let Some(mount) = mount_of(work, &lease) {
+        work.with_engine(&mount, below(&lease.mount, id), |engine, call, room| {
             engine.revoke(call, &lease.details, room)
         })?;
     }
     forget(work.draft(), id, &lease)
+}
+
+/// The mount that gave a lease, wherever it is by now; none: it was taken away.
+fn mount_of(work: &Work, lease: &Lease) -> Option<Mount> {
+    let mounts = work.mounts();
+    let mount = match lease.mount_id.as_str() {
+        "" => mounts.get(&lease.mount),
+        id => mounts.iter().find(|mount| mount.uuid == id),
+    };
+    mount.cloned()
+}
+
+/// Has the time of a lease be up: what it was for is taken back soon, and again until that succeeds.
+///
+/// # Errors
+/// It cannot be read.
+pub fn expire(draft: &mut Draft, id: &str) -> Result<(), Fault> {
+    let timer = draft.name(&format!("{TIMERS}/{id}"))?;
+    draft.delete(&timer)
 }
 
 /// Forgets a lease, whatever became of what it was for.
@@ -240,13 +280,14 @@ pub fn renew(work: &mut Work, rest: &str) -> Result<Response, SecretsError> {
     let mut lease = find(work.draft(), &id)?
         .filter(|lease| lease.ends > now)
         .ok_or_else(invalid)?;
-    if !lease.is_renewable || !token::is_alive(work.draft(), &lease.token)? {
+    let timer = work.draft().name(&format!("{TIMERS}/{id}"))?;
+    let is_running = work.draft().has(&timer)? && token::is_alive(work.draft(), &lease.token)?;
+    if !lease.is_renewable || !is_running {
         return Err(Fault::Invalid("lease is not renewable".to_owned()).into());
     }
-    let mount = work.mounts().get(&lease.mount).cloned().ok_or_else(invalid)?;
-    let path = below(&mount.path, &id).to_owned();
+    let mount = mount_of(work, &lease).ok_or_else(invalid)?;
     let wanted = Some(wanted.unwrap_or(lease.ttl));
-    let lasts = work.with_engine(&mount, &path, |engine, call, room| {
+    let lasts = work.with_engine(&mount, below(&lease.mount, &id), |engine, call, room| {
         engine.renew(call, &lease.details, wanted, room)
     })?;
     let age = now.saturating_sub(lease.issued);
@@ -270,58 +311,4 @@ pub fn revoke(work: &mut Work, rest: &str) -> Result<Response, SecretsError> {
     let id = given(work, rest)?;
     end(work, &id)?;
     Ok(Response::default())
-}
-
-/// Takes back all leases below a path; with `force` they are forgotten even where that fails.
-///
-/// # Errors
-/// The engine has to be asked again.
-pub fn revoke_below(work: &mut Work, prefix: &str, force: bool) -> Result<Response, SecretsError> {
-    let prefix = prefix.trim_end_matches('/');
-    if prefix.is_empty() {
-        return Err(Fault::Invalid("a prefix is needed".to_owned()).into());
-    }
-    let directory = work.draft().name(&format!("{LEASES}/{prefix}"))?;
-    let (names, more) = work.draft().all_below(&directory)?;
-    for name in names {
-        let path = work
-            .draft()
-            .unsealed()
-            .names()
-            .decode(&name)
-            .map_err(SecretsError::from)?;
-        let id = below("lease/", &path).to_owned();
-        match end(work, &id) {
-            Err(_) if force => {
-                if let Some(lease) = find(work.draft(), &id)? {
-                    forget(work.draft(), &id, &lease)?;
-                }
-            }
-            ended => ended?,
-        }
-    }
-    let mut response = Response::default();
-    if more {
-        response
-            .warnings
-            .push("there are more leases below that path: ask again".to_owned());
-    }
-    revoke_tokens(work, prefix)?;
-    Ok(response)
-}
-
-/// Tokens that were given at a path are leases of it too.
-fn revoke_tokens(work: &mut Work, prefix: &str) -> Result<(), SecretsError> {
-    if !prefix.starts_with("auth/") {
-        return Ok(());
-    }
-    let directory = work.draft().name(token::TOKENS)?;
-    for id in work.draft().list(&directory)? {
-        let of_prefix =
-            token::of_id(work.draft(), &id)?.is_some_and(|identity| identity.entry.path.starts_with(prefix));
-        if of_prefix {
-            token::revoke(work.draft(), &id)?;
-        }
-    }
-    Ok(())
 }

@@ -1,11 +1,12 @@
 //! Takes away what tokens and leases leave behind when they end: children, leases, cubbyholes, accessors, and what unmounted
-//! engines stored.
+//! engines stored. Goes on with what is revoked below a path, where that is more than one transaction takes.
 //!
 //! Every unsealed node follows what goes from the store; the leader acts at once, the others after a while and only where
 //! something is left, so that a sealed leader leaves nothing for long. When a node is unsealed, and every few minutes, it looks
-//! whether something was missed. All of it can be done twice. Never ends a token that is alive, or a lease before its time.
+//! whether something was missed. All of it can be done twice. What is much is done in portions, and what fails is done later:
+//! neither keeps others waiting. Never ends a token that is alive, or a lease before its time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::engine::storage::decode;
 use super::error::SecretsError;
 use super::parameters::Body;
 use super::request::{Request, Response, Verb};
-use super::store::{Unsealed, keys};
+use super::store::{Draft, Unsealed, keys};
 use super::token::{ACCESSORS, CHILDREN, LINEAGE, Lineage, TOKENS};
 use super::work::Work;
 use super::{Secrets, leases, mounts};
@@ -32,11 +33,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
 const AGAIN: Duration = Duration::from_secs(1);
 /// Jobs that are done in one transaction.
 const JOBS_AT_ONCE: usize = 32;
-/// Children, leases and records that one job takes away at once.
-const PARTS_AT_ONCE: usize = 256;
 
 /// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Job {
     /// What a token left behind.
     Token(String),
@@ -44,12 +43,46 @@ enum Job {
     Lease(String),
     /// What an unmounted engine stored.
     Mount(String),
+    /// What is left to be revoked at a path and below it.
+    Path(String),
+}
+
+/// Jobs in the order in which they are due, none of them twice.
+#[derive(Default)]
+struct Queue {
+    jobs: BTreeMap<(Instant, u64), Job>,
+    queued: HashSet<Job>,
+    /// How many were ever added: of those that are due at the same time, the first comes first.
+    added: u64,
+}
+
+impl Queue {
+    fn add(&mut self, job: Job, at: Instant) {
+        if self.queued.insert(job.clone()) {
+            self.added += 1;
+            self.jobs.insert((at, self.added), job);
+        }
+    }
+
+    /// Those that are due, as many as are done at once; and when the next one is.
+    fn due(&mut self, now: Instant) -> (Vec<Job>, Option<Instant>) {
+        let mut due = Vec::new();
+        while due.len() < JOBS_AT_ONCE
+            && let Some(first) = self.jobs.first_entry()
+            && first.key().0 <= now
+        {
+            let job = first.remove();
+            self.queued.remove(&job);
+            due.push(job);
+        }
+        (due, self.jobs.keys().next().map(|(at, _)| *at))
+    }
 }
 
 /// See the module.
 #[derive(Default)]
 pub struct Reaper {
-    jobs: Mutex<VecDeque<(Instant, Job)>>,
+    queue: Mutex<Queue>,
     wanted: Notify,
     sweep: Notify,
 }
@@ -61,19 +94,8 @@ impl Reaper {
     }
 
     fn add(&self, job: Job, at: Instant) {
-        self.jobs.lock().push_back((at, job));
+        self.queue.lock().add(job, at);
         self.wanted.notify_one();
-    }
-
-    /// Those that are due, as many as are done at once; and when the next one is.
-    fn due(&self) -> (Vec<Job>, Option<Instant>) {
-        let mut jobs = self.jobs.lock();
-        let now = Instant::now();
-        let mut due = Vec::new();
-        while due.len() < JOBS_AT_ONCE && jobs.front().is_some_and(|(at, _)| *at <= now) {
-            due.extend(jobs.pop_front().map(|(_, job)| job));
-        }
-        (due, jobs.front().map(|(at, _)| *at))
     }
 }
 
@@ -134,6 +156,7 @@ impl Secrets {
             EventKind::Delete if is_in(TOKENS) => Job::Token,
             EventKind::Delete if is_in(leases::TIMERS) => Job::Lease,
             EventKind::Put if is_in(mounts::UNMOUNTED) => Job::Mount,
+            EventKind::Put if is_in(leases::REVOKING) => Job::Path,
             _ => return,
         };
         let path = unsealed.names().decode(name);
@@ -146,7 +169,7 @@ impl Secrets {
     async fn work_off(&self, unsealed: &Arc<Unsealed>) {
         loop {
             let wanted = self.reaper.wanted.notified();
-            let (due, next) = self.reaper.due();
+            let (due, next) = self.reaper.queue.lock().due(Instant::now());
             if due.is_empty() {
                 let next = next.unwrap_or_else(|| Instant::now() + SWEEP_INTERVAL);
                 tokio::select! {
@@ -168,7 +191,7 @@ impl Secrets {
         }
     }
 
-    /// Does jobs in one transaction.
+    /// Does jobs in one transaction; what is more than it takes is done by others after it.
     async fn do_jobs(&self, unsealed: &Arc<Unsealed>, jobs: &[Job]) -> Result<(), SecretsError> {
         let request = Arc::new(Request {
             id: String::new(),
@@ -185,14 +208,15 @@ impl Secrets {
             let mut work = self.work(&request, unsealed, view, &Arc::new(BTreeMap::new()))?;
             let mut again = Vec::new();
             for job in jobs {
-                if !do_job(&mut work, job)? {
+                if !work.draft().has_room() || !do_job(&mut work, job)? {
                     again.push(job.clone());
                 }
             }
             let done = work.into_done(Ok(Response::default()));
             if self.finish(done, unsealed).await?.is_some() {
+                let at = self.time_of_jobs();
                 for job in again {
-                    self.reaper.add(job, Instant::now());
+                    self.reaper.add(job, at);
                 }
                 return Ok(());
             }
@@ -215,7 +239,7 @@ impl Secrets {
     async fn sweep_once(&self, unsealed: &Arc<Unsealed>) -> Result<(), SecretsError> {
         let view = self.core.view(false).await?;
         unsealed.follow(&view)?;
-        let draft = super::store::Draft::new(Arc::clone(unsealed), view, crate::base::clock::unix_time());
+        let draft = Draft::new(Arc::clone(unsealed), view, crate::base::clock::unix_time());
         let at = self.time_of_jobs();
         let (reaper, unsealed) = (Arc::clone(&self.reaper), Arc::clone(unsealed));
         let swept = tokio::task::spawn_blocking(move || {
@@ -240,7 +264,8 @@ impl Secrets {
             };
             find(LINEAGE, TOKENS, Job::Token)?;
             find(leases::LEASES, leases::TIMERS, Job::Lease)?;
-            find(mounts::UNMOUNTED, "", Job::Mount)
+            find(mounts::UNMOUNTED, "", Job::Mount)?;
+            find(leases::REVOKING, "", Job::Path)
         });
         swept
             .await
@@ -260,28 +285,39 @@ fn do_job(work: &mut Work, job: &Job) -> Result<bool, SecretsError> {
             Ok(true)
         }
         Job::Mount(uuid) => do_mount(work, uuid),
+        Job::Path(path) => leases::go_on(work, path),
     }
+}
+
+/// Takes away records below a directory, as many as one transaction takes, each when `before` was done for it; false: there
+/// are more.
+fn clear(
+    draft: &mut Draft,
+    directory: &str,
+    mut before: impl FnMut(&mut Draft, &[u8]) -> Result<(), SecretsError>,
+) -> Result<bool, SecretsError> {
+    let directory = draft.name(directory)?;
+    let (names, more) = draft.all_below(&directory)?;
+    for name in names {
+        if !draft.has_room() {
+            return Ok(false);
+        }
+        before(draft, &name)?;
+        draft.delete(&name)?;
+    }
+    Ok(!more)
 }
 
 fn do_mount(work: &mut Work, uuid: &str) -> Result<bool, SecretsError> {
     let mark = work.draft().name(&format!("{}/{uuid}", mounts::UNMOUNTED))?;
-    let Some(path) = work.draft().get(&mark)? else {
+    if !work.draft().has(&mark)? {
         return Ok(true);
-    };
-    let path = String::from_utf8_lossy(path.expose()).into_owned();
-    // Another engine may be mounted there by now, and its leases are its own.
-    if work.mounts().get(&path).is_none() && !leases::revoke_below(work, &path, true)?.warnings.is_empty() {
-        return Ok(false);
     }
-    let directory = work.draft().name(&mounts::directory(uuid))?;
-    let (names, more) = work.draft().all_below(&directory)?;
-    for name in names {
-        work.draft().delete(&name)?;
-    }
-    if !more {
+    let is_done = clear(work.draft(), &mounts::directory(uuid), |_, _| Ok(()))?;
+    if is_done {
         work.draft().delete(&mark)?;
     }
-    Ok(!more)
+    Ok(is_done)
 }
 
 fn do_token(work: &mut Work, id: &str) -> Result<bool, SecretsError> {
@@ -294,42 +330,80 @@ fn do_token(work: &mut Work, id: &str) -> Result<bool, SecretsError> {
         return Ok(true);
     }
     let lineage: Lineage = decode(lineage.expose())?;
-    let mut left = PARTS_AT_ONCE;
-    let children = work.draft().name(&format!("{CHILDREN}/{id}"))?;
-    let all = work.draft().list(&children)?;
-    let mut is_done = all.len() <= left;
-    for child in all.into_iter().take(left) {
-        left -= 1;
-        super::token::revoke(work.draft(), &child)?;
-        let link = work.draft().name_below(&children, &child)?;
-        work.draft().delete(&link)?;
-    }
-    let leased = work.draft().name(&format!("{}/{id}", leases::LEASED))?;
-    let all = work.draft().list(&leased)?;
-    is_done &= all.len() <= left;
-    for link in all.into_iter().take(left) {
-        let name = work.draft().name_below(&leased, &link)?;
-        if let Some(record) = work.draft().get(&name)? {
-            let lease: String = decode(record.expose())?;
-            leases::end(work, &lease)?;
-            work.draft().delete(&name)?;
-        }
-    }
-    if let Some(cubbyhole) = work.mounts().get("cubbyhole/") {
-        let path = format!("{}/{id}", mounts::directory(&cubbyhole.uuid));
-        let directory = work.draft().name(&path)?;
-        work.draft().delete_below(&directory)?;
-    }
+    let cubbyhole = work.mounts().get("cubbyhole/");
+    let cubbyhole = cubbyhole.map(|mount| format!("{}/{id}", mounts::directory(&mount.uuid)));
+    let draft = work.draft();
+    // Leases end each by itself: one that cannot be taken back does not keep the rest.
+    let is_done = clear(draft, &format!("{CHILDREN}/{id}"), end_child)?
+        && clear(draft, &format!("{}/{id}", leases::LEASED), end_lease)?
+        && match cubbyhole {
+            Some(cubbyhole) => clear(draft, &cubbyhole, |_, _| Ok(()))?,
+            None => true,
+        };
     if is_done {
         let mut names = vec![format!("{ACCESSORS}/{}", lineage.accessor)];
         if let Some(parent) = &lineage.parent {
             names.push(format!("{CHILDREN}/{parent}/{id}"));
         }
         for path in names {
-            let name = work.draft().name(&path)?;
-            work.draft().delete(&name)?;
+            let name = draft.name(&path)?;
+            draft.delete(&name)?;
         }
-        work.draft().delete(&lineage_name)?;
+        draft.delete(&lineage_name)?;
     }
     Ok(is_done)
+}
+
+/// Ends the token that a link of its parent names.
+fn end_child(draft: &mut Draft, link: &[u8]) -> Result<(), SecretsError> {
+    let path = draft.unsealed().names().decode(link)?;
+    if let Some((_, child)) = path.rsplit_once('/') {
+        super::token::revoke(draft, child)?;
+    }
+    Ok(())
+}
+
+/// Has the time of the lease be up that a link of its token names.
+fn end_lease(draft: &mut Draft, link: &[u8]) -> Result<(), SecretsError> {
+    if let Some(record) = draft.get(link)? {
+        let lease: String = decode(record.expose())?;
+        leases::expire(draft, &lease)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_queued_once_and_what_failed_lets_others_go_first() {
+        let mut queue = Queue::default();
+        let now = Instant::now();
+        let job = |number: usize| Job::Token(number.to_string());
+        queue.add(job(0), now + FOLLOWERS_WAIT);
+        for number in 0..=JOBS_AT_ONCE {
+            queue.add(job(number), now);
+            queue.add(job(number), now);
+        }
+        let (due, next) = queue.due(now);
+        assert_eq!(due, (1..=JOBS_AT_ONCE).map(job).collect::<Vec<_>>());
+        assert_eq!(next, Some(now + FOLLOWERS_WAIT));
+        // What is done already may come again.
+        queue.add(job(1), now);
+        assert_eq!(queue.due(now).0, [job(1)]);
+        assert_eq!(queue.due(now + FOLLOWERS_WAIT), (vec![job(0)], None));
+    }
+
+    #[test]
+    fn no_more_are_due_than_are_done_at_once() {
+        let mut queue = Queue::default();
+        let now = Instant::now();
+        for number in 0..=JOBS_AT_ONCE {
+            queue.add(Job::Lease(number.to_string()), now);
+        }
+        let (due, next) = queue.due(now);
+        assert_eq!((due.len(), next), (JOBS_AT_ONCE, Some(now)));
+        assert_eq!(queue.due(now), (vec![Job::Lease(JOBS_AT_ONCE.to_string())], None));
+    }
 }

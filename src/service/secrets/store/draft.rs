@@ -4,6 +4,8 @@
 //! what is written is seen by whoever reads after it. A list is not remembered: names that come or go beside it change
 //! nothing. Never waits and never encrypts: [`super::commit`] does.
 
+mod lists;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,21 +14,17 @@ use bytes::Bytes;
 
 use super::keys;
 use super::unsealed::{Unsealed, stored};
-use crate::base::limits::MAXIMUM_SECRET_CLEARED_RECORDS;
+use crate::base::limits::{MAXIMUM_SECRET_PORTION_BYTES, MAXIMUM_SECRET_PORTION_RECORDS};
 use crate::base::secret::Secret;
 use crate::base::{LeaseId, Revision};
-use crate::service::ServiceError;
 use crate::service::secrets::barrier::names;
 use crate::service::secrets::engine::Fault;
 use crate::service::secrets::error::SecretsError;
 use crate::state::ReadView;
 use crate::state::applied::KeyValue;
-use crate::state::command::{Keys, Range};
 
-/// Names that are read at once for a list.
-const LIST_PAGE_KEYS: usize = 1_000;
-/// Bytes of names that are read at once for a list.
-const LIST_PAGE_BYTES: usize = 1 << 20;
+/// Bytes that a comparison or a write is taken to need in the log besides its key and its value.
+const OVERHEAD_BYTES: usize = 64;
 
 /// See the module.
 pub struct Draft {
@@ -99,6 +97,26 @@ impl Draft {
     #[must_use]
     pub fn writes(&self) -> bool {
         !self.writes.is_empty()
+    }
+
+    /// Whether a change that may be cut into several takes more: it is not nearly as large as the log refuses.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        if self.seen.len().max(self.writes.len()) >= MAXIMUM_SECRET_PORTION_RECORDS {
+            return false;
+        }
+        let unread = self.writes.keys().filter(|key| !self.seen.contains_key(*key));
+        let compared = self.seen.keys().chain(unread);
+        let compared: usize = compared.map(|key| key.len() + OVERHEAD_BYTES).sum();
+        let written = self.writes.iter().map(|(key, write)| {
+            let value = match write {
+                Write::Plain(value) => value.len(),
+                Write::Put { plaintext, .. } => plaintext.expose().len(),
+                Write::Delete => 0,
+            };
+            key.len() + value + OVERHEAD_BYTES
+        });
+        compared + written.sum::<usize>() < MAXIMUM_SECRET_PORTION_BYTES
     }
 
     /// The sealed name of a path.
@@ -294,93 +312,14 @@ impl Draft {
         Ok(())
     }
 
-    /// The names in a directory, given by its sealed name, sorted; those of directories end with a slash.
+    /// The record of a sealed name as the store has it. Not remembered: who decides by it writes only what is read again.
     ///
     /// # Errors
-    /// They cannot be read, or were tampered with.
-    pub fn list(&self, directory: &[u8]) -> Result<Vec<String>, Fault> {
-        let mut found = BTreeMap::new();
-        let mut keys = keys::below(directory);
-        loop {
-            let (page, more) = self.page(keys.clone())?;
-            let Some(last) = page.last() else { break };
-            let last = last.key.clone();
-            let mut over: Option<Bytes> = None;
-            for record in &page {
-                // All of one child but the first is passed over without looking into it.
-                if over.as_ref().is_some_and(|over| record.key.starts_with(over)) {
-                    continue;
-                }
-                let (child, is_itself) = self.child(directory, &record.key)?;
-                if is_itself {
-                    found.insert(child.name, true);
-                } else {
-                    over = Some(keys::of_name(&child.storage_key));
-                    found.insert(format!("{}/", child.name), true);
-                }
-            }
-            if !more {
-                break;
-            }
-            let next = over.filter(|over| last.starts_with(over)).and_then(|over| {
-                let name = keys::name_of(&over)?;
-                names::after(name).map(|after| keys::of_name(&after))
-            });
-            keys.key = next.unwrap_or_else(|| following(&last));
-        }
-        for (key, write) in &self.writes {
-            if keys::below(directory).key <= *key && self.is_below(directory, key) {
-                let (child, is_itself) = self.child(directory, key)?;
-                match (is_itself, write) {
-                    (true, Write::Put { .. }) => drop(found.insert(child.name, true)),
-                    (true, Write::Delete) => drop(found.remove(&child.name)),
-                    (false, Write::Put { .. }) => drop(found.insert(format!("{}/", child.name), true)),
-                    // Whether others are left there is found out when this is done.
-                    (false, Write::Delete) | (_, Write::Plain(_)) => {}
-                }
-            }
-        }
-        Ok(found.into_keys().collect())
-    }
-
-    /// The sealed names of all records below a directory, as many as one transaction takes; and whether there are more.
-    ///
-    /// # Errors
-    /// They cannot be read.
-    pub fn all_below(&self, directory: &[u8]) -> Result<(Vec<Vec<u8>>, bool), Fault> {
-        let mut all = Vec::new();
-        let mut from = None;
-        loop {
-            let (names, next) = self.walk(directory, from)?;
-            all.extend(names);
-            if all.len() > MAXIMUM_SECRET_CLEARED_RECORDS {
-                all.truncate(MAXIMUM_SECRET_CLEARED_RECORDS);
-                return Ok((all, true));
-            }
-            match next {
-                Some(next) => from = Some(next),
-                None => return Ok((all, false)),
-            }
-        }
-    }
-
-    /// The sealed names of some records below a directory, beginning at `from`, and where to go on; none: that was all.
-    ///
-    /// # Errors
-    /// They cannot be read.
-    pub fn walk(
-        &self,
-        directory: &[u8],
-        from: Option<Bytes>,
-    ) -> Result<(Vec<Vec<u8>>, Option<Bytes>), Fault> {
-        let mut keys = keys::below(directory);
-        if let Some(from) = from {
-            keys.key = from;
-        }
-        let (page, more) = self.page(keys)?;
-        let next = page.last().filter(|_| more).map(|last| following(&last.key));
-        let names = page.iter().filter_map(|record| keys::name_of(&record.key));
-        Ok((names.map(<[u8]>::to_vec).collect(), next))
+    /// It cannot be read, or was tampered with.
+    pub fn peek(&self, name: &[u8]) -> Result<Option<Secret<Vec<u8>>>, Fault> {
+        let record = stored(&self.view, &keys::of_name(name), false).map_err(internal)?;
+        let plaintext = record.map(|record| self.unsealed.decrypt(&record));
+        plaintext.transpose().map_err(internal)
     }
 
     /// Whether the store has a record at a path. Not remembered.
@@ -390,26 +329,6 @@ impl Draft {
     pub fn is_there(&self, path: &str) -> Result<bool, Fault> {
         let key = keys::of_name(&self.name(path)?);
         Ok(stored(&self.view, &key, true).map_err(internal)?.is_some())
-    }
-
-    /// Removes all records below a directory, given by its sealed name.
-    ///
-    /// # Errors
-    /// They cannot be read, or are more than one transaction may remove.
-    pub fn delete_below(&mut self, directory: &[u8]) -> Result<(), Fault> {
-        let (all, more) = self.all_below(directory)?;
-        if more {
-            return Err(Fault::Invalid(format!(
-                "more than {MAXIMUM_SECRET_CLEARED_RECORDS} records would be removed at once; remove a part of them first"
-            )));
-        }
-        let written: Vec<Bytes> = self.writes.keys().cloned().collect();
-        for key in written {
-            if self.is_below(directory, &key) {
-                self.writes.remove(&key);
-            }
-        }
-        all.iter().try_for_each(|name| self.delete(name))
     }
 
     /// What the store has at a key; remembered.
@@ -423,37 +342,6 @@ impl Draft {
         self.seen.insert(key, seen);
         Ok(record)
     }
-
-    fn page(&self, keys: Keys) -> Result<(Vec<KeyValue>, bool), Fault> {
-        let range = Range {
-            keys,
-            keys_only: true,
-            ..Range::default()
-        };
-        let page = self.view.range_page(&range, LIST_PAGE_KEYS, LIST_PAGE_BYTES);
-        let page = page.map_err(ServiceError::from).map_err(internal)?;
-        let page = page.map_err(ServiceError::from).map_err(internal)?;
-        Ok((page.key_values, page.more))
-    }
-
-    fn child(&self, directory: &[u8], key: &Bytes) -> Result<(names::Child, bool), Fault> {
-        let name = keys::name_of(key).unwrap_or_default();
-        let child = self.unsealed.names().child(directory, name).map_err(internal)?;
-        let is_itself = child.is_itself;
-        Ok((child, is_itself))
-    }
-
-    fn is_below(&self, directory: &[u8], key: &Bytes) -> bool {
-        let name = keys::name_of(key).unwrap_or_default();
-        name.len() > directory.len() && name.starts_with(directory)
-    }
-}
-
-fn following(key: &Bytes) -> Bytes {
-    let mut next = Vec::with_capacity(key.len() + 1);
-    next.extend_from_slice(key);
-    next.push(0);
-    Bytes::from(next)
 }
 
 fn internal(error: impl Into<SecretsError>) -> Fault {

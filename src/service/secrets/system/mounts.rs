@@ -172,14 +172,13 @@ fn read_options(work: &Work, mount: &mut Mount) -> Result<(), Fault> {
 fn disable(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
     let mut mounts = Mounts::clone(work.mounts());
     if let Some(mount) = mounts.remove(path)? {
-        // What it leased ends with it; of what one transaction does not take, the mark tells.
+        // What it gave ends with it.
         leases::revoke_below(work, path, true)?;
         Quotas::follow(work.draft(), path, None)?;
         mounts.write(work.draft())?;
         // What it stored may be more than one transaction removes.
         let name = work.draft().name(&format!("{UNMOUNTED}/{}", mount.uuid))?;
-        work.draft()
-            .put(&name, Secret::new(path.as_bytes().to_vec()), None);
+        work.draft().put(&name, Secret::new(Vec::new()), None);
     }
     Ok(Response::default())
 }
@@ -191,6 +190,8 @@ pub fn remount(work: &mut Work) -> Result<Response, SecretsError> {
     let to = end(work.text("to")?.unwrap_or_default());
     let mut mounts = Mounts::clone(work.mounts());
     mounts.rename(&from, &to)?;
+    // What it gave is known by where it was.
+    leases::revoke_below(work, &from, false)?;
     Quotas::follow(work.draft(), &from, Some(&to))?;
     mounts.write(work.draft())?;
     let mut random = [0; 16];
