@@ -21,8 +21,10 @@ pub mod testing;
 pub mod times;
 pub mod transit;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::RangeBounds;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +58,12 @@ pub trait Engine: Send + Sync {
         Ok(None)
     }
 
+    /// A path in the one spelling, of all that mean the same, that its names are stored in. Policies that say anything of it
+    /// have to allow it besides the one that was written, and it is the path of tokens and leases that are made there.
+    fn canonical<'path>(&self, path: &'path str) -> Cow<'path, str> {
+        Cow::Borrowed(path)
+    }
+
     /// Whether a path is served without a token: logins, and what is public.
     fn is_open(&self, _path: &str) -> bool {
         false
@@ -81,6 +89,24 @@ pub trait Engine: Send + Sync {
         Err(Fault::Invalid("lease is not renewable".to_owned()))
     }
 
+    /// What a login of who has a token would give now, if the engine gave that token at a login and `metadata` to it. Only
+    /// its policies and how long it lasts count; nobody has to prove again who they are.
+    ///
+    /// # Errors
+    /// Whom or what they logged in as is there no more, or the engine has no logins.
+    fn renew_login(
+        &self,
+        _metadata: &BTreeMap<String, String>,
+        _storage: &mut dyn Storage,
+    ) -> Result<Login, Fault> {
+        Err(Fault::Invalid("token is not renewable".to_owned()))
+    }
+
+    /// Whether tokens of its logins are renewed only while a login gives the policies that they have, `default` aside.
+    fn renews_same_policies(&self) -> bool {
+        false
+    }
+
     /// Takes back what a lease was for. Asked until it succeeds, so what is taken back already is no error.
     ///
     /// # Errors
@@ -88,6 +114,22 @@ pub trait Engine: Send + Sync {
     fn revoke(&self, _call: &Call<'_>, _details: &[u8], _storage: &mut dyn Storage) -> Result<(), Fault> {
         Ok(())
     }
+}
+
+/// A path with some of its segments in lower case, counted from 0: those that are names of which every spelling is the same.
+#[must_use]
+pub fn lower_names(path: &str, names: impl RangeBounds<usize>) -> Cow<'_, str> {
+    let is_lower = |character: char| character.to_lowercase().eq([character]);
+    let mut segments = path.split('/').enumerate();
+    if segments.all(|(number, segment)| !names.contains(&number) || segment.chars().all(is_lower)) {
+        return Cow::Borrowed(path);
+    }
+    let segments = path.split('/').enumerate();
+    let folded = segments.map(|(number, segment)| match names.contains(&number) {
+        true => Cow::Owned(segment.to_lowercase()),
+        false => Cow::Borrowed(segment),
+    });
+    Cow::Owned(folded.collect::<Vec<_>>().join("/"))
 }
 
 /// A request, as the engine sees it that it is for.

@@ -30,6 +30,8 @@ pub use kubernetes::Kubernetes;
 pub use settings::Settings;
 pub use userpass::UserPass;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -103,6 +105,31 @@ fn kept<Record: Serialize + DeserializeOwned>(
         }
         _ => Err(Fault::Unsupported),
     }
+}
+
+/// The name of whom or what a token was given for, in its metadata.
+///
+/// # Errors
+/// There is none.
+fn named<'token>(metadata: &'token BTreeMap<String, String>, field: &str) -> Result<&'token str, Fault> {
+    let name = metadata.get(field).filter(|name| !name.is_empty());
+    name.map(String::as_str)
+        .ok_or_else(|| Fault::Invalid(format!("failed to fetch {field} during renewal")))
+}
+
+/// The role that a token was given for, by its name in the metadata; `path` says where a role is.
+///
+/// # Errors
+/// It is there no more.
+fn role_of<Role: DeserializeOwned>(
+    metadata: &BTreeMap<String, String>,
+    field: &str,
+    path: impl FnOnce(&str) -> String,
+    storage: &mut dyn Storage,
+) -> Result<Role, Fault> {
+    let name = named(metadata, field)?;
+    read(storage, &path(name))?
+        .ok_or_else(|| Fault::Invalid(format!("role {name:?} does not exist during renewal")))
 }
 
 /// The names in a directory.

@@ -220,6 +220,12 @@ impl Settings {
             is_fixed: false,
         }
     }
+
+    /// What of a login counts where its token is renewed.
+    #[must_use]
+    pub fn renewal(&self) -> Login {
+        self.login("", "", BTreeMap::new())
+    }
 }
 
 /// The name of a field without what all of them begin with.

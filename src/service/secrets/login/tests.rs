@@ -1,11 +1,16 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::jws::{Token, VerifyingKey};
 use super::settings::{FIELDS, Settings};
 use super::{fields, glob};
-use crate::service::secrets::engine::{Data, Fault, Peer, TokenKind};
+use crate::service::secrets::engine::testing::Bench;
+use crate::service::secrets::engine::{Data, Engine, Fault, Login, Peer, TokenKind};
 use crate::service::secrets::parameters::Body;
+use crate::service::secrets::policy::Operation::{Delete, Update};
 
 fn body(value: &Value) -> Body {
     Body::parse(value.to_string().as_bytes()).unwrap()
@@ -27,6 +32,42 @@ fn peer(address: &str) -> Peer {
         address: address.parse().ok(),
         ..Peer::default()
     }
+}
+
+/// That renewals of what a login gave follow its role, or its user, which is changed and then deleted. `gone` is how they are
+/// refused in the end.
+pub(super) fn renewals_follow<Method: Engine>(
+    bench: &mut Bench<Method>,
+    role: &str,
+    login: &Login,
+    gone: &str,
+) {
+    let renewal = |bench: &mut Bench<Method>, metadata: &BTreeMap<String, String>| {
+        bench.engine.renew_login(metadata, &mut bench.storage)
+    };
+    let counts = |login: &Login| {
+        let policies = (login.policies.clone(), login.no_default_policy);
+        (policies, [login.ttl, login.max_ttl, login.period])
+    };
+    let same = renewal(bench, &login.metadata).unwrap();
+    assert_eq!(counts(&same), counts(login));
+    let change = json!({
+        "token_policies": "other", "token_no_default_policy": true, "token_ttl": 60, "token_max_ttl": 120,
+        "token_period": 30,
+    });
+    bench.ask(Update, role, &change.to_string()).unwrap();
+    let changed = renewal(bench, &login.metadata).unwrap();
+    assert_eq!(
+        counts(&changed),
+        (
+            (vec!["other".to_owned()], true),
+            [60, 120, 30].map(Duration::from_secs)
+        )
+    );
+    bench.ask(Delete, role, "{}").unwrap();
+    assert_eq!(renewal(bench, &login.metadata).unwrap_err().to_string(), gone);
+    let nobody = renewal(bench, &BTreeMap::new()).unwrap_err();
+    assert!(matches!(nobody, Fault::Invalid(_)), "{nobody}");
 }
 
 #[test]
@@ -58,7 +99,7 @@ fn settings_show_every_field_as_clients_read_it() {
     );
     let stored: Settings = serde_json::from_str(&serde_json::to_string(&settings).unwrap()).unwrap();
     assert_eq!(stored, settings);
-    let login = settings.login("id", "name", std::collections::BTreeMap::new());
+    let login = settings.login("id", "name", BTreeMap::new());
     assert_eq!(
         (login.alias.as_str(), login.display_name.as_str()),
         ("id", "name")

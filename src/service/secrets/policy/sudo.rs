@@ -21,8 +21,9 @@ const EXACT: [&str; 14] = [
 ];
 
 /// All that begins so.
-const BELOW: [&str; 13] = [
+const BELOW: [&str; 14] = [
     "auth/token/accessors",
+    "auth/token/revoke-orphan/",
     "sys/audit/",
     "sys/auth/",
     "sys/config/auditing/",

@@ -94,6 +94,9 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
             end(work, &identity)
         }
         (Create | Update, "revoke-orphan", _) => {
+            if !work.is_privileged() {
+                return Err(SecretsError::Denied);
+            }
             let token = match rest {
                 "" => token_field(work)?,
                 token => Secret::new(token.to_owned()),
@@ -173,14 +176,12 @@ fn orphan_children(work: &mut Work, identity: &Identity) -> Result<Response, Sec
         let name = draft.name(&format!("{TOKENS}/{child}"))?;
         draft.put(&name, encode(&entry)?, left);
     }
-    revoke(draft, &identity.id)?;
-    Ok(Response::default())
+    end(work, identity)
 }
 
 fn renewed(work: &mut Work, identity: &Identity, token: Secret<String>) -> Result<Response, SecretsError> {
     let wanted = work.field("increment", span)?.unwrap_or_default();
-    let tuning = work.tuning_of(&identity.entry.path);
-    let (entry, warnings) = renew(work.draft(), identity, wanted, &tuning)?;
+    let (entry, warnings) = renew(work, identity, wanted)?;
     let now = work.draft().now();
     Ok(Response {
         auth: Some(auth(token, &entry, now)),
@@ -259,15 +260,19 @@ fn create(work: &mut Work, role: Option<Role>, is_orphan: bool) -> Result<Respon
         return Err(needs("create orphan token").into());
     }
     let mut period = work.field("period", span)?.unwrap_or_default();
-    if !period.is_zero() && !is_privileged && role.is_none() {
+    if !period.is_zero() && !is_privileged {
         return Err(needs("create periodic token").into());
     }
-    let is_orphan = is_orphan || wants_no_parent || role.as_ref().is_some_and(|role| role.is_orphan);
+    let is_orphan = match &role {
+        Some(role) => role.is_orphan,
+        None => is_orphan || wants_no_parent,
+    };
     let policies = policies(work, &parent, role.as_ref(), is_privileged)?;
     let mut explicit_max_ttl = work.field("explicit_max_ttl", span)?.unwrap_or_default();
     let mut kind = kind(work)?;
     let mut is_renewable = work.field("renewable", switch)?.unwrap_or(true);
-    let mut bound_cidrs = Vec::new();
+    // Also those of an orphan: whoever is bound to addresses stays so, unless a role says otherwise.
+    let mut bound_cidrs = parent.entry.bound_cidrs.clone();
     let mut uses = uses(work)?;
     let mut path = "auth/token/create".to_owned();
     if let Some(role) = &role {
@@ -275,11 +280,7 @@ fn create(work: &mut Work, role: Option<Role>, is_orphan: bool) -> Result<Respon
         if !role.path_suffix.is_empty() {
             path = format!("{path}/{}", role.path_suffix);
         }
-        period = if role.period.is_zero() {
-            period
-        } else {
-            role.period
-        };
+        period = least(period, role.period);
         explicit_max_ttl = least(explicit_max_ttl, role.explicit_max_ttl);
         is_renewable &= role.is_renewable;
         bound_cidrs.clone_from(&role.bound_cidrs);
@@ -352,28 +353,26 @@ fn policies(
     is_privileged: bool,
 ) -> Result<Vec<String>, Fault> {
     let wanted = work.field("policies", list)?.unwrap_or_default();
-    let no_default = work.field("no_default_policy", switch)?.unwrap_or(false);
+    let no_default = work.field("no_default_policy", switch)?.unwrap_or(false)
+        || role.is_some_and(|role| role.no_default_policy);
     let mut names = wanted
         .iter()
         .filter(|name| !name.is_empty())
         .map(|name| policy::name(name))
         .collect::<Result<Vec<_>, _>>()?;
+    let mut inherited = parent.entry.policies.clone();
+    if no_default {
+        inherited.retain(|name| name != policy::DEFAULT);
+    }
     let adds_default = match role {
-        Some(role) => {
-            role.choose(&mut names)?;
-            !no_default && !role.no_default_policy && !role.disallows(policy::DEFAULT)
+        Some(role) if role.has_any_list() => {
+            role.choose(&mut names, inherited)?;
+            !no_default && !role.disallows(policy::DEFAULT)
         }
-        None => {
+        _ => {
             if names.is_empty() {
-                names.clone_from(&parent.entry.policies);
-                if no_default {
-                    names.retain(|name| name != policy::DEFAULT);
-                }
-            } else if !is_privileged
-                && !names
-                    .iter()
-                    .all(|name| name == policy::DEFAULT || parent.entry.policies.contains(name))
-            {
+                names = inherited;
+            } else if !is_privileged && !names.iter().all(|name| parent.entry.policies.contains(name)) {
                 return Err(Fault::Invalid(
                     "child policies must be subset of parent".to_owned(),
                 ));

@@ -1,6 +1,7 @@
 //! Roles: what tokens may be made by whoever may write below `auth/token/create/<role>`.
 //!
-//! Never gives the root policy.
+//! Never gives the root policy by its lists. A role without lists says nothing of policies: what its tokens have is decided
+//! as without a role.
 
 use std::time::Duration;
 
@@ -204,14 +205,30 @@ impl Role {
                 .any(|glob| matches(glob, name))
     }
 
-    /// What of the wanted policies its tokens have: all that are allowed where none is wanted.
+    fn has_allowed_list(&self) -> bool {
+        !self.allowed_policies.is_empty() || !self.allowed_policies_glob.is_empty()
+    }
+
+    /// Whether the role says which policies its tokens may have.
+    #[must_use]
+    pub fn has_any_list(&self) -> bool {
+        self.has_allowed_list()
+            || !self.disallowed_policies.is_empty()
+            || !self.disallowed_policies_glob.is_empty()
+    }
+
+    /// What of the wanted policies the tokens of a role with lists have. Where none is wanted: all that are allowed, or of
+    /// the `inherited` ones those that are not refused, if the role only refuses.
     ///
     /// # Errors
     /// One is not allowed.
-    pub fn choose(&self, names: &mut Vec<String>) -> Result<(), Fault> {
-        let has_list = !self.allowed_policies.is_empty() || !self.allowed_policies_glob.is_empty();
-        if names.is_empty() {
+    pub fn choose(&self, names: &mut Vec<String>, inherited: Vec<String>) -> Result<(), Fault> {
+        let has_list = self.has_allowed_list();
+        if names.is_empty() && has_list {
             names.clone_from(&self.allowed_policies);
+        } else if names.is_empty() {
+            *names = inherited;
+            names.retain(|name| name != policy::ROOT && !self.disallows(name));
         }
         for name in complete(names.clone(), false) {
             let is_listed = self.allowed_policies.contains(&name)

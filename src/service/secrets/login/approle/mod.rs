@@ -14,15 +14,18 @@ mod login;
 mod role;
 mod secret_id;
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use uuid::{Builder, Uuid};
 
 use self::role::{FIELD_PATHS, Role};
 use self::secret_id::role_id_path;
 use super::salt::Salt;
-use super::{is_write, listed, name, no_path, segments};
+use super::{is_write, listed, name, no_path, role_of, segments};
 use crate::service::secrets::engine::storage::{read, write};
-use crate::service::secrets::engine::{Answer, Call, Data, Engine, Fault, Storage};
+use crate::service::secrets::engine::{Answer, Call, Data, Engine, Fault, Login, Storage, lower_names};
 use crate::service::secrets::login::fields;
 use crate::service::secrets::policy::Operation;
 use crate::service::secrets::randomness::Randomness;
@@ -61,8 +64,24 @@ impl Engine for AppRole {
         }
     }
 
+    fn canonical<'path>(&self, path: &'path str) -> Cow<'path, str> {
+        match path.split_once('/') {
+            Some(("role", _)) => lower_names(path, 1..=1),
+            _ => Cow::Borrowed(path),
+        }
+    }
+
     fn is_open(&self, path: &str) -> bool {
         path == "login"
+    }
+
+    fn renew_login(
+        &self,
+        metadata: &BTreeMap<String, String>,
+        storage: &mut dyn Storage,
+    ) -> Result<Login, Fault> {
+        let role: Role = role_of(metadata, "role_name", role_path, storage)?;
+        Ok(role.settings.renewal())
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use x509_parser::asn1_rs::{Any, Tag};
-use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
+use x509_parser::prelude::{AuthorityKeyIdentifier, FromDer, GeneralName, ParsedExtension, X509Certificate};
 
 /// What rules look at.
 #[derive(Debug, Default)]
@@ -44,6 +44,12 @@ fn text(value: &[u8]) -> Option<String> {
     is_text.then(|| text.to_owned())
 }
 
+/// The id of the key of who signed; empty: it is not said.
+pub(super) fn key_id(authority: &AuthorityKeyIdentifier<'_>) -> String {
+    let id = authority.key_identifier.as_ref();
+    id.map(|id| hexadecimal(id.0, ":")).unwrap_or_default()
+}
+
 impl Facts {
     /// Those of a certificate; none: it cannot be read.
     pub fn of(certificate: &[u8]) -> Option<Self> {
@@ -79,10 +85,7 @@ impl Facts {
                     }
                 }
                 ParsedExtension::SubjectKeyIdentifier(id) => facts.key_id = hexadecimal(id.0, ":"),
-                ParsedExtension::AuthorityKeyIdentifier(id) => {
-                    let id = id.key_identifier.as_ref();
-                    facts.authority_key_id = id.map(|id| hexadecimal(id.0, ":")).unwrap_or_default();
-                }
+                ParsedExtension::AuthorityKeyIdentifier(id) => facts.authority_key_id = key_id(id),
                 _ => {}
             }
         }

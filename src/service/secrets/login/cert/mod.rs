@@ -13,6 +13,7 @@ mod facts;
 mod revoked;
 mod role;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -20,10 +21,10 @@ use serde::{Deserialize, Serialize};
 use self::facts::Facts;
 use self::revoked::List;
 use self::role::Role;
-use super::{fields, is_write, kept, listed, name, no_path, segments};
+use super::{fields, is_write, kept, listed, name, no_path, role_of, segments};
 use crate::base::limits::MAXIMUM_CLIENT_CERTIFICATES;
 use crate::service::secrets::engine::storage::{read, write};
-use crate::service::secrets::engine::{Answer, Call, Data, Engine, Fault, Storage};
+use crate::service::secrets::engine::{Answer, Call, Data, Engine, Fault, Login, Storage, lower_names};
 use crate::service::secrets::policy::Operation;
 use crate::service::secrets::randomness::Randomness;
 
@@ -73,8 +74,33 @@ impl Engine for Certificates {
         }
     }
 
+    fn canonical<'path>(&self, path: &'path str) -> Cow<'path, str> {
+        match path.split_once('/') {
+            Some(("certs" | "crls", _)) => lower_names(path, 1..=1),
+            _ => Cow::Borrowed(path),
+        }
+    }
+
     fn is_open(&self, path: &str) -> bool {
         path == "login"
+    }
+
+    fn renews_same_policies(&self) -> bool {
+        true
+    }
+
+    fn renew_login(
+        &self,
+        metadata: &BTreeMap<String, String>,
+        storage: &mut dyn Storage,
+    ) -> Result<Login, Fault> {
+        let role: Role = role_of(metadata, "cert_name", |name| path(ROLE, name), storage)?;
+        if lists(storage)?.iter().any(|list| list.is_of(metadata)) {
+            return Err(Fault::Invalid(
+                "the certificate was revoked, not renewing".to_owned(),
+            ));
+        }
+        Ok(role.settings.renewal())
     }
 }
 
@@ -128,6 +154,15 @@ fn crl(call: &Call<'_>, name: &str, storage: &mut dyn Storage) -> Result<Answer,
     })
 }
 
+/// All lists of certificates that are not trusted any more.
+fn lists(storage: &mut dyn Storage) -> Result<Vec<List>, Fault> {
+    let mut lists = Vec::new();
+    for name in storage.list(CRL)? {
+        lists.extend(read::<List>(storage, &path(CRL, &name))?);
+    }
+    Ok(lists)
+}
+
 fn login(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {
     let shown = call.peer.certificates.as_slice();
     let Some((own, above)) = shown.split_first() else {
@@ -141,10 +176,7 @@ fn login(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {
     }
     let wrong = || Fault::Invalid("invalid certificate or no client certificate supplied".to_owned());
     let facts = Facts::of(own).ok_or_else(wrong)?;
-    let mut lists: Vec<List> = Vec::new();
-    for name in storage.list(CRL)? {
-        lists.extend(read::<List>(storage, &path(CRL, &name))?);
-    }
+    let lists = lists(storage)?;
     let names = match fields::given(call.body, "name")? {
         Some(given) if given.contains('/') => return Err(wrong()),
         Some(given) => vec![name(&given)?],

@@ -3,10 +3,13 @@
 //!
 //! Never fetches a list.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, ParsedExtension, X509Certificate};
 
+use super::facts::key_id;
 use crate::service::secrets::engine::{Data, Fault};
 use crate::service::secrets::login::fields;
 use crate::service::secrets::parameters::Body;
@@ -16,6 +19,9 @@ use crate::service::secrets::parameters::Body;
 pub(super) struct List {
     /// Whose certificates, as that name is encoded.
     issuer: Vec<u8>,
+    /// The id of the key that signed the list, as [`Facts`](super::facts::Facts) write it; empty: the list does not say.
+    #[serde(default)]
+    authority_key_id: String,
     /// Their serial numbers, in decimal digits.
     serials: Vec<String>,
 }
@@ -36,7 +42,14 @@ impl List {
             return Err(broken());
         }
         let (_, list) = CertificateRevocationList::from_der(&block.contents).map_err(|_| broken())?;
+        let authority = list.extensions().iter().find_map(|extension| {
+            let ParsedExtension::AuthorityKeyIdentifier(id) = extension.parsed_extension() else {
+                return None;
+            };
+            Some(key_id(id))
+        });
         Ok(Self {
+            authority_key_id: authority.unwrap_or_default(),
             issuer: list.issuer().as_raw().to_vec(),
             serials: list
                 .iter_revoked_certificates()
@@ -61,5 +74,15 @@ impl List {
             certificate.issuer().as_raw() == self.issuer
                 && self.serials.contains(&certificate.serial.to_string())
         })
+    }
+
+    /// Whether the certificate is on it that gave a token this metadata. A certificate or a list that does not say whose key
+    /// signed it is not known by them.
+    pub fn is_of(&self, metadata: &BTreeMap<String, String>) -> bool {
+        !self.authority_key_id.is_empty()
+            && metadata.get("authority_key_id") == Some(&self.authority_key_id)
+            && metadata
+                .get("serial_number")
+                .is_some_and(|serial| self.serials.contains(serial))
     }
 }

@@ -15,6 +15,8 @@ use crate::service::secrets::engine::testing::Bench;
 use crate::service::secrets::engine::{Engine, Fault, Login};
 use crate::service::secrets::policy::Operation::{self, Delete, List, Read, Update};
 
+mod renewals;
+
 const WRONG: &str = "invalid certificate or no client certificate supplied";
 /// A text in UTF-8, as ASN.1 writes it.
 const EXTENSION: (&[u64], &[u8]) = (&[1, 2, 3, 4], &[0x0c, 0x05, b'b', b'l', b'u', b'e', b'1']);

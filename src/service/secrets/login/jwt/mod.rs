@@ -19,10 +19,10 @@ use serde_json::Value;
 use self::config::Config;
 use self::role::Role;
 use super::jws::Token;
-use super::{fields, fits, is_write, kept, listed, no_path, segments};
+use super::{fields, fits, is_write, kept, listed, no_path, role_of, segments};
 use crate::base::limits::MAXIMUM_LOGIN_NAME_BYTES;
 use crate::service::secrets::engine::storage::read;
-use crate::service::secrets::engine::{Answer, Call, Engine, Fault, Storage};
+use crate::service::secrets::engine::{Answer, Call, Engine, Fault, Login, Storage};
 use crate::service::secrets::policy::Operation;
 use crate::service::secrets::randomness::Randomness;
 
@@ -60,6 +60,15 @@ impl Engine for Jwt {
 
     fn is_open(&self, path: &str) -> bool {
         matches!(path, "login" | "oidc/auth_url" | "oidc/callback" | "oidc/poll")
+    }
+
+    fn renew_login(
+        &self,
+        metadata: &BTreeMap<String, String>,
+        storage: &mut dyn Storage,
+    ) -> Result<Login, Fault> {
+        let role: Role = role_of(metadata, "role", path, storage)?;
+        Ok(role.settings.renewal())
     }
 }
 

@@ -11,14 +11,15 @@ mod config;
 mod review;
 mod role;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use self::config::Config;
 use self::role::{AliasSource, Role};
 use super::jws::{Token, fetched};
-use super::{fields, is_write, kept, listed, name, no_path, segments};
+use super::{fields, is_write, kept, listed, name, no_path, role_of, segments};
 use crate::service::secrets::engine::storage::read;
-use crate::service::secrets::engine::{Answer, Call, Engine, Fault, Storage};
+use crate::service::secrets::engine::{Answer, Call, Engine, Fault, Login, Storage, lower_names};
 use crate::service::secrets::policy::Operation;
 use crate::service::secrets::randomness::Randomness;
 
@@ -53,8 +54,24 @@ impl Engine for Kubernetes {
         }
     }
 
+    fn canonical<'path>(&self, path: &'path str) -> Cow<'path, str> {
+        match path.split_once('/') {
+            Some(("role", _)) => lower_names(path, 1..=1),
+            _ => Cow::Borrowed(path),
+        }
+    }
+
     fn is_open(&self, path: &str) -> bool {
         path == "login"
+    }
+
+    fn renew_login(
+        &self,
+        metadata: &BTreeMap<String, String>,
+        storage: &mut dyn Storage,
+    ) -> Result<Login, Fault> {
+        let role: Role = role_of(metadata, "role", path, storage)?;
+        Ok(role.settings.renewal())
     }
 }
 

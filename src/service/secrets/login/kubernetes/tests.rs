@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use super::Kubernetes;
 use crate::service::secrets::engine::testing::Bench;
 use crate::service::secrets::engine::{Engine, Errand, Fault, Login};
+use crate::service::secrets::login::tests::renewals_follow;
 use crate::service::secrets::policy::Operation::{self, Delete, List, Read, Update};
 
 const NOW: u64 = 1_700_000_000;
@@ -279,4 +280,13 @@ fn a_configuration_and_a_role_say_enough() {
         bench.ask(Update, "role/a", &selector),
         Err(Fault::Unimplemented(_))
     ));
+}
+
+#[test]
+fn a_renewal_follows_the_role_and_asks_nobody() {
+    let mut bench = Cluster::new(&role());
+    let status = status("system:serviceaccount:prod:api");
+    let login = bench.reviewed(&token(&json!({})), &status).unwrap();
+    let gone = "role \"web\" does not exist during renewal";
+    renewals_follow(&mut bench.0, "role/web", &login, gone);
 }

@@ -13,16 +13,17 @@
 mod lockout;
 mod password;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use self::lockout::Failures;
 use self::password::Hash;
-use super::{Settings, fields, is_write, listed, name, no_path, segments};
+use super::{Settings, fields, is_write, listed, name, named, no_path, segments};
 use crate::base::secret::Secret;
 use crate::service::secrets::engine::storage::{read, write};
-use crate::service::secrets::engine::{Answer, Call, Data, Engine, Fault, Storage};
+use crate::service::secrets::engine::{Answer, Call, Data, Engine, Fault, Login, Storage, lower_names};
 use crate::service::secrets::policy::Operation;
 use crate::service::secrets::randomness::Randomness;
 
@@ -71,9 +72,30 @@ impl Engine for UserPass {
         }
     }
 
+    fn canonical<'path>(&self, path: &'path str) -> Cow<'path, str> {
+        match path.split_once('/') {
+            Some(("login" | "users", _)) => lower_names(path, 1..=1),
+            _ => Cow::Borrowed(path),
+        }
+    }
+
     fn is_open(&self, path: &str) -> bool {
         path.strip_prefix("login/")
             .is_some_and(|name| !name.is_empty() && !name.contains('/'))
+    }
+
+    fn renews_same_policies(&self) -> bool {
+        true
+    }
+
+    fn renew_login(
+        &self,
+        metadata: &BTreeMap<String, String>,
+        storage: &mut dyn Storage,
+    ) -> Result<Login, Fault> {
+        let gone = || Fault::Invalid("user no longer exists, do not renew".to_owned());
+        let user: User = read(storage, &path(named(metadata, "username")?))?.ok_or_else(gone)?;
+        Ok(user.settings.renewal())
     }
 }
 

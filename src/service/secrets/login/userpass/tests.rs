@@ -8,6 +8,7 @@ use crate::base::limits::{
 };
 use crate::service::secrets::engine::testing::Bench;
 use crate::service::secrets::engine::{Engine, Fault, Login};
+use crate::service::secrets::login::tests::renewals_follow;
 use crate::service::secrets::policy::Operation::{self, Delete, List, Read, Update};
 
 struct Userpass(Bench<UserPass>);
@@ -297,4 +298,12 @@ fn a_bound_user_logs_in_from_there_only() {
     assert!(matches!(bench.login("testuser", "testpass"), Err(Fault::Denied)));
     bench.0.peer.address = Some([10, 0, 0, 1].into());
     bench.login("testuser", "testpass").unwrap();
+}
+
+#[test]
+fn a_renewal_follows_the_user() {
+    let mut bench = Userpass::new();
+    let login = bench.login("TESTUSER", "testpass").unwrap();
+    let gone = "user no longer exists, do not renew";
+    renewals_follow(&mut bench.0, "users/testuser", &login, gone);
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::AppRole;
 use crate::service::secrets::engine::testing::Bench;
 use crate::service::secrets::engine::{Engine, Fault, Login};
+use crate::service::secrets::login::tests::renewals_follow;
 use crate::service::secrets::policy::Operation::{self, Delete, List, Read, Update};
 
 struct Approle(Bench<AppRole>);
@@ -325,4 +326,15 @@ fn an_empty_list_takes_bounds_away() {
         .ask(Update, "role/testrole", &json!({"secret_id_bound_cidrs": ""}))
         .unwrap();
     assert_eq!(shown(&mut bench), json!([]));
+}
+
+#[test]
+fn a_renewal_follows_the_role_whatever_a_secret_id_says() {
+    let role = json!({"token_policies": "a", "token_ttl": "5m", "token_max_ttl": "1h"});
+    let mut bench = Approle::new(&role);
+    bench.ask(Update, "role/other", &role).unwrap();
+    let secret = bench.secret(&json!({"metadata": "{\"role_name\": \"other\"}"}));
+    let login = bench.log_in_with(&secret).unwrap();
+    let gone = "role \"testrole\" does not exist during renewal";
+    renewals_follow(&mut bench.0, "role/testrole", &login, gone);
 }

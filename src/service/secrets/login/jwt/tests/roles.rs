@@ -1,9 +1,12 @@
 //! What roles ask for.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use super::{Jwts, but, role, signed};
+use super::{Jwts, but, claims, role, signed};
 use crate::service::secrets::engine::Fault;
+use crate::service::secrets::login::tests::renewals_follow;
 use crate::service::secrets::policy::Operation::{Delete, List, Read, Update};
 
 #[test]
@@ -197,4 +200,13 @@ fn a_role_that_asks_for_nothing_or_is_for_a_browser_is_refused() {
         bench.ask(Read, "role/hvac", &json!({})),
         Err(Fault::Missing)
     ));
+}
+
+#[test]
+fn a_renewal_follows_the_role_after_the_end_of_the_token_that_logged_in() {
+    let mut bench = Jwts::local(&role());
+    let login = bench.login(&signed(&claims())).unwrap();
+    bench.0.now += Duration::from_secs(3_600);
+    let gone = "role \"dev\" does not exist during renewal";
+    renewals_follow(&mut bench.0, "role/dev", &login, gone);
 }
