@@ -5,10 +5,13 @@
 //! ```
 //!
 //! All of it reads one state and writes one draft, uses of the token included, so that a request happens once or not at all.
-//! Who has no right to a path is told nothing about it, not even whether it is there.
+//! Who has no right to a path is told nothing about it, not even whether it is there. Where several spellings mean the same,
+//! policies have to allow the one that was written, and that which is stored if they say anything of it: it is the path of
+//! what is made there.
 //!
 //! Never waits.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,13 +22,14 @@ use serde_json::Value;
 pub use super::after::After;
 use super::auditing::{self, Devices, Seen};
 use super::custody::SealSource;
+use super::engine::storage::{decode, encode};
 use super::engine::{Answer, Call, Engine, Errand, Fault, Mount, Tuning};
 use super::error::SecretsError;
 use super::mounts::Mounts;
 use super::parameters::{Body, ParameterError};
 use super::path::below;
 use super::policies;
-use super::policy::{Merged, Operation};
+use super::policy::{Decision, Merged, Operation};
 use super::randomness::{Randomness, SystemRandomness};
 use super::request::{Request, Response, Verb};
 use super::store::{Draft, Room, Unsealed};
@@ -139,20 +143,19 @@ impl Work {
     /// Serves the request.
     #[must_use]
     pub fn run(mut self) -> Done {
-        let outcome = self.serve();
-        let identity = self.identity.clone().filter(|_| self.is_counted);
-        let outcome = match (outcome, &identity) {
-            (Ok(response), Some(identity)) => self.count_use(identity).map(|()| response),
+        let mut outcome = self.serve();
+        if outcome.is_err() {
             // What is refused changes nothing but that the token was used.
-            (Err(error), Some(identity)) if !matches!(error, SecretsError::Fault(Fault::Fetch(_))) => {
-                if !self.keeps_refused {
-                    self.draft.discard();
-                }
-                self.after.clear();
-                self.count_use(identity).and(Err(error))
+            if !self.keeps_refused {
+                self.draft.discard();
             }
-            (outcome, _) => outcome,
-        };
+            self.after.clear();
+        }
+        let is_asked_again = matches!(outcome, Err(SecretsError::Fault(Fault::Fetch(_))));
+        let is_use = self.is_counted && !is_asked_again;
+        if let Some(identity) = self.identity.clone().filter(|_| is_use) {
+            outcome = self.count_use(&identity).and(outcome);
+        }
         self.into_done(outcome)
     }
 
@@ -163,10 +166,14 @@ impl Work {
         let mount = mounts.owner(path);
         let below = mount.map_or("", |mount| below(&mount.path, path));
         let engine = mount.and_then(engines::of);
-        let is_open = match (mount, engine) {
-            (Some(mount), _) if mount.kind == "system" => system::is_open(below),
-            (_, Some(engine)) => engine.is_open(below),
-            _ => false,
+        let (is_open, folded) = match (mount, engine) {
+            (Some(mount), _) if mount.kind == "system" => (system::is_open(below), system::canonical(below)),
+            (_, Some(engine)) => (engine.is_open(below), engine.canonical(below)),
+            _ => (false, Cow::Borrowed(below)),
+        };
+        let canonical = match (mount, folded) {
+            (Some(mount), Cow::Owned(folded)) => Some(format!("{}{folded}", mount.path)),
+            _ => None,
         };
         if is_open {
             // Who shows a token all the same is told what that one may see.
@@ -174,7 +181,8 @@ impl Work {
         } else {
             self.identify()?;
             self.decide_operation(mount, engine, below)?;
-            self.authorize(path, engine.is_some_and(|engine| engine.needs_sudo(below)))?;
+            let needs_sudo = engine.is_some_and(|engine| engine.needs_sudo(below));
+            self.authorize(path, canonical.as_deref(), needs_sudo)?;
         }
         let Some(mount) = mount else {
             return Err(
@@ -184,15 +192,13 @@ impl Work {
         let mut response = match mount.kind.as_str() {
             "system" => system::handle(self, below)?,
             "token" => token::paths::handle(self, below)?,
-            _ => match engine {
-                Some(engine) => {
-                    let answer = self.ask(engine, mount, below, is_open)?;
-                    self.answer(answer, mount)?
-                }
-                None => {
-                    return Err(Fault::Unimplemented(format!("the engine {:?}", mount.kind)).into());
-                }
-            },
+            kind => {
+                let engine = engine.ok_or_else(|| Fault::Unimplemented(format!("the engine {kind:?}")))?;
+                let answer = self.with_call(mount, below, is_open, |call, room, randomness| {
+                    engine.handle(call, room, randomness)
+                })?;
+                self.answer(answer, mount, canonical.as_deref().unwrap_or(path))?
+            }
         };
         if response.mount_kind.is_empty() {
             response.mount_kind = mount.kind.clone();
@@ -249,38 +255,31 @@ impl Work {
         Ok(())
     }
 
-    fn authorize(&mut self, path: &str, needs_sudo: bool) -> Result<(), SecretsError> {
+    /// Whether the policies allow it at the path that was written and, if they say anything of that, at its canonical one;
+    /// none: it is the same.
+    fn authorize(
+        &mut self,
+        path: &str,
+        canonical: Option<&str>,
+        needs_sudo: bool,
+    ) -> Result<(), SecretsError> {
         let merged = self.merged.as_ref().ok_or(SecretsError::Denied)?;
-        let decision = merged.decide(
-            self.operation,
-            path,
-            self.request.body.fields(),
-            self.request.wrap,
-        );
-        self.is_privileged = match decision {
-            super::policy::Decision::Allowed { is_privileged } => is_privileged,
-            super::policy::Decision::Denied => return Err(SecretsError::Denied),
-        };
-        if needs_sudo && !self.is_privileged {
+        let (fields, wrap) = (self.request.body.fields(), self.request.wrap);
+        let mut is_privileged = true;
+        let canonical = canonical.filter(|path| merged.says_of(self.operation, path));
+        for path in [Some(path), canonical].into_iter().flatten() {
+            match merged.decide(self.operation, path, fields, wrap) {
+                Decision::Allowed {
+                    is_privileged: has_sudo,
+                } => is_privileged &= has_sudo,
+                Decision::Denied => return Err(SecretsError::Denied),
+            }
+        }
+        self.is_privileged = is_privileged;
+        if needs_sudo && !is_privileged {
             return Err(SecretsError::Denied);
         }
         Ok(())
-    }
-
-    /// Asks an engine.
-    ///
-    /// # Errors
-    /// What it says.
-    fn ask(
-        &mut self,
-        engine: &dyn Engine,
-        mount: &Mount,
-        below: &str,
-        is_open: bool,
-    ) -> Result<Answer, Fault> {
-        self.with_call(mount, below, is_open, |call, room, randomness| {
-            engine.handle(call, room, randomness)
-        })
     }
 
     /// Calls an engine in its room.
@@ -309,8 +308,8 @@ impl Work {
         call(&made, &mut room, &mut SystemRandomness)
     }
 
-    /// What an engine's answer comes to: with the token and the lease that go with it.
-    fn answer(&mut self, answer: Answer, mount: &Mount) -> Result<Response, SecretsError> {
+    /// What an engine's answer comes to: with the token and the lease of that path that go with it.
+    fn answer(&mut self, answer: Answer, mount: &Mount, path: &str) -> Result<Response, SecretsError> {
         if let Some(refused) = answer.refused {
             self.keeps_refused = true;
             return Err(refused.into());
@@ -325,7 +324,7 @@ impl Work {
             ..Response::default()
         };
         if let Some(login) = answer.login {
-            let new = token::of_login(login, mount, &self.request.path)?;
+            let new = token::of_login(login, mount, path)?;
             let made =
                 self.with_randomness(|draft, randomness| token::make(draft, new, &mount.tuning, randomness))?;
             response.auth = Some(made.auth);
@@ -333,9 +332,8 @@ impl Work {
         }
         if let Some(leased) = answer.leased {
             let owner = self.identity()?.clone();
-            let path = self.request.path.clone();
             let lease = self.with_randomness(|draft, randomness| {
-                leases::make(draft, leased, &owner, mount, &path, randomness)
+                leases::make(draft, leased, &owner, mount, path, randomness)
             })?;
             response.lease_id = lease.id;
             response.lease_seconds = lease.seconds;
@@ -350,19 +348,19 @@ impl Work {
             return Ok(());
         };
         let name = self.draft.name(&format!("{}/{}", token::TOKENS, identity.id))?;
-        if !self.draft.has(&name)? {
+        // As the request leaves it: renewed, or ended.
+        let Some(entry) = self.draft.made::<token::Entry>(&name, decode)? else {
             return Ok(());
-        }
+        };
         if uses <= 1 {
             return Ok(self.draft.delete(&name)?);
         }
         let entry = token::Entry {
             uses: Some(uses - 1),
-            ..token::Entry::clone(&identity.entry)
+            ..token::Entry::clone(&entry)
         };
         let left = entry.ends.map(|ends| ends.saturating_sub(self.draft.now()));
-        self.draft
-            .put(&name, super::engine::storage::encode(&entry)?, left);
+        self.draft.put(&name, encode(&entry)?, left);
         Ok(())
     }
 

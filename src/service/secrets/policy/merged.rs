@@ -194,6 +194,13 @@ impl Merged {
         }
     }
 
+    /// Whether some rule is about an operation on a path.
+    #[must_use]
+    pub fn says_of(&self, operation: Operation, path: &str) -> bool {
+        self.find(path.trim_start_matches('/'), operation == Operation::List)
+            .is_some()
+    }
+
     /// The answer to what a token may do with a path: sorted; `root` or `deny` alone.
     #[must_use]
     pub fn capabilities(&self, path: &str) -> Vec<&'static str> {

@@ -18,10 +18,11 @@ mod quotas;
 mod seals;
 mod shapes;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::engine::transit::tools;
-use super::engine::{Data, Fault};
+use super::engine::{Data, Fault, lower_names};
 use super::error::SecretsError;
 use super::policy::Operation;
 use super::request::Response;
@@ -55,6 +56,19 @@ pub fn is_open(path: &str) -> bool {
         path,
         "wrapping/lookup" | "internal/ui/mounts" | "internal/specs/openapi"
     ) || path.starts_with("internal/ui/mounts/")
+}
+
+/// A path below `sys/` with the name of a policy in the spelling that it is stored in, as [`super::engine::Engine::canonical`]
+/// says it of engines.
+#[must_use]
+pub fn canonical(path: &str) -> Cow<'_, str> {
+    if path.starts_with("policy/") {
+        lower_names(path, 1..)
+    } else if path.starts_with("policies/acl/") {
+        lower_names(path, 2..)
+    } else {
+        Cow::Borrowed(path)
+    }
 }
 
 /// Serves a path below `sys/`.
