@@ -302,6 +302,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         hub.stop();
         stopping.cancel();
         doors.wait().await;
+        services.secrets.stop().await;
         replication.shutdown().await;
         tracing::info!("stopped");
     }

@@ -105,22 +105,31 @@ impl Auditing {
                     self.broker.disable(name, now).await;
                 }
             }
-            let known: Vec<String> = self
-                .broker
-                .status()
-                .into_iter()
-                .map(|status| status.name)
-                .collect();
-            for (name, device) in devices.iter().filter(|(name, _)| !known.contains(name)) {
-                let restored = self
-                    .settings(name, device)
-                    .and_then(|settings| self.broker.restore(settings, &unsealed.copy_of_hash_key(), now));
-                if let Err(error) = restored {
+            for (name, device) in devices.iter() {
+                if let Err(error) = self.apply(name, device, unsealed, now).await {
                     tracing::error!(device = name, %error, "an audit device cannot be used on this node");
                 }
             }
             self.applied.store(Arc::clone(devices));
         }
+    }
+
+    /// Has the broker write to a device as the store has it.
+    async fn apply(
+        &self,
+        name: &str,
+        device: &Device,
+        unsealed: &Unsealed,
+        now: Duration,
+    ) -> Result<(), Fault> {
+        let settings = self.settings(name, device)?;
+        match self.broker.settings(name) {
+            Some(known) if known == settings => return Ok(()),
+            // Somebody enabled another one of that name here, which was not written down.
+            Some(_) => drop(self.broker.disable(name, now).await),
+            None => {}
+        }
+        self.broker.restore(settings, &unsealed.copy_of_hash_key(), now)
     }
 
     /// The settings of a device.
@@ -146,7 +155,7 @@ impl Auditing {
         self.broker.disable(name, clock::unix_time()).await;
     }
 
-    /// Stops writing, when the node is sealed.
+    /// Stops writing, when the node is sealed or stops.
     pub async fn close(&self) {
         let _changing = self.changing.lock().await;
         self.broker.close(clock::unix_time()).await;

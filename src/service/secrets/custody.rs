@@ -35,6 +35,7 @@ use crate::service::lease::Leases;
 use crate::state::ReadView;
 use crate::state::applied::KeyValue;
 pub use automatic::SealSource;
+use initialize::Untold;
 use making_root::MakingRoot;
 use rekeying::Rekeying;
 
@@ -63,6 +64,7 @@ pub struct Custody {
     unsealing: Mutex<Option<Unsealing>>,
     rekeying: Mutex<Option<Rekeying>>,
     making_root: Mutex<Option<MakingRoot>>,
+    untold: Mutex<Option<Untold>>,
 }
 
 /// What is stored of the seals.
@@ -85,6 +87,7 @@ impl Custody {
             unsealing: Mutex::default(),
             rekeying: Mutex::default(),
             making_root: Mutex::default(),
+            untold: Mutex::default(),
         }
     }
 
@@ -139,19 +142,18 @@ impl Custody {
         *self.unsealing.lock().await = None;
         *self.rekeying.lock().await = None;
         *self.making_root.lock().await = None;
+        *self.untold.lock().await = None;
         tracing::info!("the secret store of this node is sealed");
     }
 
     /// What is stored of the seals; none: nothing was initialised. What this node knows already suffices, so that it can be
-    /// unsealed without a quorum.
+    /// unsealed without a quorum; that there is nothing takes one.
     async fn stored(&self) -> Result<Option<(Arc<ReadView>, Stored)>, SecretsError> {
         let view = self.core.reader.view();
         if let Some(stored) = read_seals(&view)? {
             return Ok(Some((view, stored)));
         }
-        let Ok(view) = self.core.view(false).await else {
-            return Ok(None);
-        };
+        let view = self.core.view(false).await?;
         Ok(read_seals(&view)?.map(|stored| (view, stored)))
     }
 
@@ -194,6 +196,11 @@ impl Custody {
         if self.unsealed().is_none() {
             let (view, stored) = self.stored().await?.ok_or(SecretsError::NotInitialized)?;
             let mut unsealing = self.unsealing.lock().await;
+            if self.unsealed().is_some() {
+                // By another share, meanwhile.
+                drop(unsealing);
+                return self.status().await;
+            }
             let threshold = stored.numbers.threshold;
             let mut collecting = match unsealing.take() {
                 Some(collecting) if collecting.progress().threshold == threshold => collecting,

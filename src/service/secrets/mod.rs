@@ -239,6 +239,11 @@ impl Secrets {
         self.auditing.close().await;
     }
 
+    /// Writes the end of what is audited, when the node stops.
+    pub async fn stop(&self) {
+        self.auditing.close().await;
+    }
+
     /// Opens the files of audit again, after they were moved away.
     pub async fn reopen_audit(&self) {
         self.auditing.reopen().await;

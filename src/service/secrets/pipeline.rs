@@ -37,6 +37,17 @@ enum Answered {
     Audited(Arc<Devices>),
 }
 
+/// What revokes below a path, or takes a mount away.
+const REVOKING: [&str; 5] = [
+    "sys/leases/revoke-",
+    "sys/revoke-",
+    "sys/auth/",
+    "sys/mounts/",
+    "sys/remount",
+];
+/// What seals this node.
+const SEAL: &str = "sys/seal";
+
 type Fetched = BTreeMap<Errand, Result<Vec<u8>, String>>;
 
 impl Secrets {
@@ -81,9 +92,14 @@ impl Secrets {
                 }
                 Err(error) => Err(error),
             };
-            if let Some(seen) = seen
-                && self.custody.unsealed().is_some()
-            {
+            if self.custody.unsealed().is_none() {
+                // Only that it was sealed is told from here: nothing else can be recorded any more.
+                return match request.path == SEAL {
+                    true => outcome,
+                    false => Err(SecretsError::Sealed),
+                };
+            }
+            if let Some(seen) = seen {
                 Box::pin(self.auditing.outcome(&request, &seen, &outcome)).await?;
             }
             return outcome;
@@ -130,7 +146,7 @@ impl Secrets {
                 may_be_stale = false;
                 continue;
             }
-            let done = self.run_aside(work).await?;
+            let done = self.run_aside(work, &request.path).await?;
             match &done.outcome {
                 Err(SecretsError::Fault(Fault::Fetch(errand))) if fetched.len() < MAXIMUM_ERRANDS => {
                     let brought = self.fetcher.fetch(errand).await;
@@ -146,7 +162,18 @@ impl Secrets {
                 }
                 _ => {}
             }
-            match self.finish(done, &unsealed).await? {
+            let finished = match done.after.is_empty() {
+                true => self.finish(done, &unsealed).await,
+                // What goes beyond the store does not end half-way with its client.
+                false => {
+                    let (secrets, unsealed) = (self.clone(), Arc::clone(&unsealed));
+                    let finishing = tokio::spawn(async move { secrets.finish(done, &unsealed).await });
+                    finishing
+                        .await
+                        .map_err(|_| SecretsError::Service(ServiceError::Stopped))?
+                }
+            };
+            match finished? {
                 Some(outcome) => return outcome.map(|response| Answered::Done(Box::new(response))),
                 None if attempts < MAXIMUM_ATTEMPTS => {
                     attempts += 1;
@@ -177,10 +204,11 @@ impl Secrets {
         )
     }
 
-    /// Runs what may take long (hashes of passwords, new keys) on a thread that may block: as many at once as there are
-    /// processors, so that the rest of the node goes on.
-    async fn run_aside(&self, work: Work) -> Result<Done, SecretsError> {
-        if matches!(work.kind(), "" | "kv" | "cubbyhole" | "system" | "token") {
+    /// Runs what may take long (hashes of passwords, new keys, a look at all tokens) on a thread that may block: as many at
+    /// once as there are processors, so that the rest of the node goes on.
+    async fn run_aside(&self, work: Work, path: &str) -> Result<Done, SecretsError> {
+        let looks_at_all = work.kind() == "system" && REVOKING.iter().any(|prefix| path.starts_with(prefix));
+        if !looks_at_all && matches!(work.kind(), "" | "kv" | "cubbyhole" | "system" | "token") {
             return Ok(work.run());
         }
         let stopped = || SecretsError::Service(ServiceError::Stopped);
@@ -202,20 +230,25 @@ impl Secrets {
                 return Ok(Some(Err(fault.into())));
             }
         }
-        if done.draft.writes() {
-            let written = done.draft.commit(&self.core, &self.leases).await?;
-            if written == Committed::Conflict {
-                for after in &done.after {
-                    if let After::EnableAudit(name, _) = after {
-                        Box::pin(self.auditing.disable(name)).await;
-                    }
+        let committed = match done.draft.writes() {
+            true => done.draft.commit(&self.core, &self.leases).await.map(Some),
+            false => Ok(None),
+        };
+        // Whatever became of it, it was encrypted.
+        if unsealed.begin_counting() {
+            let (secrets, unsealed) = (self.clone(), Arc::clone(unsealed));
+            tokio::spawn(async move { secrets.count_encryptions(&unsealed).await });
+        }
+        if !matches!(committed, Ok(None | Some(Committed::Written(_)))) {
+            // Where there was no answer and it is written after all, this node hears of it like all others.
+            for after in &done.after {
+                if let After::EnableAudit(name, _) = after {
+                    Box::pin(self.auditing.disable(name)).await;
                 }
-                return Ok(None);
             }
-            if unsealed.begin_counting() {
-                let (secrets, unsealed) = (self.clone(), Arc::clone(unsealed));
-                tokio::spawn(async move { secrets.count_encryptions(&unsealed).await });
-            }
+        }
+        if committed? == Some(Committed::Conflict) {
+            return Ok(None);
         }
         let mut outcome = done.outcome;
         for after in done.after {
@@ -249,7 +282,12 @@ impl Secrets {
     /// Writes down what this node encrypted, and rotates where that is due.
     async fn count_encryptions(&self, unsealed: &Arc<Unsealed>) {
         let is_due = unsealed.key_status().is_ok_and(|status| status.is_rotation_due());
-        if let Err(error) = self.write_keyring(unsealed, is_due).await {
+        let mut outcome = self.write_keyring(unsealed, is_due).await;
+        if is_due && outcome.is_err() {
+            // What cannot have another term goes on with the one it has, for as long as that lasts.
+            outcome = self.write_keyring(unsealed, false).await;
+        }
+        if let Err(error) = outcome {
             tracing::warn!(%error, "the count of encryptions is not written; it is tried again");
         }
         unsealed.end_counting();
@@ -257,6 +295,7 @@ impl Secrets {
 
     /// Writes the keyring anew, with what this node encrypted and, if asked for, another term.
     async fn write_keyring(&self, unsealed: &Arc<Unsealed>, rotates: bool) -> Result<(), SecretsError> {
+        let _turn = unsealed.turn_to_count().await;
         for _ in 0..MAXIMUM_ATTEMPTS {
             let view = self.core.view(false).await?;
             let rotate = rotates.then(|| clock::unix_time().as_secs());
@@ -265,7 +304,8 @@ impl Secrets {
             draft.needs_unchanged(&before);
             draft.put_plain(keys::KEYRING, sealed);
             if let Committed::Written(_) = draft.commit(&self.core, &self.leases).await? {
-                return unsealed.stored(&self.core.reader.view(), &written);
+                unsealed.pay(&written);
+                return unsealed.follow(&self.core.reader.view());
             }
         }
         Err(SecretsError::Contended(MAXIMUM_ATTEMPTS))

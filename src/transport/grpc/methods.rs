@@ -258,7 +258,7 @@ mod tests {
     fn every_method_of_the_interface_is_known_and_anything_else_has_etcds_text() {
         let metrics = Metrics::new().expect("metrics register once");
         let methods = Methods::new(&metrics.calls, SETTINGS);
-        assert_eq!(methods.by_path.len(), 84);
+        assert_eq!(methods.by_path.len(), 87);
         let text = |path: &str| methods.at(path).err();
         assert_eq!(text("/etcdserverpb.KV/Range"), None);
         assert_eq!(

@@ -63,10 +63,13 @@ fn whole(id: &str, mut response: Response, spreads: bool) -> Result<Answer, Refu
     if let Some(pieces) = response.pieces.take() {
         return Ok(Answer::pieces(pieces));
     }
+    let asked = response
+        .status
+        .and_then(|status| StatusCode::from_u16(status).ok());
     let status = match response {
         Response { is_gone: true, .. } => StatusCode::NOT_FOUND,
         Response { goes_on: true, .. } => StatusCode::ACCEPTED,
-        _ => StatusCode::OK,
+        _ => asked.unwrap_or(StatusCode::OK),
     };
     if says_nothing(&response) {
         let status = match status {

@@ -219,6 +219,14 @@ impl Broker {
         }
     }
 
+    /// The settings of a device; none: there is none of that name.
+    pub fn settings(&self, name: &str) -> Option<Settings> {
+        self.devices
+            .read()
+            .get(name)
+            .map(|device| device.settings.clone())
+    }
+
     /// Disables a device, which writes what is in its buffer and that nothing follows. Whether there was one.
     pub async fn disable(&self, name: &str, now: Duration) -> bool {
         let removed = self.devices.write().remove(name.trim_end_matches('/'));

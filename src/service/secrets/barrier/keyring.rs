@@ -222,25 +222,32 @@ impl Keyring {
         }
     }
 
-    /// Takes the place of `before` as what this node works with, once `self` is what is stored. `written` is what of the
-    /// node's encryptions `self` counts; all that was made beyond it goes on to be owed.
+    /// Takes the place of `before` as what this node works with, once `self` is what is stored. What this node made goes on
+    /// to be owed, until it is [paid](Self::pay).
     ///
     /// Nothing may encrypt with `before` meanwhile, for which its owner holds it alone.
     #[must_use]
-    pub fn follow(self, before: &mut Self, written: &[Uncounted]) -> Self {
+    pub fn follow(self, before: &mut Self) -> Self {
         for (term, held) in &self.terms {
-            let owed = before
-                .terms
-                .get_mut(term)
-                .map_or(0, |old| *old.uncounted.get_mut());
-            let paid = written
-                .iter()
-                .filter(|made| made.term == *term)
-                .map(|made| made.encryptions)
-                .sum();
-            held.uncounted.store(owed.saturating_sub(paid), Ordering::Relaxed);
+            let owed = before.terms.get_mut(term);
+            let owed = owed.map_or(0, |old| *old.uncounted.get_mut());
+            held.uncounted.store(owed, Ordering::Relaxed);
         }
         self
+    }
+
+    /// Forgets what a stored keyring counts by now: it is not owed any more. To be done once for each time that it was
+    /// [counted](Self::count).
+    pub fn pay(&self, counted: &[Uncounted]) {
+        for Uncounted { term, encryptions } in counted {
+            if let Some(held) = self.terms.get(term) {
+                let left = |owed: u64| Some(owed.saturating_sub(*encryptions));
+                // What is always some is always stored.
+                let _ = held
+                    .uncounted
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+            }
+        }
     }
 
     /// Seals the keyring by the root key, for `place`. What this node made and did not count is not in it.
@@ -271,7 +278,7 @@ impl Keyring {
 
     /// As if `term` had made so many encryptions on this node.
     #[cfg(test)]
-    pub(super) fn owe(&self, term: u32, encryptions: u64) {
+    pub fn owe(&self, term: u32, encryptions: u64) {
         if let Some(held) = self.terms.get(&term) {
             held.uncounted.store(encryptions, Ordering::Relaxed);
         }

@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use super::{Custody, Stored, read_seals};
 use crate::base::limits::MAXIMUM_SEAL_WRITE_SECONDS;
+use crate::service::ServiceError;
 use crate::service::secrets::engine::Fault;
 use crate::service::secrets::error::SecretsError;
 use crate::service::secrets::memory::Key;
@@ -22,7 +23,7 @@ use crate::service::secrets::store::Draft;
 use crate::service::secrets::store::commit::Committed;
 
 /// Pause before what had no answer is written again.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) fn new_nonce() -> Result<Uuid, SecretsError> {
     let mut random = [0; 16];
@@ -54,6 +55,25 @@ pub(super) fn offered(
     }
 }
 
+/// Whether what was to be written may be written, or be yet.
+pub(super) fn is_unsure(error: &SecretsError) -> bool {
+    use ServiceError as E;
+    let SecretsError::Service(error) = error else {
+        return false;
+    };
+    matches!(
+        error,
+        E::Timeout
+            | E::TimeoutLeaderFailed
+            | E::TimeoutConnectionLost
+            | E::TimeoutApplied
+            | E::LeaderChanged
+            | E::NoLeader
+            | E::NotLeader
+            | E::Stopped
+    )
+}
+
 impl Custody {
     pub(super) async fn opened_seals(&self) -> Result<Stored, SecretsError> {
         self.require()?;
@@ -65,18 +85,21 @@ impl Custody {
     /// what opens it is told once.
     ///
     /// # Errors
-    /// As [`Draft::commit`], without an answer for a minute: it may have been written.
-    pub(super) async fn install(&self, mut draft: Draft, seals: &Bytes) -> Result<Committed, SecretsError> {
+    /// As [`Draft::commit`]. Where it [is not known](is_unsure) by then, it may be written.
+    pub(super) async fn install(&self, draft: &mut Draft, seals: &Bytes) -> Result<Committed, SecretsError> {
         let until = Instant::now() + Duration::from_secs(MAXIMUM_SEAL_WRITE_SECONDS);
+        let mut is_tried = false;
         loop {
-            let outcome = match draft.commit(&self.core, &self.leases).await {
+            let outcome = match timeout_at(until, draft.commit(&self.core, &self.leases)).await {
                 // They may be there since the last time.
-                Ok(Committed::Conflict) => self.whose(seals).await,
-                outcome => outcome,
+                Ok(Ok(Committed::Conflict)) if is_tried => self.whose(seals).await,
+                Ok(outcome) => outcome,
+                Err(_) => return Err(ServiceError::Timeout.into()),
             };
             match outcome {
-                Err(SecretsError::Service(error)) if Instant::now() < until => {
+                Err(error) if is_unsure(&error) && Instant::now() < until => {
                     tracing::warn!(%error, "the seals of the secret store could not be written; trying again");
+                    is_tried = true;
                     sleep(PAUSE).await;
                 }
                 outcome => return outcome,

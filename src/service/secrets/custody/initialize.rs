@@ -1,16 +1,19 @@
 //! Initialising the store: its root key, its keyring, its shares and its first token, all in one transaction.
 //!
-//! Never keeps what it tells.
+//! Never keeps what somebody was told.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
+use super::attempts::{invalid, is_unsure};
 use super::{Custody, Numbers, SHARES_ID, SealSource, read_seals};
 use crate::base::clock;
 use crate::base::secret::Secret;
+use crate::service::ServiceError;
 use crate::service::secrets::barrier::cipher::Place;
 use crate::service::secrets::barrier::keyring::Keyring;
 use crate::service::secrets::engine::storage::encode;
@@ -24,17 +27,99 @@ use crate::service::secrets::status::{InitSettings, Initialized};
 use crate::service::secrets::store::commit::Committed;
 use crate::service::secrets::store::{Draft, Unsealed, keys};
 use crate::service::secrets::token::{self, New};
+use crate::state::ReadView;
+
+/// What was made of a store that begins, until it is told.
+pub struct Untold {
+    settings: InitSettings,
+    /// The seals as they are stored.
+    seals: Bytes,
+    /// What writes it; none: it is written.
+    draft: Option<Draft>,
+    made: Initialized,
+}
 
 impl Custody {
     /// Initialises the store, and unseals this node.
     ///
+    /// What was made is kept until somebody was told of it: where it is not known yet whether it is stored, and where nobody
+    /// was there any more, who asks this node again for the same shares is told.
+    ///
     /// # Errors
     /// It was initialised before, the numbers of shares cannot be, or a seal of this node cannot be used.
-    pub async fn initialize(&self, settings: InitSettings) -> Result<Initialized, SecretsError> {
+    pub async fn initialize(self: &Arc<Self>, settings: InitSettings) -> Result<Initialized, SecretsError> {
+        let custody = Arc::clone(self);
+        let (teller, told) = oneshot::channel();
+        // Goes on without its client: what opens the store is told once.
+        tokio::spawn(async move {
+            let mut untold = custody.untold.lock().await;
+            let outcome = custody.begin(settings, &mut untold).await;
+            let outcome = outcome.and_then(|()| untold.take().ok_or(SecretsError::AlreadyInitialized));
+            let (outcome, kept) = match outcome {
+                Ok(Untold {
+                    settings,
+                    seals,
+                    draft,
+                    made,
+                }) => (Ok(made), Some((settings, seals, draft))),
+                Err(error) => (Err(error), None),
+            };
+            if let (Err(Ok(made)), Some((settings, seals, draft))) = (teller.send(outcome), kept) {
+                tracing::warn!("nobody was there to be told of the shares: ask again on this node");
+                *untold = Some(Untold {
+                    settings,
+                    seals,
+                    draft,
+                    made,
+                });
+            }
+        });
+        told.await
+            .map_err(|_| SecretsError::Service(ServiceError::Stopped))?
+    }
+
+    /// Has a store be there whose shares are `untold`, and this node be unsealed.
+    async fn begin(&self, settings: InitSettings, untold: &mut Option<Untold>) -> Result<(), SecretsError> {
         let view = self.core.view(false).await?;
-        if read_seals(&view)?.is_some() {
-            return Err(SecretsError::AlreadyInitialized);
+        let stored = read_seals(&view)?;
+        let is_untold = |untold: &Untold| match &stored {
+            Some(stored) => stored.seals.value == untold.seals,
+            None => untold.draft.is_some(),
+        };
+        if !untold.as_ref().is_some_and(is_untold) {
+            if stored.is_some() {
+                return Err(SecretsError::AlreadyInitialized);
+            }
+            *untold = Some(self.make(settings, view)?);
         }
+        let begun = untold.as_mut().ok_or(SecretsError::NotInitialized)?;
+        if begun.settings != settings {
+            let InitSettings { shares, threshold } = begun.settings;
+            return Err(invalid(format!(
+                "nobody was told yet of {shares} shares, of which {threshold} are needed: ask for those"
+            )));
+        }
+        if stored.is_none()
+            && let Some(draft) = &mut begun.draft
+        {
+            match self.install(draft, &begun.seals).await {
+                Ok(Committed::Written(_)) => {}
+                Err(error) if is_unsure(&error) => return Err(error),
+                outcome => {
+                    *untold = None;
+                    return Err(outcome.err().unwrap_or(SecretsError::AlreadyInitialized));
+                }
+            }
+        }
+        if let Some(draft) = begun.draft.take() {
+            let root = draft.unsealed().copy_of_root();
+            self.open(Unsealed::open(root, &self.core.reader.view())?);
+        }
+        Ok(())
+    }
+
+    /// A store, not written yet.
+    fn make(&self, settings: InitSettings, view: Arc<ReadView>) -> Result<Untold, SecretsError> {
         let randomness = &mut SystemRandomness;
         let root = randomness.key().map_err(SealError::from)?;
         let shares_key = randomness.key().map_err(SealError::from)?;
@@ -55,21 +140,19 @@ impl Custody {
             shares: settings.shares,
             threshold: settings.threshold,
         };
-        let unsealed = Arc::new(Unsealed::new(root, keyring));
-        let mut draft = Draft::new(Arc::clone(&unsealed), view, now);
+        let mut draft = Draft::new(Arc::new(Unsealed::new(root, keyring)), view, now);
         let seals = wrapped.encode()?;
         draft.put_plain(keys::SEALS, seals.clone());
         draft.put_plain(keys::SHARES, Bytes::from(encode(&numbers)?.expose().clone()));
         draft.put_plain(keys::KEYRING, sealed);
         Mounts::new(randomness)?.write(&mut draft)?;
         let root_token = root_token(&mut draft)?;
-        match self.install(draft, &seals).await? {
-            Committed::Written(_) => {}
-            Committed::Conflict => return Err(SecretsError::AlreadyInitialized),
-        }
-        let root = unsealed.copy_of_root();
-        self.open(Unsealed::open(root, &self.core.reader.view())?);
-        Ok(Initialized { shares, root_token })
+        Ok(Untold {
+            settings,
+            seals,
+            draft: Some(draft),
+            made: Initialized { shares, root_token },
+        })
     }
 }
 

@@ -88,11 +88,17 @@ impl Custody {
         if making.nonce != nonce {
             return Err(SealError::WrongNonce { nonce }.into());
         }
+        if making.collecting.progress().threshold != stored.numbers.threshold {
+            // The shares were changed since it began.
+            making.collecting = Unsealing::new(SHARES_ID, stored.numbers.threshold)?;
+        }
         if offered(&mut making.collecting, share, &stored.wrapped)?.is_none() {
             return Ok(RootMade::Waiting(making.status()));
         }
         let view = self.core.view(false).await?;
         let mut draft = Draft::new(self.require()?, view, clock::unix_time());
+        // Shares that are void by now make none, where this node had not heard of it yet.
+        draft.needs_unchanged(&stored.seals);
         let token = root_token(&mut draft)?;
         if draft.commit(&self.core, &self.leases).await? == Committed::Conflict {
             return Err(SecretsError::Contended(1));

@@ -7,16 +7,21 @@
 //!
 //! Whoever asks for it has the new shares verified: until as many as will be needed were given back, the present ones stay, so
 //! that new ones which never reached their people lock nobody out. The same is asked of who could not be told in time whether
-//! the new ones are in use.
+//! the new ones are in use. Where nobody is there any more to be told of them, the former ones are put back.
 //!
 //! Never keeps the new shares, nor the key that they make.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::attempts::{invalid, new_nonce, nothing_begun, offered};
-use super::{Custody, Numbers, SHARES_ID, Stored};
+use super::attempts::{PAUSE, invalid, is_unsure, new_nonce, nothing_begun, offered};
+use super::{Custody, Numbers, SHARES_ID, Stored, read_seals};
 use crate::base::clock;
+use crate::service::ServiceError;
 use crate::service::secrets::engine::storage::encode;
 use crate::service::secrets::error::SecretsError;
 use crate::service::secrets::memory::Key;
@@ -45,6 +50,14 @@ struct Made {
     /// The seals that they open.
     wrapped: WrappedKeys,
     collecting: Unsealing,
+}
+
+/// What new shares may have taken the place of.
+struct Former {
+    seals: KeyValue,
+    numbers: Numbers,
+    /// The seals that may be stored instead.
+    instead: Bytes,
 }
 
 impl Custody {
@@ -100,7 +113,34 @@ impl Custody {
     ///
     /// # Errors
     /// Sealed, none is under way, another nonce, the shares are wrong, or the new ones are there.
-    pub async fn offer_to_rekeying(&self, share: Share, nonce: Uuid) -> Result<Rekeyed, SecretsError> {
+    pub async fn offer_to_rekeying(
+        self: &Arc<Self>,
+        share: Share,
+        nonce: Uuid,
+    ) -> Result<Rekeyed, SecretsError> {
+        let custody = Arc::clone(self);
+        let (teller, told) = oneshot::channel();
+        // Goes on without its client: who is not told of new shares could open nothing any more.
+        tokio::spawn(async move {
+            let mut former = None;
+            let outcome = custody.take_share(share, nonce, &mut former).await;
+            if teller.send(outcome).is_err()
+                && let Some(former) = former
+            {
+                custody.put_back(&former).await;
+            }
+        });
+        told.await
+            .map_err(|_| SecretsError::Service(ServiceError::Stopped))?
+    }
+
+    /// Takes one of the present shares. Where it leads to new ones, `former` is what they may have taken the place of.
+    async fn take_share(
+        &self,
+        share: Share,
+        nonce: Uuid,
+        former: &mut Option<Former>,
+    ) -> Result<Rekeyed, SecretsError> {
         let stored = self.opened_seals().await?;
         let mut held = self.rekeying.lock().await;
         let Some(rekeying) = held.as_mut() else {
@@ -119,7 +159,13 @@ impl Custody {
             return Ok(Rekeyed::Waiting(rekeying.status()));
         };
         let settings = rekeying.settings;
+        let numbers = stored.numbers;
         let (made, shares) = Made::new(stored, &root, settings.new)?;
+        *former = Some(Former {
+            seals: made.before.clone(),
+            numbers,
+            instead: made.wrapped.encode()?,
+        });
         let is_in_use = !settings.requires_verification && self.takes(&made, settings.new).await?;
         let verification = (!is_in_use).then_some(made.nonce);
         match verification {
@@ -131,6 +177,41 @@ impl Custody {
             shares,
             verification,
         })
+    }
+
+    /// Has the former shares be the ones again, as nobody was told of the new ones. What may still be on its way to be
+    /// written is kept from that.
+    async fn put_back(&self, former: &Former) {
+        *self.rekeying.lock().await = None;
+        while self.unsealed().is_some() {
+            match self.try_to_put_back(former).await {
+                Ok(Committed::Written(_)) => {
+                    tracing::warn!("nobody was there to be told of the new shares: the former ones stay");
+                    return;
+                }
+                Ok(Committed::Conflict) => {}
+                Err(error) => tracing::warn!(%error, "the former shares could not be put back; trying again"),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn try_to_put_back(&self, former: &Former) -> Result<Committed, SecretsError> {
+        let view = self.core.view(false).await?;
+        let stored = read_seals(&view)?.ok_or(SecretsError::NotInitialized)?;
+        let is_former = stored.seals.modification_revision == former.seals.modification_revision;
+        if !is_former && stored.seals.value != former.instead {
+            // Others have changed the seals since, by shares that they have.
+            return Ok(Committed::Written(stored.seals.modification_revision));
+        }
+        let mut draft = Draft::new(self.require()?, view, clock::unix_time());
+        draft.needs_unchanged(&stored.seals);
+        draft.put_plain(keys::SEALS, former.seals.value.clone());
+        draft.put_plain(
+            keys::SHARES,
+            Bytes::from(encode(&former.numbers)?.expose().clone()),
+        );
+        draft.commit(&self.core, &self.leases).await
     }
 
     /// How far the verification of new shares is.
@@ -192,7 +273,7 @@ impl Custody {
         match self.use_made(made, new).await {
             Ok(Committed::Written(_)) => Ok(true),
             Ok(Committed::Conflict) => Err(SecretsError::Contended(1)),
-            Err(SecretsError::Service(error)) => {
+            Err(error) if is_unsure(&error) => {
                 tracing::warn!(%error, "whether the new shares are in use is not known; they are to be verified");
                 Ok(false)
             }
@@ -210,7 +291,7 @@ impl Custody {
         draft.needs_unchanged(&made.before);
         draft.put_plain(keys::SEALS, seals.clone());
         draft.put_plain(keys::SHARES, Bytes::from(encode(&numbers)?.expose().clone()));
-        let outcome = self.install(draft, &seals).await?;
+        let outcome = self.install(&mut draft, &seals).await?;
         if outcome != Committed::Conflict {
             tracing::info!(shares, threshold, "the shares of the secret store are others");
         }

@@ -13,10 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
 
 use super::keys;
 use crate::base::Revision;
 use crate::base::limits::MAXIMUM_SECRET_CACHE_ENTRIES;
+#[cfg(test)]
+use crate::base::limits::MAXIMUM_UNCOUNTED_ENCRYPTIONS;
 use crate::base::secret::Secret;
 use crate::service::secrets::barrier::NameError;
 use crate::service::secrets::barrier::cipher::Place;
@@ -38,6 +41,7 @@ pub struct Unsealed {
     names: Names,
     tokens: Hasher,
     is_counting: AtomicBool,
+    counting: AsyncMutex<()>,
     made: Mutex<HashMap<Bytes, Made>>,
     tables: Mutex<HashMap<String, Table>>,
     directories: Mutex<HashMap<String, Arc<[u8]>>>,
@@ -102,6 +106,7 @@ impl Unsealed {
             root,
             held: RwLock::new(Held { keyring, revision }),
             is_counting: AtomicBool::new(false),
+            counting: AsyncMutex::default(),
             made: Mutex::default(),
             tables: Mutex::default(),
             directories: Mutex::default(),
@@ -126,23 +131,18 @@ impl Unsealed {
         let newest = stored(view, &Bytes::from_static(keys::KEYRING), true)?;
         let newest = newest.map_or(Revision(0), |record| record.modification_revision);
         if newest > self.held.read().revision {
-            self.replace(view, &[])?;
-        }
-        Ok(())
-    }
-
-    fn replace(&self, view: &ReadView, written: &[Uncounted]) -> Result<(), SecretsError> {
-        let (keyring, revision) = read_keyring(&self.root, view)?;
-        let mut held = self.held.write();
-        if revision > held.revision {
-            held.keyring = keyring.follow(&mut held.keyring, written);
-            held.revision = revision;
+            let (keyring, revision) = read_keyring(&self.root, view)?;
+            let mut held = self.held.write();
+            if revision > held.revision {
+                held.keyring = keyring.follow(&mut held.keyring);
+                held.revision = revision;
+            }
         }
         Ok(())
     }
 
     /// A keyring to be stored in place of that of `view`: with what this node owes it counted and, where `rotate` says when
-    /// it is since 1970, with another term. Comes with what it counts, for [`Unsealed::stored`].
+    /// it is since 1970, with another term. Comes with what it counts, for [`Unsealed::pay`].
     ///
     /// # Errors
     /// It cannot be read, has too many terms, or there is no randomness.
@@ -166,12 +166,22 @@ impl Unsealed {
         Ok((record, Bytes::from(sealed), written))
     }
 
-    /// The keyring of `view` is one that this node wrote, and counts `written`.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn stored(&self, view: &ReadView, written: &[Uncounted]) -> Result<(), SecretsError> {
-        self.replace(view, written)
+    /// A keyring of [`Unsealed::next_keyring`] is stored: what it counts is not owed any more.
+    pub fn pay(&self, counted: &[Uncounted]) {
+        self.held.read().keyring.pay(counted);
+    }
+
+    /// As if this node had made all encryptions but one that it may without writing it down; how many those are.
+    #[cfg(test)]
+    pub fn owe_all_but_one(&self) -> u64 {
+        let owed = MAXIMUM_UNCOUNTED_ENCRYPTIONS - 1;
+        self.held.read().keyring.owe(1, owed);
+        owed
+    }
+
+    /// The place of who writes the keyring of this node: whoever has it has [paid](Self::pay) before the next one counts.
+    pub async fn turn_to_count(&self) -> AsyncMutexGuard<'_, ()> {
+        self.counting.lock().await
     }
 
     /// Whether the count of encryptions is to be written, and nobody does so yet: the caller does, and says when it is done.

@@ -5,7 +5,12 @@ use std::fs;
 use serde_json::json;
 
 use super::support::{Store, refusal};
+use crate::base::clock;
 use crate::service::secrets::Verb;
+use crate::service::secrets::audit::verify;
+use crate::service::secrets::auditing::{self, Device, Devices};
+use crate::service::secrets::store::Draft;
+use crate::service::secrets::store::commit::Committed;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_and_its_answer_are_written_down_without_what_is_secret_in_them() {
@@ -99,4 +104,44 @@ async fn looking_at_a_wrapped_answer_does_not_use_up_its_token() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_used_as_the_store_has_it_and_its_chain_has_an_end_when_the_node_stops() {
+    let store = Store::start().await;
+    let directory = store.audit_directory();
+    fs::create_dir_all(&directory).expect("a folder of the test");
+    let device = |name: &str, is_raw: bool| Device {
+        kind: "file".to_owned(),
+        description: String::new(),
+        options: json!({"file_path": directory.join(name), "log_raw": is_raw})
+            .as_object()
+            .expect("options")
+            .clone(),
+    };
+    // What was enabled here and not written down, as where the cluster did not answer.
+    let secrets = &store.secrets;
+    let unsealed = secrets.custody.unsealed().expect("it is open");
+    let enabled = secrets
+        .auditing
+        .enable(&unsealed, "file", &device("phantom.log", true))
+        .await;
+    enabled.expect("it can be written to");
+    // Another node writes down another one of that name.
+    let view = secrets.core.view(false).await.expect("there is a quorum");
+    let mut draft = Draft::new(unsealed, view, clock::unix_time());
+    let devices = Devices::from([("file".to_owned(), device("audit.log", false))]);
+    auditing::read(&mut draft).expect("there is none");
+    auditing::write(&mut draft, &devices).expect("it is encoded");
+    let written = draft.commit(&secrets.core, &secrets.leases).await;
+    assert!(matches!(written, Ok(Committed::Written(_))), "{written:?}");
+
+    store.read("sys/mounts").await.expect("root reads");
+    let kept = |name: &str| fs::read_to_string(directory.join(name)).unwrap_or_default();
+    assert!(kept("audit.log").contains("sys/mounts"));
+    assert!(!kept("phantom.log").contains("sys/mounts"));
+
+    secrets.stop().await;
+    let report = verify(kept("audit.log").as_bytes(), None).expect("it is read");
+    assert!(report.faults.is_empty() && report.chains.iter().all(|chain| chain.is_ended));
 }

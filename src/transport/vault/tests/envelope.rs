@@ -295,3 +295,16 @@ async fn what_is_left_of_a_quota_is_told_beside_answers_and_when_to_come_back_be
         r#"{"errors":["request path \"kv/a\": rate limit quota exceeded"]}"#
     );
 }
+
+#[tokio::test]
+async fn a_batch_that_failed_in_part_has_the_status_that_its_engine_says() {
+    let batch = |status| Response {
+        status,
+        ..Response::data(Data::new().with("batch_results", &["a", "b"]).unwrap())
+    };
+    for (said, status) in [(None, 200), (Some(400), 400), (Some(207), 207)] {
+        let (answered, body) = json(answer(ID, batch(said), false).unwrap()).await;
+        assert_eq!(answered, status);
+        assert_eq!(body["data"]["batch_results"], serde_json::json!(["a", "b"]));
+    }
+}

@@ -160,7 +160,8 @@ fn a_node_that_does_not_write_down_what_it_made_encrypts_no_more_until_it_did() 
     let written = node.uncounted();
     let mut next = Keyring::open(&root(), PLACE, &stored).unwrap();
     next.count(&written);
-    let node = next.follow(&mut node, &written);
+    let node = next.follow(&mut node);
+    node.pay(&written);
     assert!(encrypt(&node).is_ok());
     assert_eq!(
         node.status().unwrap().encryptions,
@@ -187,7 +188,8 @@ fn what_was_made_while_the_count_was_written_stays_owed() {
     next.count(&written);
     next.rotate(5, &mut SystemRandomness).unwrap();
     let sealed = next.seal(&root(), PLACE, &mut SystemRandomness).unwrap();
-    let node = next.follow(&mut node, &written);
+    let node = next.follow(&mut node);
+    node.pay(&written);
     assert_eq!(
         node.uncounted(),
         [Uncounted {
