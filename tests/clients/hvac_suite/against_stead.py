@@ -8,7 +8,6 @@ import pytest
 
 # What Stead does not have, so that it refuses it: the test, and why. A test ends with the part of its name after "::".
 LEFT_OUT = {
-    "test_rekey_verify_multi": "verification of new shares is not supported",
     "test_auth_gcp_alternate_mount_point_with_no_client_token_exception": "logins with Google's cloud are not supported",
     "test_auth_backend_manipulation": "logins with GitHub are not supported, which it asks for",
     "test_configure_0_configure_using_vault_identity_OIDC": "tokens of identities are not supported",

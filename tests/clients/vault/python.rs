@@ -40,7 +40,7 @@ const FILES: [&str; 22] = [
 
 /// How many tests there are, and how many of them are left out.
 const SUITE_SIZE: usize = 380;
-const SUITE_LEFT_OUT: usize = 21;
+const SUITE_LEFT_OUT: usize = 20;
 
 #[tokio::test]
 async fn the_tests_of_the_python_client_of_vault_pass_with_stead() -> TestResult {

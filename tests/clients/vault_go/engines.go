@@ -26,6 +26,11 @@ var engineClaims = []claim{
 	{"certificates are issued and revoked by any member", certificates},
 	{"what one member encrypts and signs, others decrypt and verify", ciphers},
 	{"roles and users log in at any member", logins},
+	{"secrets without versions are the same on every member", plainSecrets},
+	{"bearers of signed tokens log in at any member", bearers},
+	{"any member makes passwords by a policy", passwords},
+	{"each member serves no more than a quota allows", limits},
+	{"a socket is told of what each member does", heardOf},
 	{"nothing that was acknowledged is lost when a member is killed, and it has all of it when it is back", loss},
 }
 

@@ -17,6 +17,8 @@ type acknowledged struct {
 	lock sync.Mutex
 	// Paths of secrets; the value of each is its path.
 	secrets []string
+	// The same, of secrets without versions.
+	plain []string
 	// Ciphertexts, and what was encrypted.
 	ciphertexts map[string]string
 	// Numbers of certificates, and of those that were revoked.
@@ -27,7 +29,7 @@ type acknowledged struct {
 func (done *acknowledged) least() int {
 	done.lock.Lock()
 	defer done.lock.Unlock()
-	return min(len(done.secrets), len(done.ciphertexts), len(done.issued), len(done.revoked))
+	return min(len(done.secrets), len(done.plain), len(done.ciphertexts), len(done.issued), len(done.revoked))
 }
 
 func (done *acknowledged) note(change func()) {
@@ -41,6 +43,10 @@ func (done *acknowledged) one(client *api.Client, name string) {
 	path := "kv/data/kept/" + name
 	if _, err := client.Logical().Write(path, map[string]any{"data": map[string]any{"path": path}}); err == nil {
 		done.note(func() { done.secrets = append(done.secrets, path) })
+	}
+	plain := "flat/" + name
+	if _, err := client.Logical().Write(plain, map[string]any{"path": plain}); err == nil {
+		done.note(func() { done.plain = append(done.plain, plain) })
 	}
 	if ciphertext, err := encrypt(client, name); err == nil {
 		done.note(func() { done.ciphertexts[ciphertext] = name })
@@ -56,6 +62,9 @@ func (done *acknowledged) one(client *api.Client, name string) {
 }
 
 func loss(members *cluster) error {
+	if err := members.one.Sys().Mount("flat", &api.MountInput{Type: "kv"}); err != nil {
+		return err
+	}
 	done := &acknowledged{ciphertexts: map[string]string{}}
 	stop := make(chan struct{})
 	var working sync.WaitGroup
@@ -90,7 +99,7 @@ func loss(members *cluster) error {
 			return fmt.Errorf("%s: %w", client.Address(), err)
 		}
 	}
-	return loggedInAgain(members)
+	return errors.Join(loggedInAgain(members), othersAgain(members))
 }
 
 // isThere returns an error unless a member has all that was acknowledged.
@@ -98,6 +107,18 @@ func (done *acknowledged) isThere(client *api.Client) error {
 	for _, path := range done.secrets {
 		read, err := value(client, path, "path")
 		if err := errors.Join(err, equal("secret", read, path)); err != nil {
+			return err
+		}
+	}
+	for _, path := range done.plain {
+		read, err := client.Logical().Read(path)
+		if err != nil {
+			return err
+		}
+		if read == nil {
+			return fmt.Errorf("%s is not there", path)
+		}
+		if err := equal("secret", fmt.Sprint(read.Data["path"]), path); err != nil {
 			return err
 		}
 	}
