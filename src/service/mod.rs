@@ -37,6 +37,7 @@ pub mod secrets;
 pub mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
+mod turns;
 mod validate;
 pub mod watch;
 

@@ -4,17 +4,17 @@
 //! there takes as long as that of one who is.
 
 use std::str::FromStr;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use argon2::password_hash::{PasswordHash as Parsed, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Argon2, Params};
 use bcrypt::HashParts;
-use tokio::sync::Semaphore;
 
 use crate::base::clock;
 use crate::base::limits::{MAXIMUM_HASHES_AT_ONCE, MAXIMUM_WAITING_HASHES};
 use crate::base::secret::Secret;
 use crate::service::ServiceError;
+use crate::service::turns::Turns;
 use crate::state::auth::PasswordHash;
 
 /// What the hashes of a restored etcd begin with: they are good until the user gets another password.
@@ -35,26 +35,18 @@ static NOBODYS_HASH: LazyLock<Option<PasswordHash>> =
 
 /// Hashes and checks passwords. A handle: clones share the limits.
 #[derive(Clone)]
-pub(super) struct Passwords {
-    /// Who hashes now.
-    running: Arc<Semaphore>,
-    /// Who hashes now or waits for it.
-    admitted: Arc<Semaphore>,
-}
+pub(super) struct Passwords(Turns);
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self {
-            running: Arc::new(Semaphore::new(MAXIMUM_HASHES_AT_ONCE)),
-            admitted: Arc::new(Semaphore::new(MAXIMUM_HASHES_AT_ONCE + MAXIMUM_WAITING_HASHES)),
-        }
+        Self(Turns::new(MAXIMUM_HASHES_AT_ONCE, MAXIMUM_WAITING_HASHES))
     }
 }
 
 impl Passwords {
     /// Hashes a password with a salt of its own.
     pub async fn hash(&self, password: Secret<String>) -> Result<PasswordHash, ServiceError> {
-        self.aside(move || hash(&password)).await?
+        self.0.aside(move || hash(&password)).await?
     }
 
     /// Whether a password is the one of `hash`; none: of nobody.
@@ -63,7 +55,7 @@ impl Passwords {
         password: Secret<String>,
         hash: Option<PasswordHash>,
     ) -> Result<bool, ServiceError> {
-        self.aside(move || match hash {
+        let check = move || match hash {
             Some(hash) => is_of(&password, &hash),
             None => {
                 if let Some(hash) = NOBODYS_HASH.as_ref() {
@@ -71,28 +63,8 @@ impl Passwords {
                 }
                 false
             }
-        })
-        .await
-    }
-
-    async fn aside<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, ServiceError> {
-        let _place = self
-            .admitted
-            .try_acquire()
-            .map_err(|_| ServiceError::TooManyRequests)?;
-        let turn = Arc::clone(&self.running)
-            .acquire_owned()
-            .await
-            .map_err(|_| ServiceError::Stopped)?;
-        // The turn goes along: whoever stops waiting does not make room for one more.
-        let working = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            work()
-        });
-        working.await.map_err(|_| ServiceError::Stopped)
+        };
+        self.0.aside(check).await
     }
 }
 
@@ -189,17 +161,5 @@ mod tests {
         ] {
             assert_eq!(is_of(&password, &Secret::new(hash.to_owned())), is_good, "{hash}");
         }
-    }
-
-    #[tokio::test]
-    async fn more_than_may_wait_are_refused_at_once() {
-        let passwords = Passwords::default();
-        let places = passwords.admitted.available_permits();
-        let all = u32::try_from(places).unwrap();
-        let taken = Arc::clone(&passwords.admitted).acquire_many_owned(all).await;
-        let refused = passwords.hash(Secret::new("x".to_owned())).await;
-        assert_eq!(refused.unwrap_err(), ServiceError::TooManyRequests);
-        drop(taken);
-        assert!(passwords.hash(Secret::new("x".to_owned())).await.is_ok());
     }
 }

@@ -152,7 +152,10 @@ impl Auditing {
 
     /// Takes a device back whose enabling was not written down.
     pub async fn disable(&self, name: &str) {
+        let _changing = self.changing.lock().await;
         self.broker.disable(name, clock::unix_time()).await;
+        // Whoever wrote down one of that name meanwhile means another: what the store has is followed anew.
+        self.applied.store(Arc::default());
     }
 
     /// Stops writing, when the node is sealed or stops.

@@ -104,6 +104,12 @@ impl Custody {
         self.unsealed().ok_or(SecretsError::Sealed)
     }
 
+    /// Whether somebody is initialising now.
+    #[cfg(test)]
+    pub fn is_initializing(&self) -> bool {
+        self.untold.try_lock().is_err()
+    }
+
     /// Resolves when the node is not sealed.
     pub async fn wait(&self) -> Arc<Unsealed> {
         loop {
@@ -142,7 +148,9 @@ impl Custody {
         *self.unsealing.lock().await = None;
         *self.rekeying.lock().await = None;
         *self.making_root.lock().await = None;
-        *self.untold.lock().await = None;
+        if let Ok(mut untold) = self.untold.try_lock() {
+            *untold = None;
+        }
         tracing::info!("the secret store of this node is sealed");
     }
 

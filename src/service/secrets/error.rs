@@ -16,6 +16,9 @@ pub enum SecretsError {
     /// This node is sealed (503).
     #[error("Vault is sealed")]
     Sealed,
+    /// This node was sealed before the answer left (503): what was asked for may be done.
+    #[error("Vault was sealed before the answer left: what was asked for may be done")]
+    SealedMeanwhile,
     /// Nothing was initialised (503; Vault's status pages say it in their own way).
     #[error("the secret store is not initialized; initialize it first: stead secret init")]
     NotInitialized,
@@ -102,7 +105,9 @@ impl SecretsError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Sealed | Self::NotInitialized | Self::Contended(_) => ErrorKind::Unavailable,
+            Self::Sealed | Self::SealedMeanwhile | Self::NotInitialized | Self::Contended(_) => {
+                ErrorKind::Unavailable
+            }
             Self::AlreadyInitialized | Self::Seal(_) => ErrorKind::Invalid,
             Self::Denied | Self::BadToken | Self::Preflight(_) => ErrorKind::Denied,
             Self::Limited { .. } => ErrorKind::Limited,

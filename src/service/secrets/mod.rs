@@ -115,14 +115,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::core::Core;
 use super::lease::Leases;
 use super::maintenance::Maintenance;
+use super::turns::Turns;
 use super::watch::WatchHub;
 use crate::base::clock;
+use crate::base::limits::MAXIMUM_WAITING_SECRET_REQUESTS;
 use crate::base::secret::Secret;
 use auditing::Auditing;
 use custody::Custody;
@@ -166,8 +167,28 @@ pub struct Secrets {
     /// When this node started, from which its quotas count time.
     started: Instant,
     fetcher: Arc<dyn Fetcher>,
-    /// Places for what may take long.
-    workers: Arc<Semaphore>,
+    lanes: Lanes,
+}
+
+/// Places for what may take long, by what it is.
+#[derive(Clone)]
+struct Lanes {
+    logins: Turns,
+    engines: Turns,
+    looks: Turns,
+}
+
+impl Lanes {
+    /// Of each kind as many at once as there are processors.
+    fn new() -> Self {
+        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+        let lane = || Turns::new(at_once, MAXIMUM_WAITING_SECRET_REQUESTS);
+        Self {
+            logins: lane(),
+            engines: lane(),
+            looks: lane(),
+        }
+    }
 }
 
 impl Secrets {
@@ -191,9 +212,7 @@ impl Secrets {
             maintenance,
             limiter: Arc::default(),
             started: clock::now(),
-            workers: Arc::new(Semaphore::new(
-                std::thread::available_parallelism().map_or(1, usize::from),
-            )),
+            lanes: Lanes::new(),
             fetcher: settings.fetcher,
         }
     }

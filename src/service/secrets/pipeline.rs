@@ -14,6 +14,7 @@ use super::Secrets;
 use super::auditing::{self, Devices, Seen};
 use super::engine::{Errand, Fault};
 use super::error::SecretsError;
+use super::mounts::AUTH;
 use super::quotas::{Allowance, Quotas};
 use super::request::{Request, Response, Verb};
 use super::store::commit::Committed;
@@ -37,13 +38,15 @@ enum Answered {
     Audited(Arc<Devices>),
 }
 
-/// What revokes below a path, or takes a mount away.
-const REVOKING: [&str; 5] = [
+/// What may take long below `sys/`: it revokes below a path, takes a mount away, tries passwords, or hashes what is sent.
+const LONG: [&str; 7] = [
     "sys/leases/revoke-",
     "sys/revoke-",
     "sys/auth/",
     "sys/mounts/",
     "sys/remount",
+    "sys/policies/password/",
+    "sys/tools/hash",
 ];
 /// What seals this node.
 const SEAL: &str = "sys/seal";
@@ -94,9 +97,12 @@ impl Secrets {
             };
             if self.custody.unsealed().is_none() {
                 // Only that it was sealed is told from here: nothing else can be recorded any more.
-                return match request.path == SEAL {
-                    true => outcome,
-                    false => Err(SecretsError::Sealed),
+                return match (outcome, request.verb) {
+                    (outcome, _) if request.path == SEAL => outcome,
+                    (Err(SecretsError::Sealed), _) | (_, Verb::Read | Verb::List) => {
+                        Err(SecretsError::Sealed)
+                    }
+                    _ => Err(SecretsError::SealedMeanwhile),
                 };
             }
             if let Some(seen) = seen {
@@ -146,7 +152,7 @@ impl Secrets {
                 may_be_stale = false;
                 continue;
             }
-            let done = self.run_aside(work, &request.path).await?;
+            let done = self.run_work(work, request).await?;
             match &done.outcome {
                 Err(SecretsError::Fault(Fault::Fetch(errand))) if fetched.len() < MAXIMUM_ERRANDS => {
                     let brought = self.fetcher.fetch(errand).await;
@@ -204,17 +210,20 @@ impl Secrets {
         )
     }
 
-    /// Runs what may take long (hashes of passwords, new keys, a look at all tokens) on a thread that may block: as many at
-    /// once as there are processors, so that the rest of the node goes on.
-    async fn run_aside(&self, work: Work, path: &str) -> Result<Done, SecretsError> {
-        let looks_at_all = work.kind() == "system" && REVOKING.iter().any(|prefix| path.starts_with(prefix));
-        if !looks_at_all && matches!(work.kind(), "" | "kv" | "cubbyhole" | "system" | "token") {
-            return Ok(work.run());
-        }
-        let stopped = || SecretsError::Service(ServiceError::Stopped);
-        let _place = self.workers.acquire().await.map_err(|_| stopped())?;
-        let run = tokio::task::spawn_blocking(move || work.run());
-        run.await.map_err(|_| stopped())
+    /// Runs what may take long aside, so that the rest of the node goes on: logins, which hash passwords, engines, which make
+    /// keys, and looks at much of what is stored do not wait for each other.
+    async fn run_work(&self, work: Work, request: &Request) -> Result<Done, SecretsError> {
+        let path = request.path.as_str();
+        let lane = match work.kind() {
+            "" | "kv" | "cubbyhole" | "token" if request.verb != Verb::List => return Ok(work.run()),
+            "system" if request.verb != Verb::List && !LONG.iter().any(|prefix| path.starts_with(prefix)) => {
+                return Ok(work.run());
+            }
+            "" | "kv" | "cubbyhole" | "token" | "system" => &self.lanes.looks,
+            _ if path.starts_with(AUTH) => &self.lanes.logins,
+            _ => &self.lanes.engines,
+        };
+        Ok(lane.aside(move || work.run()).await?)
     }
 
     /// Writes what a request is to write, and does what it has done then; none: somebody else was faster.

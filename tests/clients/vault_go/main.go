@@ -8,7 +8,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -52,6 +51,7 @@ var tokenClaims = []claim{
 	{"an answer is wrapped, and unwrapped once", wrapping},
 	{"a root token is made by people with shares", rootToken},
 	{"other shares are made by people with shares", rekeyed},
+	{"new shares are in use once they were given back", verified},
 	{"a watcher renews a token, and what was written is there, when a member is killed", death},
 }
 
@@ -291,69 +291,6 @@ func wrapping(members *cluster) error {
 		}
 	}
 	return nil
-}
-
-func rootToken(members *cluster) error {
-	begun, err := members.two.Sys().GenerateRootInit("", "")
-	if err != nil {
-		return err
-	}
-	for _, key := range members.keys[:threshold] {
-		next, err := members.two.Sys().GenerateRootUpdate(key, begun.Nonce)
-		if err != nil {
-			return err
-		}
-		if !next.Complete {
-			continue
-		}
-		masked, err := base64.RawStdEncoding.DecodeString(next.EncodedRootToken)
-		if err != nil {
-			return err
-		}
-		for place := range masked {
-			masked[place] ^= begun.OTP[place]
-		}
-		root, err := as(members.three, string(masked))
-		if err != nil {
-			return err
-		}
-		self, err := root.Auth().Token().LookupSelf()
-		if err != nil {
-			return err
-		}
-		return errors.Join(
-			equal("policies", fmt.Sprint(self.Data["policies"]), "[root]"),
-			equal("length of the password", len(begun.OTP), begun.OTPLength),
-			root.Auth().Token().RevokeSelf(""),
-		)
-	}
-	return errors.New("no token after as many shares as are needed")
-}
-
-func rekeyed(members *cluster) error {
-	begun, err := members.three.Sys().RekeyInit(&api.RekeyInitRequest{SecretShares: shares, SecretThreshold: threshold})
-	if err != nil {
-		return err
-	}
-	for _, key := range members.keys[:threshold] {
-		next, err := members.three.Sys().RekeyUpdate(key, begun.Nonce)
-		if err != nil {
-			return err
-		}
-		if next.Complete {
-			members.keys = next.Keys
-			if err := members.two.Sys().Seal(); err != nil {
-				return err
-			}
-			_, sealed := members.two.Logical().Read("secret/data/app/a")
-			return errors.Join(
-				equal("shares", len(next.Keys), shares),
-				refusal("a member that is sealed", sealed, "Vault is sealed"),
-				unseal(members),
-			)
-		}
-	}
-	return errors.New("no shares after as many as are needed")
 }
 
 func death(members *cluster) error {

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
@@ -86,20 +85,22 @@ impl Custody {
     ///
     /// # Errors
     /// As [`Draft::commit`]. Where it [is not known](is_unsure) by then, it may be written.
-    pub(super) async fn install(&self, draft: &mut Draft, seals: &Bytes) -> Result<Committed, SecretsError> {
+    pub(super) async fn install(
+        &self,
+        draft: &mut Draft,
+        seals: &WrappedKeys,
+    ) -> Result<Committed, SecretsError> {
         let until = Instant::now() + Duration::from_secs(MAXIMUM_SEAL_WRITE_SECONDS);
-        let mut is_tried = false;
         loop {
             let outcome = match timeout_at(until, draft.commit(&self.core, &self.leases)).await {
-                // They may be there since the last time.
-                Ok(Ok(Committed::Conflict)) if is_tried => self.whose(seals).await,
+                // They may be there since another time.
+                Ok(Ok(Committed::Conflict)) => self.whose(seals).await,
                 Ok(outcome) => outcome,
                 Err(_) => return Err(ServiceError::Timeout.into()),
             };
             match outcome {
                 Err(error) if is_unsure(&error) && Instant::now() < until => {
                     tracing::warn!(%error, "the seals of the secret store could not be written; trying again");
-                    is_tried = true;
                     sleep(PAUSE).await;
                 }
                 outcome => return outcome,
@@ -107,11 +108,11 @@ impl Custody {
         }
     }
 
-    /// Whether these are the seals that are stored, or others.
-    async fn whose(&self, seals: &Bytes) -> Result<Committed, SecretsError> {
+    /// Whether the shares of these seals are stored, or others.
+    async fn whose(&self, seals: &WrappedKeys) -> Result<Committed, SecretsError> {
         let view = self.core.view(false).await?;
         Ok(match read_seals(&view)? {
-            Some(stored) if stored.seals.value == *seals => {
+            Some(stored) if stored.wrapped.has_shares_of(seals) => {
                 Committed::Written(stored.seals.modification_revision)
             }
             _ => Committed::Conflict,

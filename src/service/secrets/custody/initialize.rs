@@ -32,8 +32,7 @@ use crate::state::ReadView;
 /// What was made of a store that begins, until it is told.
 pub struct Untold {
     settings: InitSettings,
-    /// The seals as they are stored.
-    seals: Bytes,
+    seals: WrappedKeys,
     /// What writes it; none: it is written.
     draft: Option<Draft>,
     made: Initialized,
@@ -48,11 +47,18 @@ impl Custody {
     /// # Errors
     /// It was initialised before, the numbers of shares cannot be, or a seal of this node cannot be used.
     pub async fn initialize(self: &Arc<Self>, settings: InitSettings) -> Result<Initialized, SecretsError> {
+        let is_told = || self.untold.try_lock().is_ok_and(|untold| untold.is_none());
+        if read_seals(&self.core.reader.view())?.is_some() && is_told() {
+            return Err(SecretsError::AlreadyInitialized);
+        }
         let custody = Arc::clone(self);
         let (teller, told) = oneshot::channel();
-        // Goes on without its client: what opens the store is told once.
+        // Goes on without its client, once begun: what opens the store is told once.
         tokio::spawn(async move {
             let mut untold = custody.untold.lock().await;
+            if teller.is_closed() {
+                return;
+            }
             let outcome = custody.begin(settings, &mut untold).await;
             let outcome = outcome.and_then(|()| untold.take().ok_or(SecretsError::AlreadyInitialized));
             let (outcome, kept) = match outcome {
@@ -83,7 +89,7 @@ impl Custody {
         let view = self.core.view(false).await?;
         let stored = read_seals(&view)?;
         let is_untold = |untold: &Untold| match &stored {
-            Some(stored) => stored.seals.value == untold.seals,
+            Some(stored) => stored.wrapped.has_shares_of(&untold.seals),
             None => untold.draft.is_some(),
         };
         if !untold.as_ref().is_some_and(is_untold) {
@@ -141,15 +147,14 @@ impl Custody {
             threshold: settings.threshold,
         };
         let mut draft = Draft::new(Arc::new(Unsealed::new(root, keyring)), view, now);
-        let seals = wrapped.encode()?;
-        draft.put_plain(keys::SEALS, seals.clone());
+        draft.put_plain(keys::SEALS, wrapped.encode()?);
         draft.put_plain(keys::SHARES, Bytes::from(encode(&numbers)?.expose().clone()));
         draft.put_plain(keys::KEYRING, sealed);
         Mounts::new(randomness)?.write(&mut draft)?;
         let root_token = root_token(&mut draft)?;
         Ok(Untold {
             settings,
-            seals,
+            seals: wrapped,
             draft: Some(draft),
             made: Initialized { shares, root_token },
         })

@@ -47,7 +47,7 @@ impl Custody {
     pub async fn begin_making_root(&self, password: Secret<String>) -> Result<AttemptStatus, SecretsError> {
         let stored = self.opened_seals().await?;
         if password.expose().len() != TOKEN_CHARACTERS {
-            return Err(invalid(&format!(
+            return Err(invalid(format!(
                 "OTP string is wrong length: it has {TOKEN_CHARACTERS} characters"
             )));
         }

@@ -29,7 +29,7 @@ use crate::service::secrets::randomness::{Randomness, SystemRandomness};
 use crate::service::secrets::seal::attempt::Unsealing;
 use crate::service::secrets::seal::{LocalSeal, SealError, Share, WrappedKeys, shamir};
 use crate::service::secrets::status::{AttemptStatus, InitSettings, RekeySettings, Rekeyed, Verified};
-use crate::service::secrets::store::commit::Committed;
+use crate::service::secrets::store::commit::{Committed, replace_plain};
 use crate::service::secrets::store::{Draft, keys};
 use crate::state::applied::KeyValue;
 
@@ -41,23 +41,24 @@ pub struct Rekeying {
     made: Option<Made>,
 }
 
-/// New shares that are not in use yet.
+/// New shares that are not known to be in use.
 struct Made {
     /// Of their verification.
     nonce: Uuid,
-    /// The seals that they replace.
-    before: KeyValue,
-    /// The seals that they open.
-    wrapped: WrappedKeys,
+    change: Change,
+    /// Whether they may be in use all the same, as there was no answer.
+    may_be_in_use: bool,
     collecting: Unsealing,
 }
 
-/// What new shares may have taken the place of.
-struct Former {
-    seals: KeyValue,
+/// Seals, and others in their place.
+#[derive(Clone)]
+struct Change {
+    before: KeyValue,
+    wrapped_before: WrappedKeys,
+    numbers_before: Numbers,
+    wrapped: WrappedKeys,
     numbers: Numbers,
-    /// The seals that may be stored instead.
-    instead: Bytes,
 }
 
 impl Custody {
@@ -99,13 +100,21 @@ impl Custody {
         Ok(status)
     }
 
-    /// Gives up a change of the shares, also where only the verification of new ones is missing.
+    /// Gives up a change of the shares, also where only the verification of new ones is missing: the former ones stay.
     ///
     /// # Errors
     /// Sealed.
-    pub async fn cancel_rekeying(&self) -> Result<(), SecretsError> {
+    pub async fn cancel_rekeying(self: &Arc<Self>) -> Result<(), SecretsError> {
         self.require()?;
-        *self.rekeying.lock().await = None;
+        let made = self.rekeying.lock().await.take().and_then(|held| held.made);
+        if let Some(made) = made.filter(|made| made.may_be_in_use) {
+            let custody = Arc::clone(self);
+            // Goes on without its client.
+            let putting = tokio::spawn(async move { custody.put_back(&made.change).await });
+            putting
+                .await
+                .map_err(|_| SecretsError::Service(ServiceError::Stopped))?;
+        }
         Ok(())
     }
 
@@ -122,24 +131,25 @@ impl Custody {
         let (teller, told) = oneshot::channel();
         // Goes on without its client: who is not told of new shares could open nothing any more.
         tokio::spawn(async move {
-            let mut former = None;
-            let outcome = custody.take_share(share, nonce, &mut former).await;
+            let mut change = None;
+            let outcome = custody.take_share(share, nonce, &mut change).await;
             if teller.send(outcome).is_err()
-                && let Some(former) = former
+                && let Some(change) = change
             {
-                custody.put_back(&former).await;
+                *custody.rekeying.lock().await = None;
+                custody.put_back(&change).await;
             }
         });
         told.await
             .map_err(|_| SecretsError::Service(ServiceError::Stopped))?
     }
 
-    /// Takes one of the present shares. Where it leads to new ones, `former` is what they may have taken the place of.
+    /// Takes one of the present shares. Where it leads to new ones, `change` is what they may have done.
     async fn take_share(
         &self,
         share: Share,
         nonce: Uuid,
-        former: &mut Option<Former>,
+        change: &mut Option<Change>,
     ) -> Result<Rekeyed, SecretsError> {
         let stored = self.opened_seals().await?;
         let mut held = self.rekeying.lock().await;
@@ -159,14 +169,9 @@ impl Custody {
             return Ok(Rekeyed::Waiting(rekeying.status()));
         };
         let settings = rekeying.settings;
-        let numbers = stored.numbers;
-        let (made, shares) = Made::new(stored, &root, settings.new)?;
-        *former = Some(Former {
-            seals: made.before.clone(),
-            numbers,
-            instead: made.wrapped.encode()?,
-        });
-        let is_in_use = !settings.requires_verification && self.takes(&made, settings.new).await?;
+        let (mut made, shares) = Made::new(stored, &root, settings.new)?;
+        *change = Some(made.change.clone());
+        let is_in_use = !settings.requires_verification && self.takes(&mut made).await?;
         let verification = (!is_in_use).then_some(made.nonce);
         match verification {
             Some(_) => rekeying.made = Some(made),
@@ -179,39 +184,39 @@ impl Custody {
         })
     }
 
-    /// Has the former shares be the ones again, as nobody was told of the new ones. What may still be on its way to be
-    /// written is kept from that.
-    async fn put_back(&self, former: &Former) {
-        *self.rekeying.lock().await = None;
-        while self.unsealed().is_some() {
-            match self.try_to_put_back(former).await {
-                Ok(Committed::Written(_)) => {
-                    tracing::warn!("nobody was there to be told of the new shares: the former ones stay");
+    /// Has the former shares be the ones again, as nobody has the new ones. What may still be on its way to be written is
+    /// kept from that. Goes on until it is done, also while the node is sealed: it takes no key.
+    async fn put_back(&self, change: &Change) {
+        loop {
+            match self.try_to_put_back(change).await {
+                Ok(true) => {
+                    tracing::warn!("new shares that nobody has are not in use");
                     return;
                 }
-                Ok(Committed::Conflict) => {}
+                Ok(false) => {}
+                Err(SecretsError::Service(ServiceError::Stopped)) => {
+                    tracing::error!("the node stops; shares that nobody has may be in use");
+                    return;
+                }
                 Err(error) => tracing::warn!(%error, "the former shares could not be put back; trying again"),
             }
             sleep(PAUSE).await;
         }
     }
 
-    async fn try_to_put_back(&self, former: &Former) -> Result<Committed, SecretsError> {
+    /// Whether the former shares are the ones, or others that people have.
+    async fn try_to_put_back(&self, change: &Change) -> Result<bool, SecretsError> {
         let view = self.core.view(false).await?;
         let stored = read_seals(&view)?.ok_or(SecretsError::NotInitialized)?;
-        let is_former = stored.seals.modification_revision == former.seals.modification_revision;
-        if !is_former && stored.seals.value != former.instead {
-            // Others have changed the seals since, by shares that they have.
-            return Ok(Committed::Written(stored.seals.modification_revision));
+        let is_former = stored.wrapped.has_shares_of(&change.wrapped_before);
+        if !is_former && !stored.wrapped.has_shares_of(&change.wrapped) {
+            return Ok(true);
         }
-        let mut draft = Draft::new(self.require()?, view, clock::unix_time());
-        draft.needs_unchanged(&stored.seals);
-        draft.put_plain(keys::SEALS, former.seals.value.clone());
-        draft.put_plain(
-            keys::SHARES,
-            Bytes::from(encode(&former.numbers)?.expose().clone()),
-        );
-        draft.commit(&self.core, &self.leases).await
+        let seals = stored.wrapped.with_shares_of(&change.wrapped_before).encode()?;
+        let numbers = Bytes::from(encode(&change.numbers_before)?.expose().clone());
+        let writes = [(keys::SEALS, seals), (keys::SHARES, numbers)];
+        let committed = replace_plain(&self.core, &stored.seals, writes).await?;
+        Ok(committed != Committed::Conflict)
     }
 
     /// How far the verification of new shares is.
@@ -243,19 +248,27 @@ impl Custody {
     ///
     /// # Errors
     /// Sealed, there are no new shares, another nonce, the shares are wrong, or the seals were changed by others meanwhile.
-    pub async fn verify(&self, share: Share, nonce: Uuid) -> Result<Verified, SecretsError> {
+    pub async fn verify(self: &Arc<Self>, share: Share, nonce: Uuid) -> Result<Verified, SecretsError> {
+        let custody = Arc::clone(self);
+        // Goes on without its client.
+        let verifying = tokio::spawn(async move { custody.take_new_share(share, nonce).await });
+        verifying
+            .await
+            .map_err(|_| SecretsError::Service(ServiceError::Stopped))?
+    }
+
+    async fn take_new_share(&self, share: Share, nonce: Uuid) -> Result<Verified, SecretsError> {
         self.require()?;
         let mut held = self.rekeying.lock().await;
         let rekeying = held.as_mut().ok_or_else(|| invalid("no rekey in progress"))?;
-        let new = rekeying.settings.new;
         let made = rekeying.made.as_mut().ok_or_else(not_made)?;
         if made.nonce != nonce {
             return Err(SealError::WrongNonce { nonce }.into());
         }
-        if offered(&mut made.collecting, share, &made.wrapped)?.is_none() {
+        if offered(&mut made.collecting, share, &made.change.wrapped)?.is_none() {
             return Ok(Verified::Waiting(rekeying.verification()));
         }
-        let outcome = self.use_made(made, new).await?;
+        let outcome = self.use_made(made).await?;
         *held = None;
         match outcome {
             Committed::Written(_) => Ok(Verified::Done { nonce }),
@@ -269,8 +282,8 @@ impl Custody {
     ///
     /// # Errors
     /// They are not, nor will be.
-    async fn takes(&self, made: &Made, new: InitSettings) -> Result<bool, SecretsError> {
-        match self.use_made(made, new).await {
+    async fn takes(&self, made: &mut Made) -> Result<bool, SecretsError> {
+        match self.use_made(made).await {
             Ok(Committed::Written(_)) => Ok(true),
             Ok(Committed::Conflict) => Err(SecretsError::Contended(1)),
             Err(error) if is_unsure(&error) => {
@@ -282,17 +295,23 @@ impl Custody {
     }
 
     /// Has new shares be the ones.
-    async fn use_made(&self, made: &Made, new: InitSettings) -> Result<Committed, SecretsError> {
-        let InitSettings { shares, threshold } = new;
-        let seals = made.wrapped.encode()?;
-        let numbers = Numbers { shares, threshold };
+    async fn use_made(&self, made: &mut Made) -> Result<Committed, SecretsError> {
+        let Change {
+            before,
+            wrapped,
+            numbers,
+            ..
+        } = &made.change;
         let view = self.core.reader.view();
         let mut draft = Draft::new(self.require()?, view, clock::unix_time());
-        draft.needs_unchanged(&made.before);
-        draft.put_plain(keys::SEALS, seals.clone());
-        draft.put_plain(keys::SHARES, Bytes::from(encode(&numbers)?.expose().clone()));
-        let outcome = self.install(&mut draft, &seals).await?;
+        draft.needs_unchanged(before);
+        draft.put_plain(keys::SEALS, wrapped.encode()?);
+        draft.put_plain(keys::SHARES, Bytes::from(encode(numbers)?.expose().clone()));
+        let outcome = self.install(&mut draft, wrapped).await;
+        made.may_be_in_use |= outcome.as_ref().is_err_and(is_unsure);
+        let outcome = outcome?;
         if outcome != Committed::Conflict {
+            let Numbers { shares, threshold } = *numbers;
             tracing::info!(shares, threshold, "the shares of the secret store are others");
         }
         Ok(outcome)
@@ -340,10 +359,20 @@ impl Made {
         let wrapped = stored
             .wrapped
             .replaced(root, &[&seal], |_| true, &mut SystemRandomness)?;
+        let change = Change {
+            before: stored.seals,
+            wrapped_before: stored.wrapped,
+            numbers_before: stored.numbers,
+            wrapped,
+            numbers: Numbers {
+                shares: settings.shares,
+                threshold: settings.threshold,
+            },
+        };
         let made = Self {
             nonce: new_nonce()?,
-            before: stored.seals,
-            wrapped,
+            change,
+            may_be_in_use: false,
             collecting: Unsealing::new(SHARES_ID, settings.threshold)?,
         };
         Ok((made, shares))

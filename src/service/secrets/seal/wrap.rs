@@ -133,6 +133,23 @@ impl WrappedKeys {
         Ok(keys)
     }
 
+    /// Whether the same shares open it as open `other`: what they unwrap is the same.
+    #[must_use]
+    pub fn has_shares_of(&self, other: &Self) -> bool {
+        self.shares().eq(other.shares())
+    }
+
+    /// The same, with the shares of `other`, of the same root key.
+    #[must_use]
+    pub fn with_shares_of(&self, other: &Self) -> Self {
+        let others = self.0.iter().filter(|key| key.kind != SealKind::Shares);
+        Self(other.shares().chain(others).cloned().collect())
+    }
+
+    fn shares(&self) -> impl Iterator<Item = &WrappedKey> {
+        self.0.iter().filter(|key| key.kind == SealKind::Shares)
+    }
+
     /// The root key, by one seal.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::service::core::Core;
 use crate::service::lease::Leases;
 use crate::service::secrets::barrier::cipher::Place;
 use crate::service::secrets::error::SecretsError;
-use crate::state::applied::{Answer, Refusal};
+use crate::state::applied::{Answer, KeyValue, Refusal};
 use crate::state::command::{Command, Compare, CompareTarget, Comparison, DeleteRange, Operation, Put, Txn};
 
 /// What became of a draft.
@@ -112,16 +112,51 @@ impl Draft {
             success,
             failure: Vec::new(),
         };
-        core.admission.txn(&txn)?;
-        let pick = |answer| match answer {
-            Answer::Txn(txn) => Some(txn),
-            _ => None,
-        };
-        match core.propose(Command::Txn(txn).by_node(), pick).await {
-            Ok((revision, answer)) if answer.succeeded => Ok(Committed::Written(revision)),
-            Ok(_) | Err(ServiceError::Refused(Refusal::LeaseNotFound)) => Ok(Committed::Conflict),
-            Err(error) => Err(error.into()),
-        }
+        decided(core, txn).await
+    }
+}
+
+/// Writes what is no secret in place of a record, and beside it, without any key; only if the record has not changed.
+///
+/// # Errors
+/// The store takes no more, or no answer in time; then it may have been written.
+pub(in crate::service) async fn replace_plain(
+    core: &Core,
+    before: &KeyValue,
+    writes: impl IntoIterator<Item = (&'static [u8], Bytes)>,
+) -> Result<Committed, SecretsError> {
+    let put = |(key, value): (&'static [u8], Bytes)| {
+        let key = Bytes::from_static(key);
+        Operation::Put(Put {
+            namespace: keys::single(key.clone()).namespace,
+            key,
+            value,
+            ..Put::default()
+        })
+    };
+    let seen = Seen {
+        revision: before.modification_revision,
+        ..Seen::default()
+    };
+    let txn = Txn {
+        compare: vec![unchanged(&before.key, seen)],
+        success: writes.into_iter().map(put).collect(),
+        failure: Vec::new(),
+    };
+    decided(core, txn).await
+}
+
+/// Proposes a transaction; whether what it compares was so.
+async fn decided(core: &Core, txn: Txn) -> Result<Committed, SecretsError> {
+    core.admission.txn(&txn)?;
+    let pick = |answer| match answer {
+        Answer::Txn(txn) => Some(txn),
+        _ => None,
+    };
+    match core.propose(Command::Txn(txn).by_node(), pick).await {
+        Ok((revision, answer)) if answer.succeeded => Ok(Committed::Written(revision)),
+        Ok(_) | Err(ServiceError::Refused(Refusal::LeaseNotFound)) => Ok(Committed::Conflict),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -151,7 +151,7 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
             .into()),
             _ => Err(Fault::Unimplemented(format!("sys/{path}")).into()),
         },
-        "step-down" if writes => {
+        "step-down" if writes && rest.is_empty() => {
             work.then(After::StepDown);
             Ok(Response::default())
         }
@@ -164,7 +164,7 @@ pub fn handle(work: &mut Work, path: &str) -> Result<Response, SecretsError> {
         "rekey" if rest == "backup" && operation == Read => {
             Err(Fault::Invalid("no backed-up keys found".to_owned()).into())
         }
-        "seal" if writes => {
+        "seal" if writes && rest.is_empty() => {
             work.then(After::Seal);
             Ok(Response::default())
         }
