@@ -104,12 +104,6 @@ impl Custody {
         self.unsealed().ok_or(SecretsError::Sealed)
     }
 
-    /// Whether somebody is initialising now.
-    #[cfg(test)]
-    pub fn is_initializing(&self) -> bool {
-        self.untold.try_lock().is_err()
-    }
-
     /// Resolves when the node is not sealed.
     pub async fn wait(&self) -> Arc<Unsealed> {
         loop {

@@ -59,29 +59,13 @@ impl Custody {
             if teller.is_closed() {
                 return;
             }
-            let outcome = custody.begin(settings, &mut untold).await;
-            let outcome = outcome.and_then(|()| untold.take().ok_or(SecretsError::AlreadyInitialized));
-            let (outcome, kept) = match outcome {
-                Ok(Untold {
-                    settings,
-                    seals,
-                    draft,
-                    made,
-                }) => (Ok(made), Some((settings, seals, draft))),
-                Err(error) => (Err(error), None),
-            };
-            if let (Err(Ok(made)), Some((settings, seals, draft))) = (teller.send(outcome), kept) {
-                tracing::warn!("nobody was there to be told of the shares: ask again on this node");
-                *untold = Some(Untold {
-                    settings,
-                    seals,
-                    draft,
-                    made,
-                });
-            }
+            // Where nobody listens any more, it stays untold.
+            let _ = teller.send(custody.begin(settings, &mut untold).await);
         });
         told.await
-            .map_err(|_| SecretsError::Service(ServiceError::Stopped))?
+            .map_err(|_| SecretsError::Service(ServiceError::Stopped))??;
+        let untold = self.untold.lock().await.take();
+        Ok(untold.ok_or(SecretsError::AlreadyInitialized)?.made)
     }
 
     /// Has a store be there whose shares are `untold`, and this node be unsealed.

@@ -14,6 +14,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -59,6 +60,24 @@ struct Change {
     numbers_before: Numbers,
     wrapped: WrappedKeys,
     numbers: Numbers,
+}
+
+/// What new shares have done, until somebody takes them: if nobody does, it is undone.
+struct Untold {
+    custody: Arc<Custody>,
+    change: Option<Change>,
+}
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        if let (Some(change), Ok(runtime)) = (self.change.take(), Handle::try_current()) {
+            let custody = Arc::clone(&self.custody);
+            runtime.spawn(async move {
+                *custody.rekeying.lock().await = None;
+                custody.put_back(&change).await;
+            });
+        }
+    }
 }
 
 impl Custody {
@@ -133,15 +152,13 @@ impl Custody {
         tokio::spawn(async move {
             let mut change = None;
             let outcome = custody.take_share(share, nonce, &mut change).await;
-            if teller.send(outcome).is_err()
-                && let Some(change) = change
-            {
-                *custody.rekeying.lock().await = None;
-                custody.put_back(&change).await;
-            }
+            let _ = teller.send((outcome, Untold { custody, change }));
         });
-        told.await
-            .map_err(|_| SecretsError::Service(ServiceError::Stopped))?
+        let (outcome, mut untold) = told
+            .await
+            .map_err(|_| SecretsError::Service(ServiceError::Stopped))?;
+        untold.change = None;
+        outcome
     }
 
     /// Takes one of the present shares. Where it leads to new ones, `change` is what they may have done.
