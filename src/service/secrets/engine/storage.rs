@@ -22,6 +22,20 @@ pub trait Storage {
     /// It cannot be read, or was tampered with.
     fn get(&mut self, path: &str) -> Result<Option<Secret<Vec<u8>>>, Fault>;
 
+    /// The record at a path as it was before the request, for a look at many. Not remembered: what is written holds even if
+    /// the record changes meanwhile. Who decides by it changes the record itself, or reads it again.
+    ///
+    /// # Errors
+    /// It cannot be read, or was tampered with.
+    fn peek(&mut self, path: &str) -> Result<Option<Secret<Vec<u8>>>, Fault> {
+        self.get(path)
+    }
+
+    /// Whether the request may read and write more, where it can leave the rest to another.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// Whether there is a record at a path.
     ///
     /// # Errors
@@ -63,6 +77,20 @@ pub fn read<Record: DeserializeOwned>(
     path: &str,
 ) -> Result<Option<Record>, Fault> {
     let Some(record) = storage.get(path)? else {
+        return Ok(None);
+    };
+    decode(record.expose()).map(Some)
+}
+
+/// As [`read`], by [`Storage::peek`].
+///
+/// # Errors
+/// It cannot be read.
+pub fn peek<Record: DeserializeOwned>(
+    storage: &mut dyn Storage,
+    path: &str,
+) -> Result<Option<Record>, Fault> {
+    let Some(record) = storage.peek(path)? else {
         return Ok(None);
     };
     decode(record.expose()).map(Some)

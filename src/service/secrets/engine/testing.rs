@@ -5,21 +5,48 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Call, Caller, Engine, Fault, Mount, Peer, Storage, Tuning};
+use crate::base::limits::{MAXIMUM_SECRET_PORTION_BYTES, MAXIMUM_SECRET_PORTION_RECORDS};
 use crate::base::secret::Secret;
 use crate::service::secrets::engine::Answer;
 use crate::service::secrets::parameters::Body;
 use crate::service::secrets::policy::Operation;
 use crate::service::secrets::randomness::SystemRandomness;
 
+/// Bytes that the store is taken to need for a record besides its path and what it says, read or written.
+const OVERHEAD_BYTES: usize = 64;
+
 /// Records by path, in memory.
 #[derive(Default)]
 pub struct Twin {
     /// The records, and after how long each is gone.
     pub records: BTreeMap<String, (Vec<u8>, Option<Duration>)>,
+    /// What the transaction of the last request holds: what was read or written, and how many bytes each is written with.
+    pub touched: BTreeMap<String, usize>,
+}
+
+impl Twin {
+    /// About how many bytes the transaction of the last request has.
+    pub fn bytes(&self) -> usize {
+        let touched = self.touched.iter();
+        touched
+            .map(|(path, written)| 2 * (path.len() + OVERHEAD_BYTES) + written)
+            .sum()
+    }
+
+    fn touch(&mut self, path: &str, written: usize) {
+        let known = self.touched.entry(path.to_owned()).or_default();
+        *known = written.max(*known);
+    }
 }
 
 impl Storage for Twin {
     fn get(&mut self, path: &str) -> Result<Option<Secret<Vec<u8>>>, Fault> {
+        let record = self.peek(path)?;
+        self.touch(path, 0);
+        Ok(record)
+    }
+
+    fn peek(&mut self, path: &str) -> Result<Option<Secret<Vec<u8>>>, Fault> {
         check(path)?;
         Ok(self
             .records
@@ -27,13 +54,19 @@ impl Storage for Twin {
             .map(|(record, _)| Secret::new(record.clone())))
     }
 
+    fn has_room(&self) -> bool {
+        self.touched.len() < MAXIMUM_SECRET_PORTION_RECORDS && self.bytes() < MAXIMUM_SECRET_PORTION_BYTES
+    }
+
     fn has(&mut self, path: &str) -> Result<bool, Fault> {
         check(path)?;
+        self.touch(path, 0);
         Ok(self.records.contains_key(path))
     }
 
     fn put(&mut self, path: &str, record: Secret<Vec<u8>>, ttl: Option<Duration>) -> Result<(), Fault> {
         check(path)?;
+        self.touch(path, record.expose().len());
         self.records
             .insert(path.to_owned(), (record.expose().clone(), ttl));
         Ok(())
@@ -41,6 +74,7 @@ impl Storage for Twin {
 
     fn delete(&mut self, path: &str) -> Result<(), Fault> {
         check(path)?;
+        self.touch(path, 0);
         self.records.remove(path);
         Ok(())
     }
@@ -61,8 +95,9 @@ impl Storage for Twin {
 
     fn delete_below(&mut self, directory: &str) -> Result<(), Fault> {
         let below = below(directory)?;
-        self.records.retain(|path, _| !path.starts_with(&below));
-        Ok(())
+        let all = self.records.keys().filter(|path| path.starts_with(&below));
+        let all: Vec<String> = all.cloned().collect();
+        all.iter().try_for_each(|path| self.delete(path))
     }
 }
 
@@ -139,6 +174,7 @@ impl<E: Engine> Bench<E> {
     /// What a request with this body is answered. `Create` and `Update` are told apart by the engine.
     pub fn ask(&mut self, operation: Operation, path: &str, body: &str) -> Result<Answer, Fault> {
         let body = Body::parse(body.as_bytes())?;
+        self.storage.touched.clear();
         let mut call = Call {
             operation,
             path,

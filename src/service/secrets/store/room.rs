@@ -64,6 +64,15 @@ impl Storage for Room<'_> {
         self.draft.get(&name)
     }
 
+    fn peek(&mut self, path: &str) -> Result<Option<Secret<Vec<u8>>>, Fault> {
+        let name = self.name(path)?;
+        self.draft.peek(&name)
+    }
+
+    fn has_room(&self) -> bool {
+        self.draft.has_room()
+    }
+
     fn has(&mut self, path: &str) -> Result<bool, Fault> {
         let name = self.name(path)?;
         self.draft.has(&name)

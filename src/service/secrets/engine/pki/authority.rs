@@ -17,7 +17,7 @@ use super::keys::{PrivateKey, Shape};
 use super::request::{self, Request};
 use super::role::{NOT_BEFORE_SECONDS, Role};
 use super::subject::{Names, Subject};
-use super::{Work, extensions, fields, oids, pem, revocation, validity};
+use super::{Work, extensions, fields, oids, pem, validity};
 use crate::service::secrets::engine::{Answer, Data, Fault};
 use crate::service::secrets::parameters::Body;
 
@@ -177,7 +177,6 @@ pub fn generate_root(work: &mut Work<'_>, kind: &str, usual: &str) -> Result<Ans
     issue::store(work, &certificate)?;
     let name = fields::text(call.body, "issuer_name")?.unwrap_or(usual);
     let (issuer, _) = issuers::add(work.storage, &certificate, name, work.randomness)?;
-    revocation::begin(work, &issuer)?;
     let mut data = Data::new()
         .with("issuer_id", &issuer.id)?
         .with("issuer_name", &issuer.name)?

@@ -73,7 +73,7 @@ pub fn chain(work: &mut Work<'_>, shown: Shown) -> Result<Answer, Fault> {
 /// It cannot be read or signed.
 pub fn list(work: &mut Work<'_>, issuer: Option<Issuer>, shown: Shown) -> Result<Answer, Fault> {
     let list = match issuer {
-        Some(issuer) => revocation::refresh(work, &issuer, false)?,
+        Some(issuer) => revocation::refresh(work, &issuer)?,
         None => None,
     };
     let Some(bytes) = list else {

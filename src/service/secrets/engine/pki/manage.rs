@@ -1,6 +1,6 @@
 //! Issuers and keys as people manage them: imported, named, deleted, and what has expired swept away.
 //!
-//! Never signs anything but revocation lists.
+//! Never signs anything.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -67,9 +67,6 @@ pub fn import(work: &mut Work<'_>, text: &str, takes_keys: bool, needs_key: bool
         }
         let (issuer, is_new) = issuers::add(work.storage, &parsed, "", work.randomness)?;
         mapping.insert(issuer.id.clone(), issuer.key_id.clone());
-        if is_new {
-            revocation::begin(work, &issuer)?;
-        }
         if is_new {
             &mut new_issuers
         } else {
@@ -153,7 +150,7 @@ pub fn issuer(work: &mut Work<'_>, reference: &str) -> Result<Answer, Fault> {
         }
         Operation::Delete => {
             work.storage.delete(&format!("issuer/{}", issuer.id))?;
-            revocation::forget(work.storage, &issuer.id)?;
+            revocation::forget(work.storage, &issuer)?;
             let mut answer = Answer::default();
             let mut defaults = Defaults::read(work.storage)?;
             if defaults.issuer == issuer.id {
@@ -344,7 +341,7 @@ pub fn delete_root(work: &mut Work<'_>) -> Result<Answer, Fault> {
     Ok(Answer::default())
 }
 
-/// Sweeps away certificates that have expired, those that were revoked too if asked for.
+/// Sweeps away certificates that have expired, those that were revoked too if asked for: as many as one transaction takes.
 ///
 /// # Errors
 /// They cannot be read.
@@ -355,30 +352,52 @@ pub fn tidy(work: &mut Work<'_>) -> Result<Answer, Fault> {
         None => SAFETY_BUFFER_SECONDS,
     };
     let before = work.call.now.as_secs().saturating_sub(buffer);
-    let mut swept = 0_u64;
+    let (mut swept, mut is_all) = (0_u64, true);
     if fields::switch(body, "tidy_revoked_certs")? {
         for serial in work.storage.list("revoked")? {
             let path = format!("revoked/{serial}");
-            let revoked: Option<revocation::Revoked> = storage::read(work.storage, &path)?;
-            if revoked.is_some_and(|revoked| revoked.end < before) {
+            let revoked: Option<revocation::Revoked> = storage::peek(work.storage, &path)?;
+            if revoked.is_none_or(|revoked| revoked.end >= before) {
+                continue;
+            }
+            is_all = work.storage.has_room();
+            if !is_all {
+                break;
+            }
+            work.storage.delete(&path)?;
+            work.storage.delete(&format!("certificate/{serial}"))?;
+            swept += 1;
+        }
+    }
+    if is_all && fields::switch(body, "tidy_cert_store")? {
+        for serial in work.storage.list("certificate")? {
+            let (path, revoked) = (format!("certificate/{serial}"), format!("revoked/{serial}"));
+            let Some(record) = work.storage.peek(&path)? else {
+                continue;
+            };
+            let is_over = certificate::end(&certificate::parse(record.expose())?).as_secs() < before;
+            if !is_over || work.storage.peek(&revoked)?.is_some() {
+                continue;
+            }
+            is_all = work.storage.has_room();
+            if !is_all {
+                break;
+            }
+            // Remembered now, so that nobody revokes it meanwhile.
+            if !work.storage.has(&revoked)? {
                 work.storage.delete(&path)?;
-                work.storage.delete(&format!("certificate/{serial}"))?;
                 swept += 1;
             }
         }
     }
-    if fields::switch(body, "tidy_cert_store")? {
-        for serial in work.storage.list("certificate")? {
-            let is_over = revocation::stored(work.storage, &serial)?
-                .is_some_and(|certificate| certificate::end(&certificate).as_secs() < before);
-            if is_over && revocation::find(work.storage, &serial)?.is_none() {
-                work.storage.delete(&format!("certificate/{serial}"))?;
-                swept += 1;
-            }
-        }
+    let mut warnings = vec![format!("{swept} certificates that have expired were removed.")];
+    if !is_all {
+        warnings.push(
+            "there are more certificates that have expired than are removed at once: ask again".to_owned(),
+        );
     }
     Ok(Answer {
-        warnings: vec![format!("{swept} certificates that have expired were removed.")],
+        warnings,
         ..Answer::default()
     })
 }

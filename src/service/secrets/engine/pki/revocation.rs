@@ -1,13 +1,24 @@
 //! Revocation: what is taken back, and the lists that say so.
 //!
+//! ```text
+//! revoked/<serial>                    that a certificate is revoked
+//! revocations/<authority>             how often the list of an authority has changed, and how long it is
+//! revocations/<authority>/<portion>   some of what the list says
+//! crl/<issuer>                        the list, as an issuer has signed it
+//! ```
+//!
+//! An authority is all issuers with one name and one key: what one of them has revoked is as much revoked by the others. A
+//! revocation changes one portion and signs nothing: a list is signed anew when it is next fetched.
+//!
 //! Never forgets what was revoked before it has expired.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use x509_cert::Certificate;
 use x509_cert::Version;
 use x509_cert::crl::{CertificateList, RevokedCert, TbsCertList};
@@ -35,12 +46,23 @@ pub struct Revoked {
     pub issuer: String,
 }
 
-/// What the list of an issuer says.
+/// How many portions the entries of an authority are spread over: so many that the longest list has a few hundred in each.
+const PORTIONS: u8 = 64;
+
+/// What is known of the list of an authority besides its entries.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Entries {
+struct Head {
     /// How often it has changed.
     changes: u64,
+    /// How many entries each portion has, expired ones among them.
+    counts: BTreeMap<String, usize>,
+}
+
+/// Some of what the list of an authority says.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Portion {
     entries: Vec<Entry>,
 }
 
@@ -69,8 +91,23 @@ struct List {
     bytes: String,
 }
 
-fn entries_path(issuer: &str) -> String {
-    format!("revocations/{issuer}")
+/// Where the entries are of the authority that an issuer is of.
+fn authority_path(issuer: &Certificate) -> Result<String, Fault> {
+    let said = &issuer.tbs_certificate;
+    let mut hash = Sha256::new();
+    hash.update(der(&said.subject)?);
+    hash.update(der(&said.subject_public_key_info)?);
+    Ok(format!("revocations/{:x}", hash.finalize()))
+}
+
+/// The portion that the entry of a certificate is in.
+fn portion_of(serial: &str) -> String {
+    let first = Sha256::digest(serial).first().copied().unwrap_or_default();
+    format!("{:02x}", first % PORTIONS)
+}
+
+fn portion_path(authority: &str, portion: &str) -> String {
+    format!("{authority}/{portion}")
 }
 
 fn list_path(issuer: &str) -> String {
@@ -85,22 +122,19 @@ pub fn find(storage: &mut dyn Storage, serial: &str) -> Result<Option<Revoked>, 
     storage::read(storage, &format!("revoked/{serial}"))
 }
 
-/// Marks a certificate as revoked: since when it is, and who issued it as far as they are here. These are several where
-/// issuers share a name and a key: the lists of all say it. The lists are not signed anew.
+/// Marks a certificate as revoked, and enters it for those who issued it as far as they are here. The lists are not signed
+/// anew.
 ///
 /// # Errors
 /// A list is full.
-fn mark(
-    storage: &mut dyn Storage,
-    certificate: &Certificate,
-    now: Duration,
-) -> Result<(Revoked, Vec<Issuer>), Fault> {
+fn mark(storage: &mut dyn Storage, certificate: &Certificate, now: Duration) -> Result<Revoked, Fault> {
     let serial = certificate::stored_serial(&certificate::serial_text(certificate))?;
-    let mut signers = Vec::new();
+    let (mut signer, mut authorities) = (None, BTreeSet::new());
     for other in issuers::issuers(storage)? {
         let own = other.certificate()?;
         if own != *certificate && certificate::is_signed_by(certificate, &own) {
-            signers.push(other);
+            authorities.insert(authority_path(&own)?);
+            signer.get_or_insert(other.id);
         }
     }
     let revoked = match find(storage, &serial)? {
@@ -109,94 +143,92 @@ fn mark(
             let revoked = Revoked {
                 at: now.as_secs(),
                 end: certificate::end(certificate).as_secs(),
-                issuer: signers
-                    .first()
-                    .map(|issuer| issuer.id.clone())
-                    .unwrap_or_default(),
+                issuer: signer.unwrap_or_default(),
             };
             storage::write(storage, &format!("revoked/{serial}"), &revoked, None)?;
             revoked
         }
     };
-    for issuer in &signers {
+    for authority in &authorities {
         let entry = Entry {
             serial: serial.clone(),
             at: revoked.at,
             end: revoked.end,
         };
-        enter(storage, issuer, vec![entry], now)?;
+        enter(storage, authority, entry, now)?;
     }
-    Ok((revoked, signers))
+    Ok(revoked)
 }
 
-/// Puts on the list of an issuer what it does not say yet, and takes from it what has expired.
+/// Puts an entry on the list of an authority unless the list says it already. What has expired leaves the portion, and all
+/// others too where the list is full.
 ///
 /// # Errors
 /// The list is full.
-fn enter(storage: &mut dyn Storage, issuer: &Issuer, more: Vec<Entry>, now: Duration) -> Result<(), Fault> {
-    let path = entries_path(&issuer.id);
-    let mut entries: Entries = storage::read(storage, &path)?.unwrap_or_default();
-    entries.entries.retain(|entry| entry.end > now.as_secs());
-    let mut missing: BTreeMap<String, Entry> = more
-        .into_iter()
-        .filter(|entry| entry.end > now.as_secs())
-        .map(|entry| (entry.serial.clone(), entry))
-        .collect();
-    for entry in &entries.entries {
-        missing.remove(&entry.serial);
-    }
-    if missing.is_empty() {
+fn enter(storage: &mut dyn Storage, authority: &str, entry: Entry, now: Duration) -> Result<(), Fault> {
+    let mut head: Head = storage::read(storage, authority)?.unwrap_or_default();
+    let name = portion_of(&entry.serial);
+    let path = portion_path(authority, &name);
+    let mut portion: Portion = storage::read(storage, &path)?.unwrap_or_default();
+    let is_there = portion.entries.iter().any(|other| other.serial == entry.serial);
+    if is_there || entry.end <= now.as_secs() {
         return Ok(());
     }
-    if entries.entries.len() + missing.len() > MAXIMUM_PKI_REVOCATIONS {
+    portion.entries.retain(|other| other.end > now.as_secs());
+    head.counts.insert(name.clone(), portion.entries.len());
+    if head.counts.values().sum::<usize>() >= MAXIMUM_PKI_REVOCATIONS {
+        sweep(storage, authority, &mut head, now)?;
+    }
+    if head.counts.values().sum::<usize>() >= MAXIMUM_PKI_REVOCATIONS {
         return Err(Fault::Invalid(format!(
-            "the revocation list of the issuer {} has {MAXIMUM_PKI_REVOCATIONS} certificates, which is the most; \
-             issue from another",
-            issuer.id
+            "the revocation list of the issuer of {} has {MAXIMUM_PKI_REVOCATIONS} certificates that have not expired, \
+             which is the most; issue from another",
+            entry.serial.replace('-', ":")
         )));
     }
-    entries.changes += 1;
-    entries.entries.extend(missing.into_values());
-    storage::write(storage, &path, &entries, None)
+    portion.entries.push(entry);
+    head.counts.insert(name, portion.entries.len());
+    head.changes += 1;
+    storage::write(storage, &path, &portion, None)?;
+    storage::write(storage, authority, &head, None)
 }
 
-/// Signs the first list of a new issuer. It says what the lists of others with its name and its key say: what these
-/// have revoked is as much its own.
-///
-/// # Errors
-/// The list is full, or cannot be signed.
-pub fn begin(work: &mut Work<'_>, issuer: &Issuer) -> Result<(), Fault> {
-    let own = issuer.certificate()?;
-    let serial = certificate::stored_serial(&certificate::serial_text(&own))?;
-    let said = own.tbs_certificate;
-    let mut known: Vec<Entry> = Vec::new();
-    for other in issuers::issuers(work.storage)? {
-        let its = other.certificate()?.tbs_certificate;
-        if its.subject == said.subject && its.subject_public_key_info == said.subject_public_key_info {
-            let entries: Entries = storage::read(work.storage, &entries_path(&other.id))?.unwrap_or_default();
-            known.extend(entries.entries);
+/// Takes what has expired from the portions of an authority, from as many as one transaction takes, but from one at least.
+fn sweep(storage: &mut dyn Storage, authority: &str, head: &mut Head, now: Duration) -> Result<(), Fault> {
+    for (name, count) in &mut head.counts {
+        let path = portion_path(authority, name);
+        let is_good = |entry: &Entry| entry.end > now.as_secs();
+        let seen: Option<Portion> = storage::peek(storage, &path)?;
+        if seen.is_none_or(|seen| seen.entries.iter().all(is_good)) {
+            continue;
+        }
+        let mut portion: Portion = storage::read(storage, &path)?.unwrap_or_default();
+        portion.entries.retain(is_good);
+        *count = portion.entries.len();
+        storage::write(storage, &path, &portion, None)?;
+        if !storage.has_room() {
+            break;
         }
     }
-    // An issuer does not stand on its own list.
-    known.retain(|entry| entry.serial != serial);
-    enter(work.storage, issuer, known, work.call.now)?;
-    refresh(work, issuer, true).map(drop)
+    Ok(())
 }
 
-/// The signed list of an issuer, which is signed anew where it says too little, will soon be too old, or `is_forced`.
-/// None: the issuer cannot sign lists.
+/// The signed list of an issuer, which is signed anew where it says too little or will soon be too old. None: the issuer
+/// cannot sign lists.
 ///
 /// # Errors
 /// It cannot be signed.
-pub fn refresh(work: &mut Work<'_>, issuer: &Issuer, is_forced: bool) -> Result<Option<Vec<u8>>, Fault> {
+pub fn refresh(work: &mut Work<'_>, issuer: &Issuer) -> Result<Option<Vec<u8>>, Fault> {
     let now = work.call.now;
-    let entries: Entries = storage::read(work.storage, &entries_path(&issuer.id))?.unwrap_or_default();
+    let own = issuer.certificate()?;
+    let authority = authority_path(&own)?;
+    let head: Head = storage::read(work.storage, &authority)?.unwrap_or_default();
     let before: Option<List> = storage::read(work.storage, &list_path(&issuer.id))?;
     let broken = |_| Fault::Internal("a stored revocation list cannot be read".to_owned());
-    if let Some(list) = before.as_ref().filter(|_| !is_forced) {
+    if let Some(list) = &before {
         // So that who fetches it can keep it for a quarter of its time.
         let due = list.end.saturating_sub(list.end.saturating_sub(list.start) / 4);
-        if list.changes == entries.changes && now.as_secs() < due {
+        if list.changes == head.changes && now.as_secs() < due {
             return STANDARD.decode(&list.bytes).map(Some).map_err(broken);
         }
     }
@@ -209,13 +241,22 @@ pub fn refresh(work: &mut Work<'_>, issuer: &Issuer, is_forced: bool) -> Result<
     let settings = CrlSettings::read(work.storage)?;
     let list = List {
         number: before.map_or(1, |list| list.number + 1),
-        changes: entries.changes,
+        changes: head.changes,
         start: now.as_secs(),
         end: now.as_secs().saturating_add(settings.expiry()?.as_secs()),
         bytes: String::new(),
     };
-    let listed: &[Entry] = if settings.disable { &[] } else { &entries.entries };
-    let tbs_cert_list = unsigned(&issuer.certificate()?, &list, listed, key.algorithm(0)?)?;
+    let mut listed = Vec::new();
+    if !settings.disable {
+        for name in head.counts.keys() {
+            let portion: Option<Portion> = storage::read(work.storage, &portion_path(&authority, name))?;
+            listed.extend(portion.unwrap_or_default().entries);
+        }
+        // An issuer does not stand on its own list.
+        let serial = certificate::stored_serial(&certificate::serial_text(&own))?;
+        listed.retain(|entry| entry.serial != serial);
+    }
+    let tbs_cert_list = unsigned(&own, &list, &listed, key.algorithm(0)?)?;
     let message = der(&tbs_cert_list)?;
     let bytes = der(&CertificateList {
         signature_algorithm: tbs_cert_list.signature.clone(),
@@ -263,13 +304,19 @@ fn unsigned(
     })
 }
 
-/// Signs the lists of all issuers anew.
+/// Has the lists of all issuers signed anew when they are next fetched.
 ///
 /// # Errors
-/// One cannot be signed.
+/// They cannot be read.
 pub fn rotate(work: &mut Work<'_>) -> Result<(), Fault> {
+    let mut authorities = BTreeSet::new();
     for issuer in issuers::issuers(work.storage)? {
-        refresh(work, &issuer, true)?;
+        authorities.insert(authority_path(&issuer.certificate()?)?);
+    }
+    for authority in &authorities {
+        let mut head: Head = storage::read(work.storage, authority)?.unwrap_or_default();
+        head.changes += 1;
+        storage::write(work.storage, authority, &head, None)?;
     }
     Ok(())
 }
@@ -286,7 +333,7 @@ pub fn stored(storage: &mut dyn Storage, serial: &str) -> Result<Option<Certific
 /// Revokes the certificate that a call names, by its serial number or itself; with `is_proven`, by whoever has its key.
 ///
 /// # Errors
-/// It is not of an issuer of this mount, or is one.
+/// It is not of an issuer of this mount, or is one; or the list of its issuer is full.
 pub fn revoke(work: &mut Work<'_>, is_proven: bool) -> Result<Answer, Fault> {
     let body = work.call.body;
     let (serial, given) = (
@@ -328,10 +375,7 @@ pub fn revoke(work: &mut Work<'_>, is_proven: bool) -> Result<Answer, Fault> {
             ..Answer::default()
         });
     }
-    let (revoked, signers) = mark(work.storage, &certificate, work.call.now)?;
-    for issuer in signers {
-        refresh(work, &issuer, false)?;
-    }
+    let revoked = mark(work.storage, &certificate, work.call.now)?;
     let data = Data::new()
         .with("revocation_time", &revoked.at)?
         .with(
@@ -375,7 +419,7 @@ fn prove(work: &Work<'_>, certificate: &Certificate) -> Result<(), Fault> {
     }
 }
 
-/// Revokes the certificate that a lease was for. Lists that say it are signed anew when they are fetched the next time.
+/// Revokes the certificate that a lease was for.
 ///
 /// # Errors
 /// A list is full.
@@ -400,21 +444,25 @@ pub fn release(call: &Call<'_>, details: &[u8], storage: &mut dyn Storage) -> Re
 /// A list is full.
 pub fn revoke_issuer(work: &mut Work<'_>, mut issuer: Issuer) -> Result<Issuer, Fault> {
     if issuer.revoked_at.is_none() {
-        let (_, parents) = mark(work.storage, &issuer.certificate()?, work.call.now)?;
+        mark(work.storage, &issuer.certificate()?, work.call.now)?;
         issuer.revoked_at = Some(work.call.now.as_secs());
         issuers::save(work.storage, &issuer)?;
-        for parent in parents {
-            refresh(work, &parent, false)?;
-        }
     }
     Ok(issuer)
 }
 
-/// Removes what is known of the list of an issuer.
+/// Removes the list of an issuer that is there no more, and what it says if no other issuer says it too.
 ///
 /// # Errors
 /// It cannot be read.
-pub fn forget(storage: &mut dyn Storage, issuer: &str) -> Result<(), Fault> {
-    storage.delete(&entries_path(issuer))?;
-    storage.delete(&list_path(issuer))
+pub fn forget(storage: &mut dyn Storage, issuer: &Issuer) -> Result<(), Fault> {
+    storage.delete(&list_path(&issuer.id))?;
+    let authority = authority_path(&issuer.certificate()?)?;
+    for other in issuers::issuers(storage)? {
+        if authority_path(&other.certificate()?)? == authority {
+            return Ok(());
+        }
+    }
+    storage.delete_below(&authority)?;
+    storage.delete(&authority)
 }

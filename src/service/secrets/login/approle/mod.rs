@@ -77,6 +77,7 @@ impl Engine for AppRole {
 
     fn renew_login(
         &self,
+        _call: &Call<'_>,
         metadata: &BTreeMap<String, String>,
         storage: &mut dyn Storage,
     ) -> Result<Login, Fault> {
@@ -108,6 +109,12 @@ fn role(
         }
         Operation::Create | Operation::Update => {
             let is_new = before.is_none();
+            // Those of a role of that name that was removed must not open the new one.
+            if is_new && !secret_id::forget_all(name, storage)? {
+                return Ok(Answer::refused(Fault::Invalid(format!(
+                    "there was a role {name:?} that has more secret ids left than are removed at once: ask again"
+                ))));
+            }
             let mut role = before.unwrap_or_default();
             role.update(call.body, is_new)?;
             let wanted = fields::given(call.body, "role_id")?;
@@ -118,14 +125,19 @@ fn role(
             Ok(Answer::default())
         }
         Operation::Delete => {
+            // The role first: from then on nobody logs in with what is left of its secret ids.
             if let Some(role) = before {
                 let salt = Salt::of(storage, randomness)?;
                 storage.delete(&role_id_path(&salt, &role.id))?;
-                storage.delete_below(&secret_id::directory(name))?;
-                storage.delete_below(&secret_id::accessors(name))?;
                 storage.delete(&role_path(name))?;
             }
-            Ok(Answer::default())
+            let mut answer = Answer::default();
+            if !secret_id::forget_all(name, storage)? {
+                answer.warnings.push(
+                    "there are more secret ids of the role than are removed at once: ask again".to_owned(),
+                );
+            }
+            Ok(answer)
         }
         _ => Err(Fault::Unsupported),
     }

@@ -12,7 +12,7 @@ use super::role::{Role, is_inside, joined};
 use super::{existing, is_nothing, uuid};
 use crate::base::limits::MAXIMUM_ROLE_ID_BYTES;
 use crate::base::secret::Secret;
-use crate::service::secrets::engine::storage::{read, write};
+use crate::service::secrets::engine::storage::{peek, read, write};
 use crate::service::secrets::engine::times::rfc3339;
 use crate::service::secrets::engine::{Answer, Call, Data, Fault, Storage};
 use crate::service::secrets::login::salt::Salt;
@@ -91,12 +91,12 @@ fn strings(ranges: &[IpNet]) -> Vec<String> {
 }
 
 /// Where the secret ids of a role are.
-pub(super) fn directory(role: &str) -> String {
+fn directory(role: &str) -> String {
     format!("secret-id/{role}")
 }
 
 /// Where the accessors of the secret ids of a role are.
-pub(super) fn accessors(role: &str) -> String {
+fn accessors(role: &str) -> String {
     format!("accessor/{role}")
 }
 
@@ -124,6 +124,19 @@ pub(super) fn forget(
 ) -> Result<(), Fault> {
     storage.delete(&accessor_path(role, &secret.accessor))?;
     storage.delete(path)
+}
+
+/// Removes the secret ids of a role and their accessors, as many as one transaction takes; false: there are more.
+pub(super) fn forget_all(role: &str, storage: &mut dyn Storage) -> Result<bool, Fault> {
+    for directory in [directory(role), accessors(role)] {
+        for name in storage.list(&directory)? {
+            if !storage.has_room() {
+                return Ok(false);
+            }
+            storage.delete(&format!("{directory}/{name}"))?;
+        }
+    }
+    Ok(true)
 }
 
 /// Whether what comes behind the name of a role is about its secret ids.
@@ -282,26 +295,35 @@ fn make(
 }
 
 /// Removes secret ids whose time is over, and accessors without a secret id. The store does the same by itself; this is for
-/// what it has not come to yet.
+/// what it has not come to yet. Removes as many as one transaction takes.
 pub(super) fn tidy(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {
-    let mut removed: usize = 0;
-    for role in storage.list("accessor")? {
+    let (mut removed, mut is_all): (usize, bool) = (0, true);
+    'roles: for role in storage.list("accessor")? {
         let role = role.trim_end_matches('/');
         for accessor in storage.list(&accessors(role))? {
             let at = accessor_path(role, &accessor);
-            let Some(path) = read::<String>(storage, &at)? else {
+            let Some(path) = peek::<String>(storage, &at)? else {
                 continue;
             };
-            let found: Option<SecretId> = read(storage, &path)?;
+            let found: Option<SecretId> = peek(storage, &path)?;
             if found.as_ref().is_none_or(|secret| secret.is_over(call.now)) {
+                is_all = storage.has_room();
+                if !is_all {
+                    break 'roles;
+                }
                 storage.delete(&at)?;
                 storage.delete(&path)?;
                 removed += 1;
             }
         }
     }
+    let mut warnings = vec![format!("Tidy operation done: {removed} secret IDs were removed")];
+    if !is_all {
+        warnings
+            .push("there are more secret ids that are over than are removed at once: ask again".to_owned());
+    }
     Ok(Answer {
-        warnings: vec![format!("Tidy operation done: {removed} secret IDs were removed")],
+        warnings,
         ..Answer::default()
     })
 }

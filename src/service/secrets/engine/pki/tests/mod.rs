@@ -1,5 +1,6 @@
 //! The engine against its twin, its certificates read by another library.
 
+mod amounts;
 mod chains;
 mod forms;
 mod names;

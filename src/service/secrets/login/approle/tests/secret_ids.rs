@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Approle, WRONG};
-use crate::base::limits::MAXIMUM_ROLE_ID_BYTES;
+use crate::base::limits::{MAXIMUM_ROLE_ID_BYTES, MAXIMUM_SECRET_PORTION_RECORDS};
 use crate::service::secrets::engine::Fault;
 use crate::service::secrets::policy::Operation::{Delete, List, Update};
 
@@ -258,4 +258,88 @@ fn the_longest_time_of_a_secret_id_can_be_shown() {
         error.to_string(),
         "ttl is 9000000001 seconds; the most is 9000000000"
     );
+}
+
+/// Stores the only secret id so many times more, with accessors, in front of itself.
+fn copy(bench: &mut Approle, count: usize) {
+    let records = &mut bench.0.storage.records;
+    let mut secrets = records
+        .iter()
+        .filter(|(path, _)| path.starts_with("secret-id/testrole/"));
+    let secret = secrets.next().unwrap().1.clone();
+    for number in 0..count {
+        let path = format!("secret-id/testrole/!{number:05}");
+        let accessor = json!(path).to_string().into_bytes();
+        records.insert(path, secret.clone());
+        records.insert(format!("accessor/testrole/!{number:05}"), (accessor, None));
+    }
+}
+
+/// Asks until nothing is left to be done; how often, and what the last answer warned of.
+fn ask_again(bench: &mut Approle, mut ask: impl FnMut(&mut Approle) -> Vec<String>) -> (usize, Vec<String>) {
+    let mut asked = 1;
+    loop {
+        let warnings = ask(bench);
+        assert!(bench.0.storage.touched.len() <= MAXIMUM_SECRET_PORTION_RECORDS + 8);
+        match warnings.last() {
+            Some(last) if last.ends_with("ask again") => asked += 1,
+            _ => return (asked, warnings),
+        }
+    }
+}
+
+#[test]
+fn a_role_goes_at_once_and_its_many_secret_ids_in_portions() {
+    let mut bench = Approle::new(&json!({"role_id": "id"}));
+    let secret = bench.secret(&json!({}));
+    let secret = secret["secret_id"].as_str().unwrap();
+    copy(&mut bench, 1_500);
+    bench.login("id", secret).unwrap();
+    let delete = |bench: &mut Approle| bench.0.ask(Delete, "role/testrole", "").unwrap().warnings;
+    let (asked, _) = ask_again(&mut bench, delete);
+    assert_eq!(asked, 3);
+    assert_eq!(bench.0.storage.records.keys().collect::<Vec<_>>(), ["salt"]);
+}
+
+#[test]
+fn what_is_left_of_a_role_opens_none_of_its_name() {
+    let role = json!({"role_id": "id"});
+    let mut bench = Approle::new(&role);
+    let secret = bench.secret(&json!({}));
+    let secret = secret["secret_id"].as_str().unwrap();
+    copy(&mut bench, 1_500);
+    let answer = bench.0.ask(Delete, "role/testrole", "").unwrap();
+    assert!(answer.warnings[0].ends_with("ask again"));
+    let is_left = |bench: &Approle| {
+        let mut paths = bench.0.storage.records.keys();
+        paths.any(|path| path.starts_with("secret-id/testrole/"))
+    };
+    assert!(is_left(&bench));
+    assert_eq!(bench.login("id", secret).unwrap_err().to_string(), WRONG);
+    let (asked, _) = ask_again(&mut bench, |bench| {
+        match bench.ask(Update, "role/testrole", &role) {
+            Ok(_) => Vec::new(),
+            Err(fault) => vec![fault.to_string()],
+        }
+    });
+    assert_eq!(asked, 2);
+    assert!(!is_left(&bench));
+    assert_eq!(bench.login("id", secret).unwrap_err().to_string(), WRONG);
+}
+
+#[test]
+fn tidying_remembers_only_what_it_removes_as_much_as_it_may() {
+    let mut bench = Approle::new(&json!({"secret_id_ttl": "1m"}));
+    bench.secret(&json!({}));
+    copy(&mut bench, 1_500);
+    let tidy = |bench: &mut Approle| bench.0.ask(Update, "tidy/secret-id", "").unwrap().warnings;
+    assert_eq!(
+        tidy(&mut bench),
+        ["Tidy operation done: 0 secret IDs were removed"]
+    );
+    assert!(bench.0.storage.touched.is_empty());
+    bench.0.now += Duration::from_secs(60);
+    let (asked, warnings) = ask_again(&mut bench, tidy);
+    assert_eq!(asked, 3);
+    assert_eq!(warnings.len(), 1);
 }
