@@ -6,8 +6,8 @@
 //!
 //! All of it reads one state and writes one draft, uses of the token included, so that a request happens once or not at all.
 //! Who has no right to a path is told nothing about it, not even whether it is there. Where several spellings mean the same,
-//! policies have to allow the one that was written, and that which is stored if they say anything of it: it is the path of
-//! what is made there.
+//! policies have to allow the one that was written, and that which is stored if a rule decides of it that is not about the
+//! written one as well: it is the path of what is made there.
 //!
 //! Never waits.
 
@@ -166,15 +166,11 @@ impl Work {
         let mount = mounts.owner(path);
         let below = mount.map_or("", |mount| below(&mount.path, path));
         let engine = mount.and_then(engines::of);
-        let (is_open, folded) = match (mount, engine) {
-            (Some(mount), _) if mount.kind == "system" => (system::is_open(below), system::canonical(below)),
-            (_, Some(engine)) => (engine.is_open(below), engine.canonical(below)),
-            _ => (false, Cow::Borrowed(below)),
+        let is_open = match mount {
+            Some(mount) if mount.kind == "system" => system::is_open(below),
+            _ => engine.is_some_and(|engine| engine.is_open(below)),
         };
-        let canonical = match (mount, folded) {
-            (Some(mount), Cow::Owned(folded)) => Some(format!("{}{folded}", mount.path)),
-            _ => None,
-        };
+        let canonical = self.canonical(path);
         if is_open {
             // Who shows a token all the same is told what that one may see.
             self.identity = self.find()?;
@@ -255,8 +251,7 @@ impl Work {
         Ok(())
     }
 
-    /// Whether the policies allow it at the path that was written and, if they say anything of that, at its canonical one;
-    /// none: it is the same.
+    /// Whether the policies allow it at the path that was written, and at its canonical one; none: it is the same.
     fn authorize(
         &mut self,
         path: &str,
@@ -265,16 +260,10 @@ impl Work {
     ) -> Result<(), SecretsError> {
         let merged = self.merged.as_ref().ok_or(SecretsError::Denied)?;
         let (fields, wrap) = (self.request.body.fields(), self.request.wrap);
-        let mut is_privileged = true;
-        let canonical = canonical.filter(|path| merged.says_of(self.operation, path));
-        for path in [Some(path), canonical].into_iter().flatten() {
-            match merged.decide(self.operation, path, fields, wrap) {
-                Decision::Allowed {
-                    is_privileged: has_sudo,
-                } => is_privileged &= has_sudo,
-                Decision::Denied => return Err(SecretsError::Denied),
-            }
-        }
+        let decision = merged.decide_spelled(self.operation, path, canonical, fields, wrap);
+        let Decision::Allowed { is_privileged } = decision else {
+            return Err(SecretsError::Denied);
+        };
         self.is_privileged = is_privileged;
         if needs_sudo && !is_privileged {
             return Err(SecretsError::Denied);
@@ -391,6 +380,18 @@ impl Work {
     #[must_use]
     pub fn operation(&self) -> Operation {
         self.operation
+    }
+
+    /// A path in the spelling that its names are stored in; none: it is the same.
+    #[must_use]
+    pub fn canonical(&self, path: &str) -> Option<String> {
+        let mount = self.mounts.owner(path)?;
+        let below = below(&mount.path, path);
+        let folded = match mount.kind.as_str() {
+            "system" => system::canonical(below),
+            _ => engines::of(mount)?.canonical(below),
+        };
+        matches!(folded, Cow::Owned(_)).then(|| format!("{}{folded}", mount.path))
     }
 
     /// The mounts.

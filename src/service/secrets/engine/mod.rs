@@ -58,8 +58,9 @@ pub trait Engine: Send + Sync {
         Ok(None)
     }
 
-    /// A path in the one spelling, of all that mean the same, that its names are stored in. Policies that say anything of it
-    /// have to allow it besides the one that was written, and it is the path of tokens and leases that are made there.
+    /// A path in the one spelling, of all that mean the same, that its names are stored in. Policies have to allow it besides
+    /// the one that was written, if a rule decides of it that is not about that one as well; and it is the path of tokens
+    /// and leases that are made there.
     fn canonical<'path>(&self, path: &'path str) -> Cow<'path, str> {
         Cow::Borrowed(path)
     }
@@ -90,12 +91,14 @@ pub trait Engine: Send + Sync {
     }
 
     /// What a login of who has a token would give now, if the engine gave that token at a login and `metadata` to it. Only
-    /// its policies and how long it lasts count; nobody has to prove again who they are.
+    /// its policies and how long it lasts count. `call` is of who asks for it: nobody has to prove again who they are, but by
+    /// a certificate where that gave the token.
     ///
     /// # Errors
-    /// Whom or what they logged in as is there no more, or the engine has no logins.
+    /// Whom or what they logged in as is there no more, or is not shown again, or the engine has no logins.
     fn renew_login(
         &self,
+        _call: &Call<'_>,
         _metadata: &BTreeMap<String, String>,
         _storage: &mut dyn Storage,
     ) -> Result<Login, Fault> {

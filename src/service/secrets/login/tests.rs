@@ -8,7 +8,7 @@ use super::jws::{Token, VerifyingKey};
 use super::settings::{FIELDS, Settings};
 use super::{fields, glob};
 use crate::service::secrets::engine::testing::Bench;
-use crate::service::secrets::engine::{Data, Engine, Fault, Login, Peer, TokenKind};
+use crate::service::secrets::engine::{Call, Data, Engine, Fault, Login, Peer, TokenKind};
 use crate::service::secrets::parameters::Body;
 use crate::service::secrets::policy::Operation::{Delete, Update};
 
@@ -34,6 +34,26 @@ fn peer(address: &str) -> Peer {
     }
 }
 
+/// What a login gives now for a token with this metadata that is renewed.
+pub(super) fn renewal<Method: Engine>(
+    bench: &mut Bench<Method>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<Login, Fault> {
+    let body = Body::default();
+    let call = Call {
+        operation: Update,
+        path: "login",
+        body: &body,
+        mount: &bench.mount,
+        caller: Some(&bench.caller),
+        peer: &bench.peer,
+        now: bench.now,
+        is_privileged: bench.is_privileged,
+        fetched: &bench.fetched,
+    };
+    bench.engine.renew_login(&call, metadata, &mut bench.storage)
+}
+
 /// That renewals of what a login gave follow its role, or its user, which is changed and then deleted. `gone` is how they are
 /// refused in the end.
 pub(super) fn renewals_follow<Method: Engine>(
@@ -42,9 +62,6 @@ pub(super) fn renewals_follow<Method: Engine>(
     login: &Login,
     gone: &str,
 ) {
-    let renewal = |bench: &mut Bench<Method>, metadata: &BTreeMap<String, String>| {
-        bench.engine.renew_login(metadata, &mut bench.storage)
-    };
     let counts = |login: &Login| {
         let policies = (login.policies.clone(), login.no_default_policy);
         (policies, [login.ttl, login.max_ttl, login.period])

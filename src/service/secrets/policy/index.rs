@@ -12,7 +12,7 @@ use super::rule::Rule;
 /// Rules by their patterns.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    rules: Vec<(Rank, Rule)>,
+    rules: Vec<(Pattern, Rank, Rule)>,
     exact: HashMap<String, usize>,
     prefixes: Prefixes,
     /// Patterns with `+`.
@@ -31,24 +31,26 @@ impl Index {
             } else {
                 index.exact.insert(pattern.text(), place);
             }
-            index.rules.push((pattern.rank(), rule));
+            let rank = pattern.rank();
+            index.rules.push((pattern, rank, rule));
         }
         index
     }
 
-    /// The rule for exactly this path.
-    pub fn exact(&self, path: &str) -> Option<&Rule> {
+    /// The rule for exactly this path, and its pattern.
+    pub fn exact(&self, path: &str) -> Option<(&Pattern, &Rule)> {
         let place = self.exact.get(path)?;
-        self.rules.get(*place).map(|(_, rule)| rule)
+        self.rules.get(*place).map(|(pattern, _, rule)| (pattern, rule))
     }
 
-    /// The most specific rule with a wildcard for this path.
-    pub fn wildcard(&self, path: &str) -> Option<&Rule> {
+    /// The most specific rule with a wildcard for this path, and its pattern.
+    pub fn wildcard(&self, path: &str) -> Option<(&Pattern, &Rule)> {
         let mut places = Vec::new();
         places.extend(self.prefixes.longest(path));
         self.any.collect(path, &mut places);
         let found = places.into_iter().filter_map(|place| self.rules.get(place));
-        found.max_by_key(|(rank, _)| rank).map(|(_, rule)| rule)
+        let best = found.max_by_key(|(_, rank, _)| rank);
+        best.map(|(pattern, _, rule)| (pattern, rule))
     }
 }
 

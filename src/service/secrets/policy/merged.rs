@@ -175,7 +175,9 @@ impl Merged {
             return Decision::Allowed { is_privileged: true };
         }
         let path = path.trim_start_matches('/');
-        let rule = self.find(path, operation == Operation::List);
+        let rule = self
+            .find(path, operation == Operation::List)
+            .map(|(_, rule)| rule);
         let is_privileged = rule.is_some_and(|rule| rule.capabilities.contains(Capability::Sudo));
         let Some(capability) = operation.capability() else {
             return Decision::Allowed { is_privileged };
@@ -194,11 +196,32 @@ impl Merged {
         }
     }
 
-    /// Whether some rule is about an operation on a path.
+    /// The same for a path that is written in another spelling than the `canonical` one, in which its names are stored; none:
+    /// it is written in that one. What has to be allowed at both needs `sudo` at both to be privileged.
     #[must_use]
-    pub fn says_of(&self, operation: Operation, path: &str) -> bool {
-        self.find(path.trim_start_matches('/'), operation == Operation::List)
-            .is_some()
+    pub fn decide_spelled(
+        &self,
+        operation: Operation,
+        path: &str,
+        canonical: Option<&str>,
+        parameters: &Map<String, Value>,
+        wrap_ttl: Option<Duration>,
+    ) -> Decision {
+        let written = self.decide(operation, path, parameters, wrap_ttl);
+        let stored = self.counted(path, canonical, operation == Operation::List);
+        let stored = stored.map(|stored| self.decide(operation, stored, parameters, wrap_ttl));
+        match (written, stored) {
+            (written, None) => written,
+            (
+                Decision::Allowed { is_privileged },
+                Some(Decision::Allowed {
+                    is_privileged: has_sudo,
+                }),
+            ) => Decision::Allowed {
+                is_privileged: is_privileged && has_sudo,
+            },
+            _ => Decision::Denied,
+        }
     }
 
     /// The answer to what a token may do with a path: sorted; `root` or `deny` alone.
@@ -208,12 +231,37 @@ impl Merged {
             return vec!["root"];
         }
         let rule = self.find(path.trim_start_matches('/'), true);
-        rule.map_or(Capabilities::NONE, |rule| rule.capabilities).names()
+        rule.map_or(Capabilities::NONE, |(_, rule)| rule.capabilities)
+            .names()
     }
 
-    /// The one rule that decides: one for exactly that path, else the most specific with a wildcard. A rule for exactly
-    /// a path without its final slash is for lists of it too.
-    fn find(&self, path: &str, is_list: bool) -> Option<&Rule> {
+    /// The same for a path that is written in another spelling than the `canonical` one; none: it is written in that one.
+    #[must_use]
+    pub fn capabilities_spelled(&self, path: &str, canonical: Option<&str>) -> Vec<&'static str> {
+        let mut names = self.capabilities(path);
+        if let Some(stored) = self.counted(path, canonical, true) {
+            let at_stored = self.capabilities(stored);
+            names.retain(|name| at_stored.contains(name));
+        }
+        if names.is_empty() {
+            names.push(Capability::Deny.name());
+        }
+        names
+    }
+
+    /// The canonical path if it counts besides the written one: if a rule decides of it that is not about the written one. One
+    /// that is about both decides of that too, or has lost there to a rule for that very spelling.
+    fn counted<'path>(&self, path: &str, canonical: Option<&'path str>, is_list: bool) -> Option<&'path str> {
+        let path = path.trim_start_matches('/');
+        canonical.filter(|canonical| {
+            let rule = self.find(canonical.trim_start_matches('/'), is_list);
+            rule.is_some_and(|(pattern, _)| !pattern.matches(path))
+        })
+    }
+
+    /// The one rule that decides, and its pattern: one for exactly that path, else the most specific with a wildcard. A rule
+    /// for exactly a path without its final slash is for lists of it too.
+    fn find(&self, path: &str, is_list: bool) -> Option<(&Pattern, &Rule)> {
         let listed = path.strip_suffix('/').filter(|_| is_list);
         self.index
             .exact(path)

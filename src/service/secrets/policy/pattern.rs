@@ -1,6 +1,6 @@
 //! What paths a rule is about, and which of several patterns that match a path is the most specific.
 //!
-//! Matching itself is in [`super::index`], which finds all patterns of a token at once. Never reads the text of a rule:
+//! Which of all patterns of a token match a path is found in [`super::index`]. Never reads the text of a rule:
 //! that is [`super::template`]; so a value that was filled in is never a wildcard, whatever it holds.
 
 use std::cmp::Reverse;
@@ -46,6 +46,23 @@ impl Pattern {
             })
             .collect();
         segments.join("/")
+    }
+
+    /// Whether it matches a path.
+    pub fn matches(&self, path: &str) -> bool {
+        let mut segments = self.segments.iter().peekable();
+        let mut names = path.split('/');
+        while let Some(segment) = segments.next() {
+            match (segment, names.next()) {
+                (_, None) => return false,
+                (Segment::Literal(text), Some(name)) if segments.peek().is_none() && self.is_prefix => {
+                    return name.starts_with(text.as_str());
+                }
+                (Segment::Literal(text), Some(name)) if text != name => return false,
+                _ => {}
+            }
+        }
+        names.next().is_none()
     }
 
     /// Whether it matches something at or below a directory, which ends with a slash.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::limits::MAXIMUM_CAPABILITY_PATHS;
 use crate::service::secrets::engine::{Data, Fault};
 use crate::service::secrets::error::SecretsError;
 use crate::service::secrets::parameters::list;
@@ -20,6 +21,13 @@ pub fn handle(work: &mut Work, which: &str) -> Result<Response, SecretsError> {
     }
     if paths.is_empty() {
         return Err(Fault::Invalid("paths must be supplied".to_owned()).into());
+    }
+    if paths.len() > MAXIMUM_CAPABILITY_PATHS {
+        let given = paths.len();
+        return Err(Fault::Invalid(format!(
+            "there are {given} paths; {MAXIMUM_CAPABILITY_PATHS} at once are the most: ask for a part of them"
+        ))
+        .into());
     }
     let identity = match which {
         "capabilities" => {
@@ -39,7 +47,10 @@ pub fn handle(work: &mut Work, which: &str) -> Result<Response, SecretsError> {
     let merged = policies::merged(work.draft(), &identity.entry.policies)?;
     let found: BTreeMap<&String, Vec<&'static str>> = paths
         .iter()
-        .map(|path| (path, merged.capabilities(path.trim_start_matches('/'))))
+        .map(|path| {
+            let canonical = work.canonical(path.trim_start_matches('/'));
+            (path, merged.capabilities_spelled(path, canonical.as_deref()))
+        })
         .collect();
     let mut data = Data::new();
     if let [only] = paths.as_slice()

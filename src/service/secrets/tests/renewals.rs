@@ -20,7 +20,7 @@ struct Method {
     role: &'static str,
     /// Where below the mount the login is, and with what.
     login: (&'static str, Value),
-    /// What is shown over TLS.
+    /// What is shown over TLS, at renewals too.
     certificates: Vec<Vec<u8>>,
     /// How renewals are refused without the role.
     gone: &'static str,
@@ -137,14 +137,22 @@ impl Method {
     }
 }
 
-/// For how many seconds root renews a token; or why not, which is told with 400.
-async fn renewed(store: &Store, token: &str) -> Result<u64, String> {
+/// For how many seconds root renews a token, who shows these certificates; or why not, which is told with 400.
+async fn renewed(store: &Store, token: &str, shown: &[Vec<u8>]) -> Result<u64, String> {
     let body = json!({"token": token});
-    renewed_by(store, &store.root, "auth/token/renew", body).await
+    renewed_by(store, &store.root, "auth/token/renew", &body, shown).await
 }
 
-async fn renewed_by(store: &Store, caller: &str, at: &str, body: Value) -> Result<u64, String> {
-    match store.ask(caller, Verb::Write, at, body).await {
+async fn renewed_by(
+    store: &Store,
+    caller: &str,
+    at: &str,
+    body: &Value,
+    shown: &[Vec<u8>],
+) -> Result<u64, String> {
+    let mut renewal = request(caller, Verb::Write, at, body);
+    renewal.peer.certificates = shown.to_vec();
+    match store.secrets.handle(renewal).await {
         Ok(answer) => Ok(answer.auth.expect("the token").lease_seconds),
         Err(SecretsError::Fault(Fault::Invalid(text))) => Err(text),
         Err(other) => panic!("it is refused otherwise: {other:?}"),
@@ -179,15 +187,17 @@ async fn a_renewal_gives_what_the_role_or_the_user_says_by_then() {
         ] {
             let kind = method.kind;
             method.change(&store, change.clone()).await;
-            assert_eq!(renewed(&store, &token).await, Ok(seconds), "{kind} {change}");
+            let outcome = renewed(&store, &token, &method.certificates).await;
+            assert_eq!(outcome, Ok(seconds), "{kind} {change}");
         }
         let body = json!({"token": token, "increment": "7m"});
-        let longer = renewed_by(&store, &store.root, "auth/token/renew", body).await;
+        let shown = &method.certificates;
+        let longer = renewed_by(&store, &store.root, "auth/token/renew", &body, shown).await;
         assert_eq!(longer, Ok(420), "{}", method.kind);
         let short = json!({"token_ttl": 1, "token_max_ttl": 1});
         method.change(&store, short).await;
         let over = refused("past the max TTL, cannot renew");
-        assert_eq!(renewed(&store, &token).await, over, "{}", method.kind);
+        assert_eq!(renewed(&store, &token, shown).await, over, "{}", method.kind);
         looked_up(&store, &token).await;
     }
 }
@@ -215,7 +225,8 @@ async fn a_token_of_a_user_or_a_certificate_is_renewed_only_with_the_policies_th
                 false => refused("policies have changed, not renewing"),
             };
             let kind = method.kind;
-            assert_eq!(renewed(&store, &token).await, expected, "{kind} {change}");
+            let outcome = renewed(&store, &token, &method.certificates).await;
+            assert_eq!(outcome, expected, "{kind} {change}");
         }
         let policies = looked_up(&store, &token).await["policies"].clone();
         assert_eq!(policies, json!(["default", "reader"]), "{}", method.kind);
@@ -239,7 +250,7 @@ async fn whoever_asks_no_token_is_renewed_whose_role_or_user_is_gone_and_it_stay
             ),
         ];
         for (caller, at, body) in &ways {
-            let outcome = renewed_by(&store, caller, at, body.clone()).await;
+            let outcome = renewed_by(&store, caller, at, body, &method.certificates).await;
             assert_eq!(outcome, Ok(600), "{} {at}", method.kind);
         }
         let before = looked_up(&store, &token).await["expire_time"].clone();
@@ -248,11 +259,48 @@ async fn whoever_asks_no_token_is_renewed_whose_role_or_user_is_gone_and_it_stay
             .await
             .expect("root deletes the role");
         for (caller, at, body) in &ways {
-            let outcome = renewed_by(&store, caller, at, body.clone()).await;
+            let outcome = renewed_by(&store, caller, at, body, &method.certificates).await;
             assert_eq!(outcome, refused(method.gone), "{} {at}", method.kind);
         }
         let after = looked_up(&store, &token).await["expire_time"].clone();
         assert_eq!(after, before, "{}", method.kind);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_a_certificate_is_renewed_only_with_it_unless_the_mount_does_not_bind() {
+    let store = Store::start().await;
+    let (method, other) = (Method::certificate(), Method::certificate());
+    method.mount(&store).await;
+    let token = method.token(&store).await;
+    let accessor = looked_up(&store, &token).await["accessor"].clone();
+    let ways = [
+        (&token, "auth/token/renew-self", json!({})),
+        (&store.root, "auth/token/renew", json!({"token": token})),
+        (
+            &store.root,
+            "auth/token/renew-accessor",
+            json!({"accessor": accessor}),
+        ),
+    ];
+    for binds in [true, false] {
+        let config = json!({"disable_binding": !binds});
+        let written = store.write(&method.at("config"), config).await;
+        written.expect("root writes the settings");
+        for (caller, at, body) in &ways {
+            for (shown, why_not) in [
+                (&method.certificates, None),
+                (&Vec::new(), Some("client certificate must be supplied")),
+                (
+                    &other.certificates,
+                    Some("invalid certificate or no client certificate supplied"),
+                ),
+            ] {
+                let outcome = renewed_by(&store, caller, at, body, shown).await;
+                let expected = why_not.filter(|_| binds).map_or(Ok(600), refused);
+                assert_eq!(outcome, expected, "{at} {why_not:?} {binds}");
+            }
+        }
     }
 }
 
@@ -271,23 +319,23 @@ async fn a_token_of_a_token_role_is_renewed_as_the_role_says_by_then_and_not_wit
     };
     let token = create(json!({})).await;
     let bounded = create(json!({"explicit_max_ttl": "10m"})).await;
-    assert_eq!(renewed(&store, &token).await, Ok(3_600));
+    assert_eq!(renewed(&store, &token, &[]).await, Ok(3_600));
     change(json!({"token_period": "2h"})).await;
-    assert_eq!(renewed(&store, &token).await, Ok(7_200));
+    assert_eq!(renewed(&store, &token, &[]).await, Ok(7_200));
     change(json!({"token_explicit_max_ttl": "30m"})).await;
     for (token, most) in [(&token, 1_800), (&bounded, 600)] {
-        let seconds = renewed(&store, token).await.expect("its role is there");
+        let seconds = renewed(&store, token, &[]).await.expect("its role is there");
         assert!((1..=most).contains(&seconds), "{seconds} {most}");
     }
     change(json!({"token_explicit_max_ttl": 0})).await;
-    assert_eq!(renewed(&store, &token).await, Ok(7_200));
+    assert_eq!(renewed(&store, &token, &[]).await, Ok(7_200));
     store
         .ask(&store.root, Verb::Delete, role, json!({}))
         .await
         .expect("root deletes the role");
     for token in [&token, &bounded] {
         assert_eq!(
-            renewed(&store, token).await,
+            renewed(&store, token, &[]).await,
             refused("original token role \"app\" could not be found, not renewing")
         );
     }
@@ -305,7 +353,7 @@ async fn a_token_of_no_login_is_renewed_as_it_was_made_and_neither_roots_nor_a_b
         ),
     ] {
         let token = store.token(body.clone()).await;
-        assert_eq!(renewed(&store, &token).await, Ok(seconds), "{body}");
+        assert_eq!(renewed(&store, &token, &[]).await, Ok(seconds), "{body}");
     }
     let method = Method::certificate();
     method.mount(&store).await;
@@ -316,7 +364,7 @@ async fn a_token_of_no_login_is_renewed_as_it_was_made_and_neither_roots_nor_a_b
         store.token(batch).await,
         method.token(&store).await,
     ] {
-        let outcome = renewed(&store, &token).await;
+        let outcome = renewed(&store, &token, &method.certificates).await;
         assert_eq!(outcome, refused("lease is not renewable"));
     }
 }
@@ -338,7 +386,7 @@ async fn no_renewal_is_for_longer_than_a_lease_lasts_even_where_the_mount_allows
         ),
     ] {
         let body = json!({"token": token, "increment": seconds});
-        let outcome = renewed_by(&store, &store.root, "auth/token/renew", body).await;
+        let outcome = renewed_by(&store, &store.root, "auth/token/renew", &body, &[]).await;
         assert_eq!(outcome, expected);
     }
 }

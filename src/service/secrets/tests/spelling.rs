@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::support::{Store, data, refusal, request};
 use crate::service::secrets::engine::Engine;
@@ -12,6 +12,7 @@ use crate::service::secrets::engine::kv::{KeyValue, Versioned};
 use crate::service::secrets::engine::pki::Pki;
 use crate::service::secrets::engine::transit::Transit;
 use crate::service::secrets::login::{AppRole, Certificates, Jwt, Kubernetes, UserPass};
+use crate::service::secrets::policy::{Decision, Merged, Operation, Policy, Values};
 use crate::service::secrets::{ErrorKind, SecretsError, Verb, system};
 
 /// A store with these methods of logging in.
@@ -159,6 +160,65 @@ async fn a_right_to_one_spelling_is_none_to_another() {
     ] {
         let at = format!("sys/policies/acl/{name}");
         assert_eq!(is_denied(&store, &token, &at).await, denied, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_for_one_spelling_beats_a_wider_one_that_is_about_it_too() {
+    let store = with_logins(&["approle"]).await;
+    let names = ["MyApp", "Admin", "Part", "Other"];
+    for name in names {
+        let at = format!("auth/approle/role/{name}");
+        store.write(&at, json!({})).await.expect("root makes roles");
+    }
+    let policy = r#"
+        path "auth/approle/role/*" { capabilities = ["list"] }
+        path "auth/approle/role/MyApp/role-id" { capabilities = ["read"] }
+        path "auth/approle/role/Admin/role-id" { capabilities = ["read"] }
+        path "auth/approle/role/admin*" { capabilities = ["deny"] }
+        path "auth/approle/role/Part/role-id" { capabilities = ["list", "read"] }
+        path "auth/approle/role/part/+" { capabilities = ["list", "update"] }
+    "#;
+    let token = limited(&store, policy).await;
+    let at = |name: &str| format!("auth/approle/role/{name}/role-id");
+    let asked = json!({"token": token, "paths": names.map(at)});
+    let told = store.write("sys/capabilities", asked).await;
+    let told = data(&told.expect("root asks"));
+    for (name, denied, capabilities) in [
+        ("MyApp", false, json!(["read"])),
+        ("Admin", true, json!(["deny"])),
+        ("Part", true, json!(["list"])),
+        ("Other", true, json!(["list"])),
+    ] {
+        let at = at(name);
+        assert_eq!(is_denied(&store, &token, &at).await, denied, "{at}");
+        assert_eq!(told[&at], capabilities, "{at}");
+    }
+}
+
+#[test]
+fn who_may_use_both_spellings_is_privileged_only_with_sudo_at_both() {
+    let policy = r#"
+        path "users/*" { capabilities = ["read"] }
+        path "users/Bob" { capabilities = ["read", "sudo"] }
+        path "users/Admin" { capabilities = ["read", "sudo"] }
+        path "users/admin" { capabilities = ["read"] }
+        path "users/Root" { capabilities = ["read", "sudo"] }
+        path "users/root" { capabilities = ["read", "sudo"] }
+        path "users/+/keys" { capabilities = ["deny"] }
+        path "users/Bob/keys" { capabilities = ["read"] }
+    "#;
+    let policy = Policy::parse("test", policy).expect("a policy");
+    let merged = Merged::new([&policy], &Values::default()).expect("root is not among them");
+    for (written, is_privileged) in [
+        ("users/Bob", true),
+        ("users/Admin", false),
+        ("users/Root", true),
+        ("users/Bob/keys", false),
+    ] {
+        let stored = written.to_lowercase();
+        let decision = merged.decide_spelled(Operation::Read, written, Some(&stored), &Map::new(), None);
+        assert_eq!(decision, Decision::Allowed { is_privileged }, "{written}");
     }
 }
 

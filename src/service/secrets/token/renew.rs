@@ -1,8 +1,8 @@
 //! How long tokens last, and which are renewed.
 //!
 //! A token of a login is renewed while its role or user is there, for as long as they say by then, and where Vault asks for
-//! that with the same policies; one of a role of tokens while that role is there, with the period and at most the explicit maximum that it says by
-//! then. The explicit maximum of a token itself stays as it was made.
+//! that with the same policies or the same certificate; one of a role of tokens while that role is there, with the period and
+//! at most the explicit maximum that it says by then. The explicit maximum of a token itself stays as it was made.
 //!
 //! Never prolongs what whoever gave it would not give any more.
 
@@ -122,8 +122,8 @@ pub fn renew(work: &mut Work, identity: &Identity, wanted: Duration) -> Result<(
 /// The token that who has one of a login would be given for a login now.
 fn login_again(work: &mut Work, given: &Entry, mount: &Mount) -> Result<New, Fault> {
     let path = below(&mount.path, &given.path);
-    let (login, needs_same) = work.with_engine(mount, path, |engine, _, room| {
-        let login = engine.renew_login(&given.metadata, room)?;
+    let (login, needs_same) = work.with_engine(mount, path, |engine, call, room| {
+        let login = engine.renew_login(call, &given.metadata, room)?;
         Ok((login, engine.renews_same_policies()))
     })?;
     let new = of_login(login, mount, &given.path)?;

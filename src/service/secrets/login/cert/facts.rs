@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::prelude::{AuthorityKeyIdentifier, FromDer, GeneralName, ParsedExtension, X509Certificate};
 
+/// What metadata of tokens name the number of a certificate by.
+const SERIAL_NUMBER: &str = "serial_number";
+
 /// What rules look at.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -90,5 +93,24 @@ impl Facts {
             }
         }
         Some(facts)
+    }
+
+    /// What tells one certificate from others, by the names of that in the metadata of tokens.
+    pub fn ids(&self) -> [(&'static str, &String); 3] {
+        [
+            (SERIAL_NUMBER, &self.serial_number),
+            ("subject_key_id", &self.key_id),
+            ("authority_key_id", &self.authority_key_id),
+        ]
+    }
+
+    /// Whether they are of the certificate that gave a token this metadata, or of one of the same key and the same authority
+    /// where it names its key.
+    pub fn are_of(&self, metadata: &BTreeMap<String, String>) -> bool {
+        let names_key = !self.key_id.is_empty();
+        self.ids()
+            .into_iter()
+            .filter(|(name, _)| !(names_key && *name == SERIAL_NUMBER))
+            .all(|(name, id)| metadata.get(name) == Some(id))
     }
 }

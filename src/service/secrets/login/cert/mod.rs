@@ -15,6 +15,7 @@ mod role;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +41,7 @@ pub struct Certificates;
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Config {
-    /// Told back and nothing more: no renewal asks for a certificate.
+    /// Whether renewals ask for no certificate.
     disable_binding: bool,
     /// Told back and nothing more.
     enable_identity_alias_metadata: bool,
@@ -91,14 +92,29 @@ impl Engine for Certificates {
 
     fn renew_login(
         &self,
+        call: &Call<'_>,
         metadata: &BTreeMap<String, String>,
         storage: &mut dyn Storage,
     ) -> Result<Login, Fault> {
         let role: Role = role_of(metadata, "cert_name", |name| path(ROLE, name), storage)?;
-        if lists(storage)?.iter().any(|list| list.is_of(metadata)) {
+        let lists = lists(storage)?;
+        if lists.iter().any(|list| list.is_of(metadata)) {
             return Err(Fault::Invalid(
                 "the certificate was revoked, not renewing".to_owned(),
             ));
+        }
+        let config: Config = read(storage, CONFIG_PATH)?.unwrap_or_default();
+        if !config.disable_binding {
+            let shown = Shown::of(call)?;
+            if !shown.is_good_for(&role, call.now, &lists) {
+                return Err(wrong());
+            }
+            if !shown.facts.are_of(metadata) {
+                return Err(Fault::Invalid(
+                    "client identity during renewal not matching client identity used during login"
+                        .to_owned(),
+                ));
+            }
         }
         Ok(role.settings.renewal())
     }
@@ -163,19 +179,50 @@ fn lists(storage: &mut dyn Storage) -> Result<Vec<List>, Fault> {
     Ok(lists)
 }
 
-fn login(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {
-    let shown = call.peer.certificates.as_slice();
-    let Some((own, above)) = shown.split_first() else {
-        return Err(Fault::Invalid("client certificate must be supplied".to_owned()));
-    };
-    if shown.len() > MAXIMUM_CLIENT_CERTIFICATES {
-        return Err(Fault::Invalid(format!(
-            "the client shows {} certificates; the most is {MAXIMUM_CLIENT_CERTIFICATES}",
-            shown.len()
-        )));
+/// No certificate that a role trusts.
+fn wrong() -> Fault {
+    Fault::Invalid("invalid certificate or no client certificate supplied".to_owned())
+}
+
+/// What a client shows over TLS.
+struct Shown<'call> {
+    own: &'call [u8],
+    /// The certificates that came along.
+    above: &'call [Vec<u8>],
+    /// What its own says.
+    facts: Facts,
+}
+
+impl<'call> Shown<'call> {
+    /// What came with a request.
+    ///
+    /// # Errors
+    /// There is no certificate, or none that can be read, or there are too many.
+    fn of(call: &Call<'call>) -> Result<Self, Fault> {
+        let shown = call.peer.certificates.as_slice();
+        let Some((own, above)) = shown.split_first() else {
+            return Err(Fault::Invalid("client certificate must be supplied".to_owned()));
+        };
+        if shown.len() > MAXIMUM_CLIENT_CERTIFICATES {
+            return Err(Fault::Invalid(format!(
+                "the client shows {} certificates; the most is {MAXIMUM_CLIENT_CERTIFICATES}",
+                shown.len()
+            )));
+        }
+        let facts = Facts::of(own).ok_or_else(wrong)?;
+        Ok(Self { own, above, facts })
     }
-    let wrong = || Fault::Invalid("invalid certificate or no client certificate supplied".to_owned());
-    let facts = Facts::of(own).ok_or_else(wrong)?;
+
+    /// Whether a role trusts it, and it says what the role asks for.
+    fn is_good_for(&self, role: &Role, now: Duration, lists: &[List]) -> bool {
+        chain::is_trusted(&role.certificate, self.own, self.above, now, lists)
+            && role.is_for(&self.facts)
+            && !self.facts.common_name.is_empty()
+    }
+}
+
+fn login(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {
+    let shown = Shown::of(call)?;
     let lists = lists(storage)?;
     let names = match fields::given(call.body, "name")? {
         Some(given) if given.contains('/') => return Err(wrong()),
@@ -187,21 +234,18 @@ fn login(call: &Call<'_>, storage: &mut dyn Storage) -> Result<Answer, Fault> {
         let Some(role) = read::<Role>(storage, &path(ROLE, &name))? else {
             continue;
         };
-        let is_good = chain::is_trusted(&role.certificate, own, above, call.now, &lists)
-            && role.is_for(&facts)
-            && !facts.common_name.is_empty();
-        if !is_good {
+        if !shown.is_good_for(&role, call.now, &lists) {
             continue;
         }
         if !role.settings.admits(call.peer) {
             is_elsewhere = true;
             continue;
         }
-        let mut metadata: BTreeMap<String, String> = role.metadata(&facts);
+        let mut metadata: BTreeMap<String, String> = role.metadata(&shown.facts);
         metadata.insert("cert_name".to_owned(), name);
         let display_name = role.display_name.clone();
         return Ok(Answer::login(role.settings.login(
-            &facts.common_name,
+            &shown.facts.common_name,
             &display_name,
             metadata,
         )));

@@ -131,15 +131,8 @@ impl Role {
 
     /// What is said of who has the token.
     pub fn metadata(&self, facts: &Facts) -> BTreeMap<String, String> {
-        let mut metadata = BTreeMap::from(
-            [
-                ("common_name", &facts.common_name),
-                ("serial_number", &facts.serial_number),
-                ("subject_key_id", &facts.key_id),
-                ("authority_key_id", &facts.authority_key_id),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.clone())),
-        );
+        let mut metadata = BTreeMap::from(facts.ids().map(|(name, id)| (name.to_owned(), id.clone())));
+        metadata.insert("common_name".to_owned(), facts.common_name.clone());
         for number in self.list("allowed_metadata_extensions") {
             if let Some((Some(text), _)) = facts.extensions.get(number) {
                 metadata.insert(number.replace('.', "-"), text.clone());

@@ -119,11 +119,16 @@ impl Certs {
         self.0.data(operation, path, &body.to_string())
     }
 
-    fn login(&mut self, shown: &[&Certificate]) -> Result<Login, Fault> {
+    /// Has the client show these from now on.
+    fn show(&mut self, shown: &[&Certificate]) {
         self.0.peer.certificates = shown
             .iter()
             .map(|certificate| certificate.der().to_vec())
             .collect();
+    }
+
+    fn login(&mut self, shown: &[&Certificate]) -> Result<Login, Fault> {
+        self.show(shown);
         Ok(self.0.ask(Update, "login", "")?.login.unwrap())
     }
 

@@ -64,6 +64,7 @@ impl Engine for Jwt {
 
     fn renew_login(
         &self,
+        _call: &Call<'_>,
         metadata: &BTreeMap<String, String>,
         storage: &mut dyn Storage,
     ) -> Result<Login, Fault> {

@@ -67,6 +67,7 @@ impl Engine for Kubernetes {
 
     fn renew_login(
         &self,
+        _call: &Call<'_>,
         metadata: &BTreeMap<String, String>,
         storage: &mut dyn Storage,
     ) -> Result<Login, Fault> {

@@ -90,6 +90,7 @@ impl Engine for UserPass {
 
     fn renew_login(
         &self,
+        _call: &Call<'_>,
         metadata: &BTreeMap<String, String>,
         storage: &mut dyn Storage,
     ) -> Result<Login, Fault> {
