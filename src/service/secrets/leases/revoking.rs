@@ -6,7 +6,10 @@
 //! ```
 //!
 //! [`crate::service::secrets::reaper`] goes on with what is left, on any node and after a restart too, until nothing is. Never
-//! takes back what is only called alike, or what was given later.
+//! takes back what is only called alike, what was given later, or the tokens of root that a new store or a quorum of shares
+//! was given: those have no lease.
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +17,7 @@ use super::{LEASES, end, expire, find, forget};
 use crate::base::Revision;
 use crate::service::secrets::engine::Fault;
 use crate::service::secrets::engine::storage::{decode, encode};
+use crate::service::secrets::engines;
 use crate::service::secrets::error::SecretsError;
 use crate::service::secrets::mounts::AUTH;
 use crate::service::secrets::path::below;
@@ -24,6 +28,9 @@ use crate::service::secrets::work::Work;
 
 /// Where it is written down what is left to be taken back.
 pub const REVOKING: &str = "revoking";
+
+/// The path of the tokens of root that nobody's token made.
+const ROOT_TOKENS: &str = "auth/token/root";
 
 /// What is left to be taken back at a path and below it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,8 +56,8 @@ enum Manner {
     Alone,
 }
 
-/// Takes back all at a path and below it; with `force` leases are forgotten even where that fails. What is more than one
-/// transaction takes is taken back soon afterwards.
+/// Takes back all at a path and below it, as it is written and as its names are stored; with `force` leases are forgotten even
+/// where that fails. What is more than one transaction takes is taken back soon afterwards.
 ///
 /// # Errors
 /// The engine has to be asked again.
@@ -60,19 +67,31 @@ pub fn revoke_below(work: &mut Work, prefix: &str, force: bool) -> Result<Respon
         return Err(Fault::Invalid("a prefix is needed".to_owned()).into());
     }
     let manner = if force { Manner::Forced } else { Manner::Now };
-    // The path may be that of one lease.
-    take_back(work, prefix, manner)?;
-    let mut left = Left {
-        since: work.draft().view().revision(),
-        is_forced: force,
-        are_leases_done: false,
-        after: None,
-    };
-    if !take_portion(work, prefix, &mut left, manner)? {
-        let mark = work.draft().name(&format!("{REVOKING}/{prefix}"))?;
-        work.draft().put(&mark, encode(&left)?, None);
+    let canonical = canonical(work, prefix);
+    for prefix in [Some(prefix), canonical.as_deref()].into_iter().flatten() {
+        // The path may be that of one lease.
+        take_back(work, prefix, manner)?;
+        let mut left = Left {
+            since: work.draft().view().revision(),
+            is_forced: force,
+            are_leases_done: false,
+            after: None,
+        };
+        if !take_portion(work, prefix, &mut left, manner)? {
+            let mark = work.draft().name(&format!("{REVOKING}/{prefix}"))?;
+            work.draft().put(&mark, encode(&left)?, None);
+        }
     }
     Ok(Response::default())
+}
+
+/// A path as its mount stores the names in it; none: it is written so.
+fn canonical(work: &Work, path: &str) -> Option<String> {
+    let mount = work.mounts().owner(path)?;
+    match engines::of(mount)?.canonical(below(&mount.path, path)) {
+        Cow::Owned(folded) => Some(format!("{}{folded}", mount.path)),
+        Cow::Borrowed(_) => None,
+    }
 }
 
 /// Goes on at a path where something is left to be taken back; false: there is still more.
@@ -153,7 +172,8 @@ fn take_back(work: &mut Work, id: &str, manner: Manner) -> Result<(), Fault> {
 
 /// Tokens that were given at a path are leases of it too.
 fn take_tokens(work: &mut Work, prefix: &str, left: &mut Left) -> Result<bool, SecretsError> {
-    if !prefix.starts_with(AUTH) {
+    let is_of_logins = prefix == AUTH.trim_end_matches('/') || prefix.starts_with(AUTH);
+    if !is_of_logins {
         return Ok(true);
     }
     let directory = work.draft().name(token::TOKENS)?;
@@ -177,13 +197,16 @@ fn take_tokens(work: &mut Work, prefix: &str, left: &mut Left) -> Result<bool, S
     }
 }
 
-/// Whether a token was made at a path or below it. The path of a token never changes, and most are of others: what was read
-/// is not remembered.
+/// Whether a token was made at a path or below it, and not for root by nobody's token. The path of a token never changes, and
+/// most are of others: what was read is not remembered.
 fn is_made_below(draft: &Draft, name: &[u8], prefix: &str) -> Result<bool, Fault> {
     let Some(record) = draft.peek(name)? else {
         return Ok(false);
     };
     let entry: token::Entry = decode(record.expose())?;
+    if entry.path == ROOT_TOKENS {
+        return Ok(false);
+    }
     let rest = entry.path.strip_prefix(prefix);
     Ok(rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }

@@ -45,6 +45,12 @@ fn id_of(store: &Store, token: &str) -> String {
     draft_of(store).unsealed().token_id(token)
 }
 
+/// What is stored of a token.
+fn entry_of(store: &Store, token: &str) -> token::Entry {
+    let found = token::find(&mut draft_of(store), token).expect("the store is read");
+    token::Entry::clone(&found.expect("it is a token").entry)
+}
+
 fn mount_of(store: &Store, path: &str) -> Mount {
     let mounts = Mounts::read(&mut draft_of(store)).expect("the store is read");
     mounts.get(path).expect("it is mounted").clone()
@@ -226,6 +232,120 @@ async fn a_path_that_is_revoked_is_no_other_that_begins_like_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn logins_are_revoked_under_any_spelling_of_their_path() {
+    let store = Store::start().await;
+    with_users(&store, "app", &["bob", "bobby"]).await;
+    let bob = login(&store, "app", "bob").await;
+    let bobby = login(&store, "app", "bobby").await;
+    // As paths were stored once.
+    let entry = token::Entry {
+        path: "auth/app/login/Bob".to_owned(),
+        ..entry_of(&store, &store.root)
+    };
+    let record = encode(&entry).expect("it is JSON");
+    let old = format!("{}/{:064x}", token::TOKENS, 1);
+    put_all(&store, std::slice::from_ref(&old), 1, record.expose()).await;
+    write(&store, "sys/leases/revoke-prefix/auth/app/login/Bob", json!({})).await;
+    assert!(!is_token(&store, &bob).await && !is_there(&store, &old));
+    assert!(is_token(&store, &bobby).await);
+    write(&store, "sys/leases/revoke-force/auth/app/login/BOBBY", json!({})).await;
+    assert!(!is_token(&store, &bobby).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_logins_are_revoked_at_once_but_not_the_first_token_of_root() {
+    let store = Store::start().await;
+    with_users(&store, "app", &["bob"]).await;
+    let bob = login(&store, "app", "bob").await;
+    let made = store.token(json!({"policies": ["default"]})).await;
+    for prefix in ["auth/token/root", "auth/token"] {
+        write(&store, &format!("sys/leases/revoke-prefix/{prefix}"), json!({})).await;
+        assert!(is_token(&store, &store.root).await, "{prefix}");
+    }
+    assert!(!is_token(&store, &made).await && is_token(&store, &bob).await);
+    let made = store.token(json!({"policies": ["default"]})).await;
+    write(&store, "sys/leases/revoke-prefix/auth", json!({})).await;
+    assert!(!is_token(&store, &made).await && !is_token(&store, &bob).await);
+    assert!(is_token(&store, &store.root).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_is_not_chosen_again_before_all_is_gone_that_its_token_left_behind() {
+    let store = Store::start().await;
+    let create = async |id: &str| {
+        let body = json!({"id": id, "policies": ["root"]});
+        store.write("auth/token/create", body).await
+    };
+    let wait = "what a token of that id left behind is still being taken away; try again";
+    // A record that cannot be read stays: nothing is taken away for it.
+    let left = format!("{}/{}", token::LINEAGE, id_of(&store, "left"));
+    put_all(&store, std::slice::from_ref(&left), 1, b"{}").await;
+    assert_eq!(refusal(create("left").await), wait);
+    let ended = token::Entry {
+        ends: Some(Duration::from_secs(1)),
+        ..entry_of(&store, &store.root)
+    };
+    let record = encode(&ended).expect("it is JSON");
+    let ended = format!("{}/{}", token::TOKENS, id_of(&store, "ended"));
+    put_all(&store, std::slice::from_ref(&ended), 1, record.expose()).await;
+    assert_eq!(refusal(create("ended").await), wait);
+    create("app").await.expect("there is none of that id");
+    assert_eq!(
+        refusal(create("app").await),
+        "cannot create a token with a duplicate ID"
+    );
+    let child = store
+        .ask("app", Verb::Write, "auth/token/create", json!({}))
+        .await;
+    let child = child.expect("it may").auth.expect("a token");
+    write(&store, "auth/token/revoke", json!({"token": "app"})).await;
+    let lineage = format!("{}/{}", token::LINEAGE, id_of(&store, "app"));
+    store.node.until(|_| !is_there(&store, &lineage)).await;
+    create("app").await.expect("nothing is left of the first");
+    assert!(is_token(&store, "app").await);
+    assert!(!is_token(&store, child.token.expose()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_ended_without_its_children_however_many_they_are() {
+    let store = Store::start().await;
+    let parent = store.token(json!({"policies": ["default"]})).await;
+    let id = id_of(&store, &parent);
+    let child = token::Entry {
+        parent: Some(id.clone()),
+        ..entry_of(&store, &store.root)
+    };
+    let record = encode(&child).expect("it is JSON");
+    let children: Vec<String> = (0..1_500).map(|number| format!("{number:064x}")).collect();
+    let paths = |directory: &str| -> Vec<String> {
+        let path = |child: &String| format!("{directory}/{child}");
+        children.iter().map(path).collect()
+    };
+    put_all(&store, &paths(token::TOKENS), 500, record.expose()).await;
+    let directory = format!("{}/{id}", token::CHILDREN);
+    put_all(&store, &paths(&directory), 500, b"").await;
+    let mut asked = 0;
+    loop {
+        asked += 1;
+        let body = json!({"token": parent});
+        let answer = store.write("auth/token/revoke-orphan", body).await;
+        let answer = answer.expect("root ends it");
+        if answer.warnings.is_empty() {
+            break;
+        }
+        assert!(answer.warnings[0].ends_with("; ask again"));
+        assert!(is_token(&store, &parent).await);
+    }
+    assert!((2..50).contains(&asked), "asked {asked} times");
+    assert!(!is_token(&store, &parent).await && is_empty(&store, &directory));
+    let mut draft = draft_of(&store);
+    for child in &children {
+        let child = token::of_id(&mut draft, child).expect("the store is read");
+        assert!(child.expect("it is alive").entry.parent.is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_mount_gave_ends_when_it_is_moved() {
     let store = with_certificates().await;
     let (serial, id, _) = issue(&store, &store.root, "pki").await;
@@ -281,15 +401,13 @@ async fn more_leases_than_one_transaction_takes_are_taken_back_below_a_path() {
 #[tokio::test(flavor = "multi_thread")]
 async fn more_tokens_than_one_transaction_takes_are_revoked_among_many_others() {
     let store = Store::start().await;
-    let root = token::find(&mut draft_of(&store), &store.root).expect("the store is read");
-    let root = root.expect("it is a token");
     for (path, numbers) in [
         ("auth/app/login/bobby", 0..12_000_u32),
         ("auth/app/login/bob", 12_000..15_000),
     ] {
         let entry = token::Entry {
             path: path.to_owned(),
-            ..token::Entry::clone(&root.entry)
+            ..entry_of(&store, &store.root)
         };
         let record = encode(&entry).expect("it is JSON");
         let paths = numbers.map(|number| format!("{}/{number:064x}", token::TOKENS));
@@ -309,10 +427,9 @@ async fn more_tokens_than_one_transaction_takes_are_revoked_among_many_others() 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_to_be_revoked_is_found_when_a_node_is_unsealed() {
     let store = Store::start().await;
-    let root = token::find(&mut draft_of(&store), &store.root).expect("the store is read");
     let entry = token::Entry {
         path: "auth/app/login/bob".to_owned(),
-        ..token::Entry::clone(&root.expect("it is a token").entry)
+        ..entry_of(&store, &store.root)
     };
     let record = encode(&entry).expect("it is JSON");
     let token = format!("{}/{:064x}", token::TOKENS, 1);

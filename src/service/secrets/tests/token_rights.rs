@@ -3,7 +3,11 @@
 use serde_json::{Value, json};
 
 use super::support::{Store, data, refusal, request};
+use crate::base::clock;
+use crate::service::secrets::engine::storage::encode;
 use crate::service::secrets::request::Auth;
+use crate::service::secrets::store::Draft;
+use crate::service::secrets::store::commit::Committed;
 use crate::service::secrets::{Response, SecretsError, Verb};
 
 /// A store, and a token of the policies `default` and `make`: it may make tokens and end them, but has no `sudo`.
@@ -135,6 +139,67 @@ async fn a_role_with_lists_alone_says_which_policies_there_are() {
     }
     let bare = json!({"no_default_policy": true});
     assert_eq!(policies(&store, &maker, "create/refuses", bare).await, ["make"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn globs_of_a_role_mean_the_same_in_any_case() {
+    let (store, maker) = with_maker().await;
+    put_role(&store, "refuses", json!({"disallowed_policies_glob": "Prod-*"})).await;
+    put_role(&store, "allows", json!({"allowed_policies_glob": "App-*"})).await;
+    let made = make(
+        &store,
+        &maker,
+        "create/refuses",
+        json!({"policies": ["prod-db", "Prod-DB"]}),
+    )
+    .await;
+    assert!(refusal(made).ends_with("\"prod-db\" is not among them"));
+    let given = policies(&store, &maker, "create/allows", json!({"policies": ["APP-one"]})).await;
+    assert_eq!(given, ["app-one", "default"]);
+    let shown = data(&store.read("auth/token/roles/refuses").await.expect("it is there"));
+    assert_eq!(shown["disallowed_policies_glob"], json!(["prod-*"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn globs_of_a_role_of_old_mean_the_same_in_any_case() {
+    let (store, maker) = with_maker().await;
+    // As roles were stored once.
+    let unsealed = store.secrets.custody.require().expect("it is not sealed");
+    let view = store.secrets.core.reader.view();
+    let mut draft = Draft::new(unsealed, view, clock::unix_time());
+    let role = draft.name("role/old").expect("a path of a test");
+    let record = json!({"name": "old", "disallowed_policies_glob": ["Prod-*"]});
+    draft.put(&role, encode(&record).expect("it is JSON"), None);
+    let committed = draft.commit(&store.secrets.core, &store.secrets.leases).await;
+    assert!(matches!(committed, Ok(Committed::Written(_))));
+    let made = make(&store, &maker, "create/old", json!({"policies": ["prod-db"]})).await;
+    assert!(refusal(made).ends_with("\"prod-db\" is not among them"));
+    let given = policies(&store, &maker, "create/old", json!({"policies": ["app"]})).await;
+    assert_eq!(given, ["app", "default"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn default_is_given_by_a_role_only_where_it_is_listed_or_added() {
+    let (store, maker) = with_maker().await;
+    let asked = json!({"policies": ["app", "default"]});
+    for (name, allowed, is_bare, is_given) in [
+        ("adds", json!(["app"]), false, true),
+        ("bare", json!(["app"]), true, false),
+        ("lists", json!(["app", "default"]), true, true),
+    ] {
+        let role = json!({"allowed_policies": allowed, "token_no_default_policy": is_bare});
+        put_role(&store, name, role).await;
+        let made = make(&store, &maker, &format!("create/{name}"), asked.clone()).await;
+        if is_given {
+            assert_eq!(made.expect("it may").policies, ["app", "default"], "{name}");
+        } else {
+            let refused = refusal(made);
+            assert!(refused.ends_with("\"default\" is not among them"), "{refused}");
+        }
+    }
+    let bare = json!({"policies": ["default"], "no_default_policy": true});
+    let refused = refusal(make(&store, &maker, "create/adds", bare).await);
+    assert!(refused.ends_with("\"default\" is not among them"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -167,11 +167,7 @@ fn store(
 ) -> Result<(Secret<String>, String), Fault> {
     let token = match chosen {
         Some(chosen) => {
-            if find(draft, chosen.expose())?.is_some() {
-                return Err(Fault::Invalid(
-                    "cannot create a token with a duplicate ID".to_owned(),
-                ));
-            }
+            check_unused(draft, chosen.expose())?;
             chosen
         }
         None => text::token(randomness)?,
@@ -194,6 +190,25 @@ fn store(
         draft.put(&name, Secret::new(Vec::new()), None);
     }
     Ok((token, id))
+}
+
+/// Whether there can be a token that a client chose: what an earlier one left behind would be its own.
+fn check_unused(draft: &mut Draft, token: &str) -> Result<(), Fault> {
+    if find(draft, token)?.is_some() {
+        return Err(Fault::Invalid(
+            "cannot create a token with a duplicate ID".to_owned(),
+        ));
+    }
+    let id = draft.unsealed().token_id(token);
+    for directory in [TOKENS, LINEAGE] {
+        let name = draft.name(&format!("{directory}/{id}"))?;
+        if draft.has(&name)? {
+            return Err(Fault::Invalid(
+                "what a token of that id left behind is still being taken away; try again".to_owned(),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn seal_batch(draft: &Draft, entry: &Entry) -> Result<Secret<String>, Fault> {

@@ -161,11 +161,18 @@ fn end(work: &mut Work, identity: &Identity) -> Result<Response, SecretsError> {
     Ok(Response::default())
 }
 
+/// Ends a token without its children. Where they are more than one transaction takes, some are without a parent afterwards,
+/// and the token stays until it is asked again.
 fn orphan_children(work: &mut Work, identity: &Identity) -> Result<Response, SecretsError> {
     let draft = work.draft();
     let directory = draft.name(&format!("{CHILDREN}/{}", identity.id))?;
-    for child in draft.list(&directory)? {
-        let link = draft.name_below(&directory, &child)?;
+    let (links, mut more) = draft.all_below(&directory)?;
+    for link in links {
+        if !draft.has_room() {
+            more = true;
+            break;
+        }
+        let child = draft.unsealed().names().child(&directory, &link)?.name;
         draft.delete(&link)?;
         let Some(found) = of_id(draft, &child)? else {
             continue;
@@ -175,6 +182,15 @@ fn orphan_children(work: &mut Work, identity: &Identity) -> Result<Response, Sec
         let left = entry.ends.map(|ends| ends.saturating_sub(draft.now()));
         let name = draft.name(&format!("{TOKENS}/{child}"))?;
         draft.put(&name, encode(&entry)?, left);
+    }
+    if more {
+        return Ok(Response {
+            warnings: vec![
+                "the token is not revoked yet: it has more children than can be made orphans at once; ask again"
+                    .to_owned(),
+            ],
+            ..Response::default()
+        });
     }
     end(work, identity)
 }
@@ -366,8 +382,9 @@ fn policies(
     }
     let adds_default = match role {
         Some(role) if role.has_any_list() => {
-            role.choose(&mut names, inherited)?;
-            !no_default && !role.disallows(policy::DEFAULT)
+            let adds_default = !no_default && !role.disallows(policy::DEFAULT);
+            role.choose(&mut names, inherited, adds_default)?;
+            adds_default
         }
         _ => {
             if names.is_empty() {

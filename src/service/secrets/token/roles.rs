@@ -109,6 +109,8 @@ impl Role {
                 .map(|name| policy::name(name))
                 .collect::<Result<_, _>>()?)
         };
+        // As names are: in lower case.
+        let globs = |globs: Vec<String>| globs.iter().map(|glob| glob.to_lowercase()).collect::<Vec<_>>();
         if let Some(given) = work.field("allowed_policies", list)? {
             self.allowed_policies = names(given)?;
         }
@@ -116,10 +118,10 @@ impl Role {
             self.disallowed_policies = names(given)?;
         }
         if let Some(given) = work.field("allowed_policies_glob", list)? {
-            self.allowed_policies_glob = given;
+            self.allowed_policies_glob = globs(given);
         }
         if let Some(given) = work.field("disallowed_policies_glob", list)? {
-            self.disallowed_policies_glob = given;
+            self.disallowed_policies_glob = globs(given);
         }
         if let Some(given) = work.field("orphan", switch)? {
             self.is_orphan = given;
@@ -218,11 +220,17 @@ impl Role {
     }
 
     /// What of the wanted policies the tokens of a role with lists have. Where none is wanted: all that are allowed, or of
-    /// the `inherited` ones those that are not refused, if the role only refuses.
+    /// the `inherited` ones those that are not refused, if the role only refuses. Whoever is given `default` anyway may also
+    /// ask for it.
     ///
     /// # Errors
     /// One is not allowed.
-    pub fn choose(&self, names: &mut Vec<String>, inherited: Vec<String>) -> Result<(), Fault> {
+    pub fn choose(
+        &self,
+        names: &mut Vec<String>,
+        inherited: Vec<String>,
+        adds_default: bool,
+    ) -> Result<(), Fault> {
         let has_list = self.has_allowed_list();
         if names.is_empty() && has_list {
             names.clone_from(&self.allowed_policies);
@@ -233,7 +241,7 @@ impl Role {
         for name in complete(names.clone(), false) {
             let is_listed = self.allowed_policies.contains(&name)
                 || self.allowed_policies_glob.iter().any(|glob| matches(glob, &name))
-                || name == policy::DEFAULT
+                || (adds_default && name == policy::DEFAULT)
                 || !has_list;
             if name == policy::ROOT || self.disallows(&name) || !is_listed {
                 return Err(Fault::Invalid(format!(
@@ -259,8 +267,10 @@ pub fn cidr(text: &str) -> Result<IpNet, Fault> {
         })
 }
 
-/// Whether a name is what a glob means, in which `*` stands for anything.
+/// Whether a name, which is in lower case, is what a glob means, in which `*` stands for anything. Roles of old have globs in
+/// any case.
 fn matches(glob: &str, name: &str) -> bool {
+    let glob = glob.to_lowercase();
     let mut pieces = glob.split('*');
     let Some(mut rest) = pieces.next().and_then(|first| name.strip_prefix(first)) else {
         return false;
