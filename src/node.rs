@@ -149,7 +149,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
             prober: Arc::new(Probes::new(config.checks.clone())),
             secrets: secrets::Settings {
                 seals: config.seals.clone(),
-                fetcher: Arc::new(HttpFetcher),
+                fetcher: Arc::new(HttpFetcher::default()),
                 audit_directory: config.audit_directory.clone(),
             },
         },

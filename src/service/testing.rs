@@ -112,7 +112,7 @@ impl Node {
         let prober = Arc::new(Probes::new(settings.checks.clone()));
         let secrets = super::secrets::Settings {
             seals: Vec::new(),
-            fetcher: Arc::new(HttpFetcher),
+            fetcher: Arc::new(HttpFetcher::default()),
             audit_directory: Some(folder.path().join("audit")),
         };
         let services = Services::new(

@@ -10,7 +10,8 @@ use super::engine::Errand;
 
 /// Fetches for engines.
 pub trait Fetcher: Send + Sync {
-    /// The body of the answer, or why there is none.
+    /// The body of the answer, or why there is none. An errand with neither a body nor credentials may bring what another one
+    /// like it brought within [`crate::base::limits::MAXIMUM_FETCH_AGE_SECONDS`].
     fn fetch<'a>(
         &'a self,
         errand: &'a Errand,

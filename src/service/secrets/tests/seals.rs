@@ -30,7 +30,7 @@ impl Store {
     fn with_seals(&self, seals: Vec<SealSource>) -> Secrets {
         let settings = Settings {
             seals,
-            fetcher: Arc::new(HttpFetcher),
+            fetcher: Arc::new(HttpFetcher::default()),
             audit_directory: None,
         };
         let (core, leases) = (Arc::clone(&self.secrets.core), &self.secrets.leases);
