@@ -202,6 +202,11 @@ pub const MAXIMUM_FILTER_PATTERNS: usize = 16;
 /// Bytes that one regular expression may take when it is compiled.
 pub const MAXIMUM_FILTER_PATTERN_BYTES: usize = 256 * 1024;
 
+/// Values in one document of JSON: texts, numbers, truth values, nulls, lists and objects, each for itself. Each may take
+/// some hundred bytes of memory, and a few of the text. The largest batch of transit has 60,000; other documents than bodies
+/// of requests to the secret store have too few bytes for as many.
+pub const MAXIMUM_JSON_VALUES: usize = 100_000;
+
 /// Bytes of the rules of an ACL policy.
 pub const MAXIMUM_POLICY_BYTES: usize = 64 * 1024;
 
@@ -345,21 +350,37 @@ pub const MAXIMUM_SECRET_BODY_BYTES: usize = 32 * 1024 * 1024;
 /// Brackets in the body of a request to the secret store inside each other.
 pub const MAXIMUM_SECRET_BODY_DEPTH: usize = 100;
 
-/// Requests of one client address under way on Vault's interface; one more is refused with 429.
+/// Requests of one client address under way on Vault's interface, those whose answers are not taken yet among them; one more
+/// is refused with 429. As many may be under way to the secret store over gRPC.
 pub const MAXIMUM_SECRET_REQUESTS_PER_CLIENT: usize = 1_024;
 
-/// Time that a request on Vault's interface may take, its body included, as in Vault (90 s).
+/// Time that a request on Vault's interface, or to the secret store over gRPC, may take, its body included, as in Vault
+/// (90 s).
 pub const MAXIMUM_SECRET_REQUEST_SECONDS: u64 = 90;
 
 /// Time that seals may take to be written, tried again where there is no answer: less than command lines wait, so that who
 /// is told once what opens them is still there.
 pub const MAXIMUM_SEAL_WRITE_SECONDS: u64 = 3;
 
-/// Bytes from which on the body of a request to the secret store counts as large, and one whose length is not told.
-pub const LARGE_SECRET_BODY_BYTES: u64 = 1024 * 1024;
+/// Requests to the secret store that wait on one node for a thread, of each kind: logins, engines that compute, looks at much
+/// of what is stored. One more is refused as `too many requests`.
+pub const MAXIMUM_WAITING_SECRET_REQUESTS: usize = 1_024;
 
-/// Large bodies that are read or worked on at a time on Vault's interface; more wait.
+/// Paths that the secret store is asked at once what a token may do with.
+pub const MAXIMUM_CAPABILITY_PATHS: usize = 1_000;
+
+/// Bytes from which on the body of a request on Vault's interface, or the data of one to the secret store over gRPC, are
+/// understood aside, so that the rest of the node goes on.
+pub const ASIDE_SECRET_BODY_BYTES: usize = 64 * 1024;
+
+/// Bytes that the body of a request on Vault's interface may have without counting as large.
+pub const LARGE_SECRET_BODY_BYTES: usize = 1024 * 1024;
+
+/// Requests with large bodies that are read or worked on at a time on Vault's interface; more wait.
 pub const MAXIMUM_LARGE_SECRET_BODIES: usize = 16;
+
+/// Those of one client address; more wait until it has fewer.
+pub const MAXIMUM_LARGE_SECRET_BODIES_PER_CLIENT: usize = 2;
 
 /// Records of the secret store that a node keeps in the form in which it uses them; more than these are read anew.
 pub const MAXIMUM_SECRET_CACHE_ENTRIES: usize = 16_384;
@@ -383,6 +404,16 @@ pub const MAXIMUM_TOKEN_GENERATIONS: usize = 64;
 
 /// Bytes of what is fetched for a login: keys of who signs tokens, or the review of one.
 pub const MAXIMUM_FETCHED_BYTES: usize = 1024 * 1024;
+
+/// Fetches for logins that one node has under way; one more is refused with 502.
+pub const MAXIMUM_FETCHES_AT_ONCE: usize = 32;
+
+/// Fetched answers that one node has at hand for the next logins, those that are on their way among them.
+pub const MAXIMUM_KEPT_FETCHES: usize = 64;
+
+/// Time since the beginning of a fetch after which its answer is fetched anew: so long may keys that a signer of tokens
+/// changed be the old ones.
+pub const MAXIMUM_FETCH_AGE_SECONDS: u64 = 60;
 
 /// Bytes of one version of a secret as JSON, and of a secret without versions: with its name and its metadata it fits into
 /// the largest request of the log.
@@ -482,8 +513,10 @@ pub const MAXIMUM_PKI_ISSUERS: usize = 256;
 /// Keys of one mount of the PKI engine.
 pub const MAXIMUM_PKI_KEYS: usize = 256;
 
-/// Certificates on the revocation list of one issuer. A list of so many has about 4 MiB.
-pub const MAXIMUM_PKI_REVOCATIONS: usize = 100_000;
+/// Certificates on the revocation list of one issuer, those that another with its name and its key has revoked among them. A
+/// signed list of so many has 0.8 MB, and 1.1 MB as it is stored: it fits into the largest request of the log with all that
+/// is read to sign it.
+pub const MAXIMUM_PKI_REVOCATIONS: usize = 20_000;
 
 /// Audit devices; one more is refused. Each has a thread and a buffer.
 pub const MAXIMUM_AUDIT_DEVICES: usize = 16;
@@ -527,6 +560,12 @@ pub const MAXIMUM_AUDIT_FAULTS: usize = 1_000;
 
 /// Paths that one watch of the secret store follows.
 pub const MAXIMUM_WATCHED_SECRETS: usize = 64;
+
+/// Watches of the secret store on one node; one more is refused.
+pub const MAXIMUM_SECRET_WATCHES: usize = 10_000;
+
+/// Those of one client address; one more is refused.
+pub const MAXIMUM_SECRET_WATCHES_PER_CLIENT: usize = 256;
 
 /// Milliseconds between two looks at what a watch of the secret store follows, while the store changes.
 pub const SECRET_WATCH_PAUSE_MILLISECONDS: u64 = 1_000;

@@ -6,14 +6,17 @@
 //! a line for each name; clients of Consul and Vault write several in one, as the HCL of old allowed, so lines are broken
 //! where they may be. Never knows what a document means.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::iter::Peekable;
 use std::str::Chars;
 
 use hcl::{Body, Expression};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+
+use crate::base::limits::MAXIMUM_JSON_VALUES;
 
 /// Reads HCL with at most `maximum_depth` brackets inside each other.
 ///
@@ -64,12 +67,21 @@ fn number_value(number: &hcl::Number) -> Result<Value, String> {
         .ok_or_else(|| format!("the number {number} is too large"))
 }
 
-/// Reads JSON in which nothing is said twice, with at most `maximum_depth` brackets inside each other.
+/// Reads JSON in which nothing is said twice, with at most `maximum_depth` brackets inside each other and
+/// [`MAXIMUM_JSON_VALUES`] values.
 ///
 /// # Errors
 /// What is wrong with it, and where.
 pub(in crate::service) fn json(text: &str, maximum_depth: usize) -> Result<Value, String> {
-    let Unique(value) = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let values_left = Cell::new(MAXIMUM_JSON_VALUES);
+    let unique = Unique {
+        values_left: &values_left,
+    };
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let read = unique.deserialize(&mut reader);
+    let value = read
+        .and_then(|value| reader.end().map(|()| value))
+        .map_err(|error| error.to_string())?;
     if depth(&value) > maximum_depth {
         return Err(too_deep(maximum_depth));
     }
@@ -93,18 +105,27 @@ fn twice(key: &str) -> String {
     format!("{key:?} is said twice")
 }
 
-/// A value of JSON whose objects have each name once.
-struct Unique(Value);
+/// Reads a value of JSON whose objects have each name once, and counts it and those inside.
+#[derive(Clone, Copy)]
+struct Unique<'count> {
+    /// How many more may come, wherever they stand.
+    values_left: &'count Cell<usize>,
+}
 
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UniqueVisitor).map(Self)
+impl<'de> DeserializeSeed<'de> for Unique<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let Some(left) = self.values_left.get().checked_sub(1) else {
+            let text = format!("it has more than {MAXIMUM_JSON_VALUES} values");
+            return Err(de::Error::custom(text));
+        };
+        self.values_left.set(left);
+        deserializer.deserialize_any(self)
     }
 }
 
-struct UniqueVisitor;
-
-impl<'de> Visitor<'de> for UniqueVisitor {
+impl<'de> Visitor<'de> for Unique<'_> {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -137,7 +158,7 @@ impl<'de> Visitor<'de> for UniqueVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(Unique(item)) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(self)? {
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -149,8 +170,7 @@ impl<'de> Visitor<'de> for UniqueVisitor {
             if object.contains_key(&key) {
                 return Err(de::Error::custom(twice(&key)));
             }
-            let Unique(value) = entries.next_value()?;
-            object.insert(key, value);
+            object.insert(key, entries.next_value_seed(self)?);
         }
         Ok(Value::Object(object))
     }
@@ -368,6 +388,26 @@ mod tests {
 
     fn read(text: &str) -> Body {
         hcl(text, 8).unwrap()
+    }
+
+    #[test]
+    fn json_has_so_many_values_however_they_are_arranged() {
+        let list = |items: usize| format!("[0{}]", ",0".repeat(items - 1));
+        let objects = |items: usize| format!("[{{\"\":0}}{}]", ",{\"\":0}".repeat(items - 1));
+        let object = |fields: usize| {
+            let fields: Vec<String> = (0..fields).map(|field| format!("\"{field}\":[]")).collect();
+            format!("{{{}}}", fields.join(","))
+        };
+        // The outermost is a value too, and so is each object in a list.
+        let most = MAXIMUM_JSON_VALUES - 1;
+        for text in [list(most), objects(most / 2), object(most)] {
+            assert_eq!(json(&text, 8).map(|_| ()), Ok(()));
+        }
+        let wanted = format!("it has more than {MAXIMUM_JSON_VALUES} values at line 1 column ");
+        for text in [list(most + 1), objects(most / 2 + 1), object(most + 1)] {
+            let error = json(&text, 8).unwrap_err();
+            assert!(error.starts_with(&wanted), "{error}");
+        }
     }
 
     #[test]

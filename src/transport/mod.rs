@@ -36,6 +36,7 @@ use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use crate::base::limits::MAXIMUM_SECRET_REQUESTS_PER_CLIENT;
 use crate::base::metrics::Metrics;
 use crate::base::tls::{CertificateName, Entrance};
 use crate::service::Services;
@@ -156,13 +157,19 @@ impl FrontDoors {
         }
     }
 
-    /// What `--listen-vault-urls` serves: Vault's HTTP interface.
+    /// What `--listen-vault-urls` serves: Vault's HTTP interface. A connection has no more streams than its client may have
+    /// requests under way.
     #[must_use]
     pub fn for_vault(
         services: &Services,
         connections: ConnectionSettings,
         stopping: CancellationToken,
     ) -> Self {
+        let most = u32::try_from(MAXIMUM_SECRET_REQUESTS_PER_CLIENT).unwrap_or(u32::MAX);
+        let connections = ConnectionSettings {
+            maximum_concurrent_streams: connections.maximum_concurrent_streams.min(most),
+            ..connections
+        };
         Self {
             shared: Arc::new(Shared {
                 grpc: None,

@@ -2,10 +2,12 @@
 //!
 //! The store is followed through its watches, so that nothing is done while nothing changes. When something has, what is
 //! followed is read as any request reads it, in the name of the token, at most once in a second: what a token may not
-//! read, or not any more, it is told nothing of.
+//! read, or not any more, it is told nothing of. What is open to everybody is followed too, but only for a token that is one.
 //!
 //! Never keeps what it read: only a hash of it, to compare. Never drops a change; two in a second are told as one.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,10 +41,11 @@ pub struct SecretChanges {
 }
 
 impl Secrets {
-    /// Follows what is at `paths`, each in the form of [`super::path::normalise`]. From its return on nothing is missed.
+    /// Follows what is at `paths`, each in the form of [`super::path::normalise`]; equal ones are one. From its return on
+    /// nothing is missed.
     ///
     /// # Errors
-    /// None or too many are named, the token may not read one, or reading it gives something new each time.
+    /// None or too many are named, the token is none or may not read one, or reading it gives something new each time.
     pub async fn changes(
         &self,
         hub: &WatchHub,
@@ -57,6 +60,7 @@ impl Secrets {
             );
             return Err(Fault::Invalid(text).into());
         }
+        let paths: BTreeSet<String> = paths.into_iter().collect();
         let mut changes = SecretChanges {
             secrets: self.clone(),
             followed: paths.into_iter().map(|path| (path, None)).collect(),
@@ -92,7 +96,8 @@ impl SecretChanges {
     /// Resolves when something that is followed may have changed: with its paths.
     ///
     /// # Errors
-    /// The store is sealed, the token may not read one any more, or the node stops. Nothing is followed any more then.
+    /// The store is sealed, the token is none any more or may not read one, or the node stops. Nothing is followed any more
+    /// then.
     pub async fn next(&mut self) -> Result<Vec<String>, SecretsError> {
         loop {
             self.wait_for_news().await?;
@@ -148,6 +153,10 @@ impl SecretChanges {
                 break;
             };
             let now = self.read(path).await?;
+            if index == 0 {
+                // Only now, so that what needs a token is refused by the read, which quotas count and audit records.
+                self.require_token(path).await?;
+            }
             if now != *before {
                 changed.push(path.clone());
                 if let Some((_, print)) = self.followed.get_mut(index) {
@@ -158,8 +167,21 @@ impl SecretChanges {
         Ok(changed)
     }
 
-    async fn read(&self, path: &str) -> Result<Print, SecretsError> {
-        let request = Request {
+    /// Looks whether the token is one, as a read of `path` would find it; that is no use of it.
+    async fn require_token(&self, path: &str) -> Result<(), SecretsError> {
+        let unsealed = self.secrets.custody.require()?;
+        let view = self.secrets.core.view(false).await?;
+        unsealed.follow(&view)?;
+        let request = Arc::new(self.request(path));
+        let work = self.secrets.work(&request, &unsealed, view, &Arc::default())?;
+        match work.look()?.identity {
+            Some(_) => Ok(()),
+            None => Err(SecretsError::Denied),
+        }
+    }
+
+    fn request(&self, path: &str) -> Request {
+        Request {
             id: Uuid::new_v4().to_string(),
             verb: Verb::Read,
             path: path.to_owned(),
@@ -167,8 +189,11 @@ impl SecretChanges {
             token: self.token.clone(),
             wrap: None,
             peer: self.peer.clone(),
-        };
-        let response = match self.secrets.handle(request).await {
+        }
+    }
+
+    async fn read(&self, path: &str) -> Result<Print, SecretsError> {
+        let response = match self.secrets.handle(self.request(path)).await {
             Ok(response) => response,
             Err(SecretsError::Fault(Fault::Missing)) => return Ok(None),
             Err(error) => return Err(error),

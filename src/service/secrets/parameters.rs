@@ -61,7 +61,7 @@ impl Body {
     /// Reads a body. One of nothing, or of `null`, has no fields.
     ///
     /// # Errors
-    /// It is too large, nested too deep, no object, or says something twice.
+    /// It is too large, nested too deep, of too many values, no object, or says something twice.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParameterError> {
         let invalid = |reason: &str| ParameterError::Json(reason.to_owned());
         if bytes.len() > MAXIMUM_SECRET_BODY_BYTES {
@@ -212,6 +212,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::base::limits::{MAXIMUM_JSON_VALUES, MAXIMUM_SECRET_VALUE_BYTES, MAXIMUM_TRANSIT_BATCH_ITEMS};
 
     #[test]
     fn a_span_is_seconds_or_text_with_units() {
@@ -339,6 +340,20 @@ mod tests {
         let mut value = json!({"a": "hunter2", "b": [1, "hunter2", {"c": ["hunter2"]}], "d": null});
         wipe(&mut value);
         assert_eq!(value, json!({"a": "", "b": [1, "", {"c": [""]}], "d": null}));
+    }
+
+    #[test]
+    fn a_body_has_room_for_a_batch_and_for_a_secret_and_not_for_values_without_end() {
+        let item = json!({"plaintext": "YQ==", "context": "YQ==", "nonce": "YQ==", "key_version": 1, "reference": "a"});
+        let batch = json!({"batch_input": vec![item; MAXIMUM_TRANSIT_BATCH_ITEMS]});
+        Body::parse(batch.to_string().as_bytes()).unwrap();
+        let secret = json!({"data": {"a": "b".repeat(MAXIMUM_SECRET_VALUE_BYTES)}});
+        Body::parse(secret.to_string().as_bytes()).unwrap();
+
+        let items = "{\"\":0},".repeat(MAXIMUM_JSON_VALUES / 2);
+        let error = Body::parse(format!("{{\"a\":[{items}0]}}").as_bytes()).unwrap_err();
+        let wanted = format!("failed to parse JSON input: it has more than {MAXIMUM_JSON_VALUES} values");
+        assert!(error.to_string().starts_with(&wanted), "{error}");
     }
 
     #[test]

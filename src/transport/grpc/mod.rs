@@ -1,7 +1,7 @@
 //! The gRPC front door: etcd's services on the client port, the registry, secrets, health and reflection. Translation only.
 //!
 //! A call is sent to its service by its path, without a router in between: this is the path of every request. Unary calls
-//! cost no task and no timer of their own.
+//! cost no task and no timer of their own, but for the timer of those to the secret store.
 
 mod auth;
 mod call;
@@ -78,6 +78,7 @@ pub(super) struct GrpcDoor {
     registry: RegistryServer<registry::RegistryDoor>,
     seal: SealServer<secrets::SealDoor>,
     secrets: SecretsServer<secrets::SecretsDoor>,
+    secret_bounds: secrets::CallBounds,
     health: HealthServer<health::HealthDoor>,
     reflection: Reflection,
     methods: Methods,
@@ -135,6 +136,7 @@ impl GrpcDoor {
             registry: server!(RegistryServer, registry::RegistryDoor(services.registry.clone())),
             seal: server!(SealServer, seal),
             secrets: server!(SecretsServer, secrets),
+            secret_bounds: secrets::CallBounds::new(),
             health: server!(HealthServer, health::HealthDoor),
             reflection: Reflection::new(),
             methods: Methods::new(metrics, settings),
@@ -207,8 +209,12 @@ impl GrpcDoor {
             Target::Lock => self.lock.clone().call(request),
             Target::Election => self.election.clone().call(request),
             Target::Registry => self.registry.clone().call(request),
-            Target::Seal => self.seal.clone().call(request),
-            Target::Secrets => self.secrets.clone().call(request),
+            Target::Seal => self
+                .secret_bounds
+                .keep(request, |request| self.seal.clone().call(request)),
+            Target::Secrets => self
+                .secret_bounds
+                .keep(request, |request| self.secrets.clone().call(request)),
             Target::Health => self.health.clone().call(request),
             Target::Reflection => self.reflection.call(request),
             Target::ReflectionAlpha => self.reflection.call_alpha(request),

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use axum::body::Body as Stream;
 use http::header::{HeaderName, HeaderValue};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
 
 use super::error::Refusal;
+use super::large::LargeBodies;
 use super::{ROOT, body, request, shares};
 use crate::service::secrets::path::normalise;
 use crate::service::secrets::{Request, Verb};
@@ -59,7 +59,8 @@ async fn read(asked: http::Request<Stream>) -> Result<Option<Request>, Refusal> 
     };
     request::check_headers(&parts.headers)?;
     let asked = request::Asked::read(&parts, encoded)?;
-    let body = body::read(&parts.headers, stream, &Semaphore::new(1), &asked).await?;
+    let places = LargeBodies::new(1, 1);
+    let (body, _) = body::read(&parts.headers, stream, &places, None, &asked).await?;
     let _ = shares::share(&body, "");
     let _ = shares::nonce(&body);
     let _ = shares::numbers(&body);

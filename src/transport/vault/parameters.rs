@@ -6,6 +6,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::error::Refusal;
+use crate::base::limits::MAXIMUM_JSON_VALUES;
 use crate::service::secrets::parameters::Body;
 
 /// Parameters in their order, decoded.
@@ -13,9 +14,10 @@ use crate::service::secrets::parameters::Body;
 pub(super) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Reads what follows the question mark, or a form.
+    /// Reads what follows the question mark, or a form; of what is too long for a body only so much that this shows.
     pub fn parse(text: &[u8]) -> Self {
-        Self(form_urlencoded::parse(text).into_owned().collect())
+        let pairs = form_urlencoded::parse(text).into_owned();
+        Self(pairs.take(MAXIMUM_JSON_VALUES + 1).collect())
     }
 
     /// The first value of a name, even an empty one.
@@ -41,8 +43,12 @@ impl Parameters {
     /// As the fields of a body: a text each, or a list where a name is said more than once.
     ///
     /// # Errors
-    /// It is too large for a body.
+    /// They are too many or too large for a body.
     pub fn into_body(self, without: &str) -> Result<Body, Refusal> {
+        if self.0.len() > MAXIMUM_JSON_VALUES {
+            let text = format!("there are more than {MAXIMUM_JSON_VALUES} parameters");
+            return Err(Refusal::invalid(text));
+        }
         let mut fields: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in self.0 {
             if name != without {

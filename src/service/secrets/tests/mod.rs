@@ -1,6 +1,7 @@
 //! The secret store on a node with a real disk.
 
 mod audit;
+mod changes;
 mod custody;
 mod engines;
 mod passwords;

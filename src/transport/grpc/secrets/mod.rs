@@ -1,18 +1,24 @@
-//! `stead.secrets.v1`: the secret store and its seal. Translation only.
+//! `stead.secrets.v1`: the secret store and its seal. Translation only, within bounds.
 
+mod bounds;
 mod envelope;
 mod seal;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt, unfold};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+pub(super) use self::bounds::CallBounds;
+use self::bounds::Watches;
 use self::envelope::{json, peer, status, token};
 pub(super) use self::seal::SealDoor;
+use crate::base::limits::ASIDE_SECRET_BODY_BYTES;
 use crate::proto::secrets as wire;
 use crate::proto::secrets::secrets_server::Secrets as Service;
+use crate::service::ServiceError;
 use crate::service::secrets::engine::TokenKind;
 use crate::service::secrets::parameters::Body;
 use crate::service::secrets::{self, Secrets, SecretsError, Verb, path};
@@ -24,12 +30,17 @@ type Answered = Result<Response<wire::SecretResponse>, Status>;
 pub(super) struct SecretsDoor {
     secrets: Secrets,
     hub: WatchHub,
+    watches: Watches,
 }
 
 impl SecretsDoor {
     /// The door to `secrets`, whose changes `hub` tells.
     pub fn new(secrets: Secrets, hub: WatchHub) -> Self {
-        Self { secrets, hub }
+        Self {
+            secrets,
+            hub,
+            watches: Watches::new(),
+        }
     }
 
     async fn answer(&self, verb: Verb, request: Request<wire::SecretRequest>) -> Answered {
@@ -40,7 +51,7 @@ impl SecretsDoor {
             id: id.clone(),
             verb,
             path: normal(&asked.path, verb == Verb::List).map_err(|error| status(&error))?,
-            body: Body::parse(&asked.data).map_err(|error| status(&error.into()))?,
+            body: parse(asked.data).await.map_err(|error| status(&error))?,
             token: token(&metadata),
             wrap,
             peer: peer(&extensions),
@@ -82,25 +93,36 @@ impl Service for SecretsDoor {
         request: Request<wire::WatchSecretsRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let (metadata, extensions, asked) = request.into_parts();
+        let peer = peer(&extensions);
+        let place = self.watches.enter(peer.address)?;
         let paths = asked.paths.iter().map(|path| normal(path, false));
         let paths: Vec<String> = paths.collect::<Result<_, _>>().map_err(|error| status(&error))?;
         let changes = self
             .secrets
-            .changes(&self.hub, paths, token(&metadata), peer(&extensions))
+            .changes(&self.hub, paths, token(&metadata), peer)
             .await
             .map_err(|error| status(&error))?;
         let begun = wire::WatchSecretsResponse::default();
-        let told = unfold(Some(changes), |open| async move {
-            let mut changes = open?;
+        let told = unfold(Some((changes, place)), |open| async move {
+            let (mut changes, place) = open?;
             // An error is the last that is said.
             Some(match changes.next().await {
-                Ok(paths) => (Ok(wire::WatchSecretsResponse { paths }), Some(changes)),
+                Ok(paths) => (Ok(wire::WatchSecretsResponse { paths }), Some((changes, place))),
                 Err(error) => (Err(status(&error)), None),
             })
         });
         let told = futures::stream::once(async { Ok(begun) }).chain(told);
         Ok(Response::new(told.boxed()))
     }
+}
+
+/// The data of a call. What takes long is understood aside, so that the rest of the node goes on.
+async fn parse(data: Bytes) -> Result<Body, SecretsError> {
+    if data.len() < ASIDE_SECRET_BODY_BYTES {
+        return Ok(Body::parse(&data)?);
+    }
+    let parsed = tokio::task::spawn_blocking(move || Body::parse(&data)).await;
+    Ok(parsed.map_err(|_| ServiceError::Stopped)??)
 }
 
 /// A path in its one form. It is not encoded for a URL: a percent sign is one.
@@ -168,7 +190,37 @@ fn wrapped(wrapped: secrets::request::Wrapped) -> wire::Wrapped {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
+    use futures::{FutureExt, poll};
+    use tokio::runtime::Builder;
+    use tokio::task::spawn_blocking;
+
     use super::*;
+
+    #[test]
+    fn large_data_are_understood_on_a_thread_that_may_block() {
+        // There is one, and it has something else to do.
+        let runtime = Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (end, ended) = mpsc::channel::<()>();
+            let other = spawn_blocking(move || ended.recv());
+            let data = |bytes: usize| {
+                let around = r#"{"k":""}"#.len();
+                Bytes::from(format!(r#"{{"k":"{}"}}"#, "v".repeat(bytes - around)))
+            };
+            let small = parse(data(ASIDE_SECRET_BODY_BYTES - 1)).now_or_never();
+            assert!(small.unwrap().unwrap().get("k").is_some());
+            let mut large = Box::pin(parse(data(ASIDE_SECRET_BODY_BYTES)));
+            assert!(poll!(&mut large).is_pending());
+            end.send(()).unwrap();
+            other.await.unwrap().unwrap();
+            assert!(large.await.unwrap().get("k").is_some());
+        });
+    }
 
     #[test]
     fn a_path_is_not_decoded_and_has_one_form() {

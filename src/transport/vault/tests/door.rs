@@ -5,14 +5,16 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::body::Body as Stream;
 use axum::extract::Request;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::super::pages;
+use crate::base::limits::MAXIMUM_SECRET_REQUESTS_PER_CLIENT;
 use crate::service::testing::Node;
-use crate::transport::Origin;
+use crate::transport::{ConnectionSettings, FrontDoors, Origin};
 
 /// A node with the interface before it.
 pub(super) struct Site {
@@ -43,7 +45,8 @@ impl Site {
         Self { _node: node, router }
     }
 
-    pub(super) async fn ask(&self, method: &str, path: &str, token: &str, body: Value) -> Answered {
+    /// Sends a request, and takes nothing of the body of its answer.
+    async fn send(&self, method: &str, path: &str, token: &str, body: Value) -> Response<Stream> {
         let body = if body.is_null() {
             String::new()
         } else {
@@ -59,7 +62,11 @@ impl Site {
             })
             .body(Stream::from(body))
             .unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    pub(super) async fn ask(&self, method: &str, path: &str, token: &str, body: Value) -> Answered {
+        let response = self.send(method, path, token, body).await;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         assert_eq!(parts.headers["cache-control"], "no-store");
@@ -100,6 +107,40 @@ async fn what_is_not_below_the_root_of_the_interface_is_not_found() {
     let options = site.ask("OPTIONS", "/v1/secret/a", "", Value::Null).await;
     assert!(options.headers["allow"].to_str().unwrap().contains("PATCH"));
     options.with(204);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_taken_keeps_the_place_of_its_client() {
+    let site = Site::new().await;
+    let mut answers = Vec::new();
+    for _ in 0..MAXIMUM_SECRET_REQUESTS_PER_CLIENT {
+        answers.push(site.send("GET", "/v2", "", Value::Null).await);
+    }
+    let refused = site.get("/v2").await.with(429);
+    let text = refused["errors"][0].as_str().unwrap();
+    assert!(text.ends_with("at most 1024 may be"), "{text}");
+
+    // A connection over HTTP/2 holds bytes whose body has ended.
+    let mut body = answers.pop().unwrap().into_body();
+    let held = body.frame().await.unwrap().unwrap();
+    drop(body);
+    site.get("/v2").await.with(429);
+    drop(held);
+    site.get("/v2").await.with(404);
+}
+
+#[tokio::test]
+async fn a_connection_has_no_more_streams_than_its_client_may_have_requests() {
+    let node = Node::start().await;
+    for (set, served) in [(u32::MAX, 1_024), (100, 100)] {
+        let connections = ConnectionSettings {
+            maximum_concurrent_streams: set,
+            keepalive_interval: None,
+            keepalive_timeout: None,
+        };
+        let doors = FrontDoors::for_vault(&node.services, connections, CancellationToken::new());
+        assert_eq!(doors.shared.connections.maximum_concurrent_streams, served);
+    }
 }
 
 #[tokio::test]

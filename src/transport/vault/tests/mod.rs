@@ -1,5 +1,6 @@
 //! Golden requests and answers of Vault's interface, as far as they need no store.
 
+mod body;
 mod door;
 mod envelope;
 mod pages;

@@ -7,10 +7,10 @@ use axum::body::Body as Stream;
 use bytes::Bytes;
 use http::{HeaderValue, Request as HttpRequest};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
 use super::super::body;
 use super::super::error::Refusal;
+use super::super::large::LargeBodies;
 use super::super::request::{Asked, check_headers, whole};
 use super::refused;
 use crate::base::limits::{MAXIMUM_SECRET_BODY_BYTES, MAXIMUM_SECRET_BODY_DEPTH};
@@ -41,8 +41,8 @@ async fn translated(
     let (parts, stream) = request.into_parts();
     check_headers(&parts.headers)?;
     let asked = Asked::read(&parts, &encoded)?;
-    let places = Semaphore::new(1);
-    let body = body::read(&parts.headers, stream, &places, &asked).await?;
+    let places = LargeBodies::new(1, 1);
+    let (body, _) = body::read(&parts.headers, stream, &places, origin.ip(), &asked).await?;
     whole(asked, body, &parts.headers, &origin)
 }
 
