@@ -1,7 +1,7 @@
 //! Paths of the secret store, in the one form that everything behind the front door sees.
 //!
 //! A path is decoded once and brought into its form before it is looked at, so that what policies judge is what is done:
-//! there is no second way to write it, but for names that an engine takes in any case, which [`super::work`] sees to. Never
+//! there is no second way to write it, but for names that an engine takes in any case, which `work` sees to. Never
 //! knows what is at a path.
 
 use std::borrow::Cow;
