@@ -154,7 +154,7 @@ pub(super) fn root_token(draft: &mut Draft) -> Result<Secret<String>, SecretsErr
         id: None,
         parent: None,
         policies: vec![ROOT.to_owned()],
-        path: "auth/token/root".to_owned(),
+        path: token::ROOT_PATH.to_owned(),
         metadata: BTreeMap::new(),
         display_name: ROOT.to_owned(),
         uses: 0,

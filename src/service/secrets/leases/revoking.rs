@@ -9,15 +9,12 @@
 //! takes back what is only called alike, what was given later, or the tokens of root that a new store or a quorum of shares
 //! was given: those have no lease.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
 use super::{LEASES, end, expire, find, forget};
 use crate::base::Revision;
 use crate::service::secrets::engine::Fault;
 use crate::service::secrets::engine::storage::{decode, encode};
-use crate::service::secrets::engines;
 use crate::service::secrets::error::SecretsError;
 use crate::service::secrets::mounts::AUTH;
 use crate::service::secrets::path::below;
@@ -28,9 +25,6 @@ use crate::service::secrets::work::Work;
 
 /// Where it is written down what is left to be taken back.
 pub const REVOKING: &str = "revoking";
-
-/// The path of the tokens of root that nobody's token made.
-const ROOT_TOKENS: &str = "auth/token/root";
 
 /// What is left to be taken back at a path and below it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,7 +61,7 @@ pub fn revoke_below(work: &mut Work, prefix: &str, force: bool) -> Result<Respon
         return Err(Fault::Invalid("a prefix is needed".to_owned()).into());
     }
     let manner = if force { Manner::Forced } else { Manner::Now };
-    let canonical = canonical(work, prefix);
+    let canonical = work.canonical(prefix);
     for prefix in [Some(prefix), canonical.as_deref()].into_iter().flatten() {
         // The path may be that of one lease.
         take_back(work, prefix, manner)?;
@@ -83,15 +77,6 @@ pub fn revoke_below(work: &mut Work, prefix: &str, force: bool) -> Result<Respon
         }
     }
     Ok(Response::default())
-}
-
-/// A path as its mount stores the names in it; none: it is written so.
-fn canonical(work: &Work, path: &str) -> Option<String> {
-    let mount = work.mounts().owner(path)?;
-    match engines::of(mount)?.canonical(below(&mount.path, path)) {
-        Cow::Owned(folded) => Some(format!("{}{folded}", mount.path)),
-        Cow::Borrowed(_) => None,
-    }
 }
 
 /// Goes on at a path where something is left to be taken back; false: there is still more.
@@ -204,7 +189,7 @@ fn is_made_below(draft: &Draft, name: &[u8], prefix: &str) -> Result<bool, Fault
         return Ok(false);
     };
     let entry: token::Entry = decode(record.expose())?;
-    if entry.path == ROOT_TOKENS {
+    if entry.path == token::ROOT_PATH {
         return Ok(false);
     }
     let rest = entry.path.strip_prefix(prefix);

@@ -41,6 +41,9 @@ pub const ACCESSORS: &str = "accessor";
 /// Where children are.
 pub const CHILDREN: &str = "child";
 
+/// The path of the tokens of root that nobody's token made.
+pub const ROOT_PATH: &str = "auth/token/root";
+
 /// Ends a token; what it leaves behind is taken away afterwards.
 ///
 /// # Errors
