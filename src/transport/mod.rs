@@ -17,6 +17,7 @@ pub mod fuzzing;
 mod gateway;
 pub mod grpc;
 pub mod http;
+mod leftover;
 mod probe;
 mod vault;
 
@@ -29,12 +30,12 @@ use std::time::Duration;
 
 use ::http::{Request, Response};
 use axum::Router;
-use axum::routing::future::RouteFuture;
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
-use tower::Service;
 
 use crate::base::limits::MAXIMUM_SECRET_REQUESTS_PER_CLIENT;
 use crate::base::metrics::Metrics;
@@ -212,9 +213,7 @@ impl FrontDoors {
                 if is_protected {
                     request.extensions_mut().insert(http::Protected);
                 }
-                Answering::Page(Box::new(
-                    self.shared.http.clone().call(request.map(axum::body::Body::new)),
-                ))
+                Answering::Page(leftover::answer(self.shared.http.clone(), request).boxed())
             }
         }
     }
@@ -287,7 +286,7 @@ fn introduce<B>(request: &mut Request<B>, certificate: Option<&CertificateName>)
 enum Answering {
     Call(grpc::Call),
     /// In a box, so that a call, as nearly all are, is small.
-    Page(Box<RouteFuture<Infallible>>),
+    Page(BoxFuture<'static, Response<axum::body::Body>>),
 }
 
 impl Future for Answering {
@@ -298,9 +297,10 @@ impl Future for Answering {
             Self::Call(call) => Pin::new(call)
                 .poll(context)
                 .map(|answer| Ok(answer.map(AnswerBody::Call))),
-            Self::Page(page) => Pin::new(&mut **page)
+            Self::Page(page) => page
+                .as_mut()
                 .poll(context)
-                .map(|answer| answer.map(|answer| answer.map(AnswerBody::Page))),
+                .map(|answer| Ok(answer.map(AnswerBody::Page))),
         }
     }
 }
