@@ -2,12 +2,16 @@
 //!
 //! Never knows what is mounted.
 
+use std::borrow::Cow;
+
 use super::engine::cubbyhole::Cubbyhole;
 use super::engine::kv::{KeyValue, Versioned};
 use super::engine::pki::Pki;
 use super::engine::transit::Transit;
 use super::engine::{Engine, Mount};
 use super::login::{AppRole, Certificates, Jwt, Kubernetes, UserPass};
+use super::path::below;
+use super::system;
 
 /// Kinds that can be mounted below `auth/`.
 const LOGINS: [&str; 6] = ["approle", "cert", "jwt", "kubernetes", "oidc", "userpass"];
@@ -40,6 +44,17 @@ pub fn of(mount: &Mount) -> Option<&'static dyn Engine> {
         "userpass" => &USER_PASS,
         _ => return None,
     })
+}
+
+/// A path of a mount in the spelling that its names are stored in; none: it is the same.
+#[must_use]
+pub fn canonical(mount: &Mount, path: &str) -> Option<String> {
+    let below = below(&mount.path, path);
+    let folded = match mount.kind.as_str() {
+        "system" => system::canonical(below),
+        _ => of(mount)?.canonical(below),
+    };
+    matches!(folded, Cow::Owned(_)).then(|| format!("{}{folded}", mount.path))
 }
 
 /// Whether something of that kind can be mounted below `auth/`.

@@ -11,7 +11,6 @@
 //!
 //! Never waits.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -170,7 +169,7 @@ impl Work {
             Some(mount) if mount.kind == "system" => system::is_open(below),
             _ => engine.is_some_and(|engine| engine.is_open(below)),
         };
-        let canonical = self.canonical(path);
+        let canonical = mount.and_then(|mount| engines::canonical(mount, path));
         if is_open {
             // Who shows a token all the same is told what that one may see.
             self.identity = self.find()?;
@@ -385,13 +384,7 @@ impl Work {
     /// A path in the spelling that its names are stored in; none: it is the same.
     #[must_use]
     pub fn canonical(&self, path: &str) -> Option<String> {
-        let mount = self.mounts.owner(path)?;
-        let below = below(&mount.path, path);
-        let folded = match mount.kind.as_str() {
-            "system" => system::canonical(below),
-            _ => engines::of(mount)?.canonical(below),
-        };
-        matches!(folded, Cow::Owned(_)).then(|| format!("{}{folded}", mount.path))
+        engines::canonical(self.mounts.owner(path)?, path)
     }
 
     /// The mounts.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  begin -> the present shares -> the new ones, told once -> in use
-//!                                              \\-> verified by as many as will be needed -> in use
+//!                                              \-> verified by as many as will be needed -> in use
 //! ```
 //!
 //! Whoever asks for it has the new shares verified: until as many as will be needed were given back, the present ones stay, so

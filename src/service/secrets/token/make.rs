@@ -11,18 +11,15 @@ use ipnet::IpNet;
 
 use super::entry::{Entry, Lineage};
 use super::find::{BATCH_PLACE, find};
-use super::renew::ends_after;
+use super::renew::{bounded, ends_after};
 use super::{ACCESSORS, CHILDREN, LINEAGE, TOKENS, text};
-use crate::base::limits::{MAXIMUM_LEASE_TTL_SECONDS, MAXIMUM_TOKEN_GENERATIONS};
+use crate::base::limits::MAXIMUM_TOKEN_GENERATIONS;
 use crate::base::secret::Secret;
 use crate::service::secrets::engine::storage::{decode, encode};
 use crate::service::secrets::engine::{Fault, TokenKind, Tuning};
 use crate::service::secrets::randomness::Randomness;
 use crate::service::secrets::request::Auth;
 use crate::service::secrets::store::Draft;
-
-/// How long a token may last that ends: it is stored on a lease, and when it ends is shown as a date.
-const MAXIMUM_TIME: Duration = Duration::from_secs(MAXIMUM_LEASE_TTL_SECONDS.unsigned_abs());
 
 /// A token that is to be made.
 #[derive(Debug, Clone)]
@@ -119,13 +116,7 @@ pub fn make(
     if is_for_ever {
         entry.is_renewable = false;
     } else {
-        let lasts = ends_after(&entry, new.ttl, now, tuning, &mut warnings);
-        if lasts > MAXIMUM_TIME {
-            return Err(Fault::Invalid(format!(
-                "the token would last {} seconds; the most is {MAXIMUM_LEASE_TTL_SECONDS}",
-                lasts.as_secs()
-            )));
-        }
+        let lasts = bounded(ends_after(&entry, new.ttl, now, tuning, &mut warnings))?;
         entry.ttl = lasts;
         entry.creation_ttl = lasts;
         entry.ends = Some(now + lasts);

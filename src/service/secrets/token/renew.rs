@@ -52,6 +52,20 @@ pub fn ends_after(
     lasts
 }
 
+/// As much as a token may last that ends: it is stored on a lease, and when it ends is shown as a date.
+///
+/// # Errors
+/// It would last longer.
+pub fn bounded(lasts: Duration) -> Result<Duration, Fault> {
+    let seconds = lasts.as_secs();
+    if seconds > MAXIMUM_LEASE_TTL_SECONDS.unsigned_abs() {
+        return Err(Fault::Invalid(format!(
+            "the token would last {seconds} seconds; the most is {MAXIMUM_LEASE_TTL_SECONDS}"
+        )));
+    }
+    Ok(lasts)
+}
+
 fn cut(lasts: Duration, most: Duration, what: &str, warnings: &mut Vec<String>) -> Duration {
     if lasts > most {
         warnings.push(format!(
@@ -101,15 +115,10 @@ pub fn renew(work: &mut Work, identity: &Identity, wanted: Duration) -> Result<(
         let most = maximum_of_role.saturating_sub(now.saturating_sub(entry.created));
         lasts = cut(lasts, most, "the explicit maximum of the role", &mut warnings);
     }
-    match lasts.as_secs() {
-        0 => return Err(Fault::Invalid("past the max TTL, cannot renew".to_owned())),
-        seconds if seconds > MAXIMUM_LEASE_TTL_SECONDS.unsigned_abs() => {
-            return Err(Fault::Invalid(format!(
-                "the token would last {seconds} seconds; the most is {MAXIMUM_LEASE_TTL_SECONDS}"
-            )));
-        }
-        _ => {}
+    if lasts.as_secs() == 0 {
+        return Err(Fault::Invalid("past the max TTL, cannot renew".to_owned()));
     }
+    let lasts = bounded(lasts)?;
     entry.ttl = lasts;
     entry.ends = Some(now + lasts);
     entry.renewed = Some(now);
