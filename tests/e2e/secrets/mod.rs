@@ -6,6 +6,7 @@ mod canary;
 mod command;
 mod follow;
 mod operators;
+mod rekey;
 mod restart;
 
 use std::time::Duration;
