@@ -57,10 +57,10 @@ pub fn ends_after(
 /// # Errors
 /// It would last longer.
 pub fn bounded(lasts: Duration) -> Result<Duration, Fault> {
-    let seconds = lasts.as_secs();
-    if seconds > MAXIMUM_LEASE_TTL_SECONDS.unsigned_abs() {
+    if lasts > Duration::from_secs(MAXIMUM_LEASE_TTL_SECONDS.unsigned_abs()) {
         return Err(Fault::Invalid(format!(
-            "the token would last {seconds} seconds; the most is {MAXIMUM_LEASE_TTL_SECONDS}"
+            "the token would last {} seconds; the most is {MAXIMUM_LEASE_TTL_SECONDS}",
+            lasts.as_secs()
         )));
     }
     Ok(lasts)
