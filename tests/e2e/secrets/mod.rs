@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::gateway::client::ask;
-use crate::support::vault::NODES;
+use crate::support::vault::{NODES, three_nodes};
 use crate::support::{Cluster, ClusterBuilder, Result};
 
 /// How long one thing that must happen may take.
@@ -151,6 +151,15 @@ impl Store {
         let made = store.root(0).writes("sys/init", numbers).await?.with(200)?;
         store.shares = serde_json::from_value(made["keys"].clone())?;
         store.root = made["root_token"].as_str().ok_or("no token")?.to_owned();
+        Ok(store)
+    }
+
+    /// Starts one whose members are all unsealed, with a mount of versioned secrets.
+    async fn open() -> Result<Self> {
+        let (builder, addresses) = three_nodes()?;
+        let store = Self::start(builder, addresses).await?;
+        store.unseal_others().await?;
+        store.mount_secrets().await?;
         Ok(store)
     }
 

@@ -14,15 +14,6 @@ use crate::support::{Result, TestResult};
 
 const PLACE: &str = "secret/data/app";
 
-/// A cluster whose members are unsealed, with a mount of secrets.
-async fn open() -> Result<Store> {
-    let (builder, addresses) = three_nodes()?;
-    let store = Store::start(builder, addresses).await?;
-    store.unseal_others().await?;
-    store.mount_secrets().await?;
-    Ok(store)
-}
-
 async fn write(root: &Visitor, value: &str) -> Result<()> {
     let written = root.writes(PLACE, json!({"data": {"v": value}})).await?;
     written.with(200).map(drop)
@@ -51,7 +42,7 @@ async fn snapshot(root: &Visitor) -> Result<Vec<u8>> {
 
 #[tokio::test]
 async fn a_leader_that_is_told_to_step_down_does_so_and_secrets_are_written_and_read_on() -> TestResult {
-    let mut store = open().await?;
+    let mut store = Store::open().await?;
     write(&store.root(0), "before").await?;
     let before = store.cluster.leader().await?;
     let told = async |root: &Visitor| root.asks("PUT", "sys/step-down", Value::Null).await;
@@ -81,7 +72,7 @@ async fn a_leader_that_is_told_to_step_down_does_so_and_secrets_are_written_and_
 async fn a_cluster_begins_anew_from_a_snapshot_that_was_taken_by_vaults_interface() -> TestResult {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("snapshot.db");
-    let mut store = open().await?;
+    let mut store = Store::open().await?;
     write(&store.root(0), "saved").await?;
     let leader = store.cluster.leader().await?;
     fs::write(&file, snapshot(&store.root((leader + 1) % NODES)).await?)?;
@@ -112,7 +103,7 @@ async fn a_cluster_begins_anew_from_a_snapshot_that_was_taken_by_vaults_interfac
 
 #[tokio::test]
 async fn clients_beyond_a_quota_are_told_what_they_may_ask_and_when() -> TestResult {
-    let store = open().await?;
+    let store = Store::open().await?;
     let root = store.root(0);
     write(&root, "kept").await?;
     let config = json!({"enable_rate_limit_response_headers": true});

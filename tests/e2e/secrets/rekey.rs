@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{Answered, SHARES, Store, THRESHOLD, Visitor};
-use crate::support::vault::{NODES, three_nodes};
+use crate::support::vault::NODES;
 use crate::support::{Result, TestResult};
 
 /// New shares that may be in use or not.
@@ -20,10 +20,7 @@ struct Unknown {
 /// Asks the leader for new shares, while all others stand still when they are to be written: it has them in its log, and writes
 /// them after all once the others are back, unless somebody keeps it from that.
 async fn unknown() -> Result<Unknown> {
-    let (builder, addresses) = three_nodes()?;
-    let mut store = Store::start(builder, addresses).await?;
-    store.unseal_others().await?;
-    store.mount_secrets().await?;
+    let mut store = Store::open().await?;
     let secret = json!({"data": {"v": "kept"}});
     let written = store.root(0).writes("secret/data/app", secret).await?;
     written.with(200)?;
